@@ -1,0 +1,443 @@
+"""
+What an architecture is: one immutable record of tables and a few pure functions.
+
+Reading order: `Register` and `RegisterSet`, `Layout`, `Listing`, the signal frame,
+`Gadgets`, and at the end `Arch`, which is made of all of them.  `None` always means
+"this architecture has no such thing".  The records hold no state of any process: a
+function gets registers passed in and returns registers.
+
+The records are named tuples and not dataclasses because each command imports them at
+its start: forty dataclasses cost 20 ms, forty named tuples 4.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, NamedTuple
+
+from blcr.errors import ArchDefinitionError
+
+Registers = dict[str, int]
+"""Values by the kernel's register names, unsigned."""
+
+ReadMemory = Callable[[int, int], bytes]
+"""Read `size` bytes at `address`: ``read(address, size)``."""
+
+_CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
+
+
+class Register(NamedTuple):
+    """One register inside its set: where it lies, in bytes from the set's start."""
+
+    name: str
+    offset: int
+    size: int
+
+
+class RegisterSet(NamedTuple):
+    """
+    A buffer of registers as PTRACE_GETREGSET gives it and ELF core notes hold it.
+
+    Attributes:
+        name: What cr_info calls it, such as ``"gp"``.
+        note_type: The kernel's ``NT_*`` number.
+        note_owner: The name of the note, ``"CORE"`` or ``"LINUX"``.
+        size: Bytes; None where it differs from machine to machine (XSAVE).
+        registers: The named parts, in order of offset; may leave gaps.
+        byteorder: Of the parts.
+        volatile: Bits by register that the kernel changes by itself; they are saved
+            and put back but not compared.
+        fit: Convert a buffer that another machine saved to one of `size` bytes that
+            this machine takes: ``fit(data, size)``.  Raises ArchitectureError naming
+            the component that does not fit.  None: sizes must be equal.
+    """
+
+    name: str
+    note_type: int
+    note_owner: str
+    size: int | None
+    registers: tuple[Register, ...]
+    byteorder: Literal["little", "big"]
+    volatile: Mapping[str, int]
+    fit: Callable[[bytes, int], bytes] | None
+    codec: struct.Struct
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        *,
+        note_type: int,
+        size: int | None,
+        registers: Iterable[Register] = (),
+        byteorder: Literal["little", "big"] = "little",
+        note_owner: str = "LINUX",
+        volatile: Mapping[str, int] | None = None,
+        fit: Callable[[bytes, int], bytes] | None = None,
+    ) -> RegisterSet:
+        """Return a set of these rows, checked against each other and the size."""
+        rows = tuple(registers)
+        volatile = volatile or {}
+        codes, at = ["<" if byteorder == "little" else ">"], 0
+        for row in rows:
+            if row.offset < at:
+                raise ArchDefinitionError(
+                    f"register set {name}: '{row.name}' at {row.offset} overlaps the "
+                    f"one before it, which ends at {at}"
+                )
+            if row.size not in _CODES:
+                raise ArchDefinitionError(
+                    f"register set {name}: '{row.name}' has {row.size} bytes"
+                )
+            codes.append(f"{row.offset - at}x{_CODES[row.size]}")
+            at = row.offset + row.size
+        if size is not None and at > size:
+            raise ArchDefinitionError(
+                f"register set {name}: ends at {at}, beyond its size of {size}"
+            )
+        names = {row.name for row in rows}
+        if len(names) != len(rows) or not names >= set(volatile):
+            raise ArchDefinitionError(
+                f"register set {name}: a name is there twice, or a volatile one is not"
+            )
+        codec = struct.Struct("".join(codes))
+        return cls(
+            name, note_type, note_owner, size, rows, byteorder, volatile, fit, codec
+        )
+
+    @classmethod
+    def in_order(
+        cls,
+        name: str,
+        *,
+        note_type: int,
+        size: int,
+        width: int,
+        names: str,
+        byteorder: Literal["little", "big"] = "little",
+        note_owner: str = "CORE",
+        volatile: Mapping[str, int] | None = None,
+    ) -> RegisterSet:
+        """Return a set of equally wide registers in the order of the kernel's struct."""
+        rows = [Register(n, i * width, width) for i, n in enumerate(names.split())]
+        return cls.of(
+            name,
+            note_type=note_type,
+            size=size,
+            registers=rows,
+            byteorder=byteorder,
+            note_owner=note_owner,
+            volatile=volatile,
+        )
+
+    def decode(self, data: bytes) -> Registers:
+        """Return the named registers of a buffer of this set."""
+        values = self.codec.unpack_from(data)
+        return {row.name: value for row, value in zip(self.registers, values, strict=True)}
+
+    def encode(self, regs: Mapping[str, int], data: bytes | None = None) -> bytes:
+        """Return `data`, or zeros, with the given registers written into it."""
+        if data is None:
+            data = bytes(self.size or 0)
+        out = bytearray(data)
+        little = self.byteorder == "little"
+        if len(regs) == len(self.registers) and self.codec.size == len(out):
+            masked = [
+                regs[row.name] & ((1 << 8 * row.size) - 1) for row in self.registers
+            ]
+            gaps = any(
+                row.offset != before.offset + before.size
+                for before, row in zip(self.registers, self.registers[1:], strict=False)
+            )
+            if not gaps:
+                return self.codec.pack(*masked)
+        rows = {row.name: row for row in self.registers}
+        for name, value in regs.items():
+            row = rows[name]
+            out[row.offset : row.offset + row.size] = (
+                value & ((1 << 8 * row.size) - 1)
+            ).to_bytes(row.size, "little" if little else "big")
+        return bytes(out)
+
+
+class Layout(NamedTuple):
+    """
+    How a C compiler of this architecture lays out structures.
+
+    Attributes:
+        word_size: Bytes of ``long``, ``size_t`` and pointers.
+        byteorder: Of every number.
+        align_8: Alignment of 8-byte numbers inside structures: 4 on i386, else 8.
+    """
+
+    word_size: int
+    byteorder: Literal["little", "big"]
+    align_8: int = 8
+
+
+class Listing(NamedTuple):
+    """Machine code: rows of hex in memory order and assembly as Capstone prints it."""
+
+    rows: tuple[tuple[str, str], ...]
+
+    @property
+    def code(self) -> bytes:
+        """The bytes of all rows."""
+        return b"".join(bytes.fromhex(row[0]) for row in self.rows)
+
+    @property
+    def assembly(self) -> tuple[str, ...]:
+        """The assembly of all rows."""
+        return tuple(row[1] for row in self.rows)
+
+
+class AlternateStack(NamedTuple):
+    """A sigaltstack(2): address, ``SS_*`` flags, size in bytes."""
+
+    address: int
+    flags: int
+    size: int
+
+
+class FrameRequest(NamedTuple):
+    """
+    What a signal frame shall hold.
+
+    Attributes:
+        sp: The frame is built below this address (the caller has left the red zone).
+        sets: Register sets by note type, which the return from the signal restores.
+        mask: Blocked signals to restore, bit 0 for signal 1.
+        altstack: The alternate stack that the frame records.
+        signal: Its number.
+        siginfo: The 128 bytes of the siginfo, in this architecture's layout.
+        handler: The handler's address (ppc64 ELFv1: of its descriptor).
+        flags: The action's ``SA_*`` flags.
+        restorer: The address that the handler returns to; 0: the architecture's own
+            way (code in the frame, or in the vdso at `default_restorer`).
+    """
+
+    sp: int
+    sets: Mapping[int, bytes]
+    mask: int
+    altstack: AlternateStack
+    signal: int
+    siginfo: bytes
+    handler: int
+    flags: int
+    restorer: int
+
+
+class Frame(NamedTuple):
+    """
+    A signal frame, ready to be written.
+
+    Attributes:
+        address: Where its first byte belongs, the stack pointer of the handler.
+        data: Its bytes.
+        registers: The general registers with which the handler starts, encoded.
+    """
+
+    address: int
+    data: bytes
+    registers: bytes
+
+
+class Restored(NamedTuple):
+    """What a return from a signal handler puts back."""
+
+    sets: Mapping[int, bytes]
+    mask: int
+    altstack: AlternateStack | None
+
+
+class SignalFrame(NamedTuple):
+    """
+    The frame that the kernel puts on a stack for a handler, to build and to parse.
+
+    Attributes:
+        red_zone: Bytes below the stack pointer that a program may use.
+        size: Upper bound of a frame's bytes without the extended register state.
+        build: The frame for a request.
+        parse: The state that ``rt_sigreturn`` (`rt` true) or ``sigreturn`` restores,
+            from the register sets at the call and a way to read memory.
+    """
+
+    red_zone: int
+    size: int
+    build: Callable[[FrameRequest], Frame]
+    parse: Callable[[Mapping[int, bytes], ReadMemory, bool], Restored]
+
+
+class Gadget(NamedTuple):
+    """
+    Code found in a program: system call, then return.
+
+    Attributes:
+        code: Its bytes.
+        pops: Words that it takes from the stack between call and return.
+    """
+
+    code: bytes
+    pops: int = 0
+
+
+class Gadgets(NamedTuple):
+    """
+    Code that programs of this architecture contain, for injection without harm.
+
+    Attributes:
+        call: Ways to make a system call and then return to the address on the stack,
+            best first.
+        sigreturn: Code that calls ``rt_sigreturn``, best first.
+        pop_number: Code that takes the call number from the stack and returns; with a
+            call gadget it stands in for a missing `sigreturn`.  None: not possible.
+    """
+
+    call: tuple[Gadget, ...]
+    sigreturn: tuple[bytes, ...]
+    pop_number: bytes | None = None
+
+
+class InterruptedCall(NamedTuple):
+    """
+    A system call that a stop interrupted, as the registers show it.
+
+    Attributes:
+        number: The call's number (``restart_syscall`` where the kernel has put that).
+        args: Its six arguments.
+        error: The positive code: EINTR (4) or ERESTARTSYS (512), ERESTARTNOINTR (513),
+            ERESTARTNOHAND (514), ERESTART_RESTARTBLOCK (516).
+    """
+
+    number: int
+    args: tuple[int, ...]
+    error: int
+
+
+class Stubs(NamedTuple):
+    """
+    Code that blcr writes into tasks of its own making.  Addresses: position-free.
+
+    Attributes:
+        call: One system call from the registers, then a trap.
+        fallback: The plain call that stands in for a vdso function, the number (as
+            4 bytes at `fallback_number`) to be filled in; then a return.
+        fallback_number: Offset of that number in `fallback`, bytes, and its width.
+    """
+
+    call: Listing
+    fallback: Listing | None = None
+    fallback_number: tuple[int, int] | None = None
+
+
+class Arch(NamedTuple):
+    """
+    One architecture.  Field order is the order in which to fill it in.
+
+    Attributes:
+        name: What ``uname -m`` says, or the family's name.
+        elf_machine: ``EM_*``.
+        layout: Word size, byte order, alignment.
+        page_size: Smallest page in bytes.
+        task_size: End of the address space that programs can use.
+        register_sets: What to save of each thread; the first is the general one.
+        pc, sp, result: Roles of registers of the general set.
+        thread_pointer: The TLS register if the general set has it.
+        call_number, call_args: Registers of a system call about to be made.
+        syscalls: Number by name: those that blcr uses or serves.
+        syscall_size: Bytes of the instruction.
+        begin_call: ``(regs, number, args)``: registers that make the call when run at a
+            system-call instruction, whatever call they were in before.
+        call_result: The result: negative errno, or the value.
+        set_result: ``(regs, result)``: registers as after a call that returned so.
+        interrupted_call: The call that these registers of a stopped thread were in,
+            or None.
+        rewind_call: ``(regs, call)``: the pc back on the instruction, number and
+            arguments in place again.
+        interrupt_call: ``(regs, number, error)``: from a rewound state, the state in
+            which the kernel resumes a call interrupted with that error.
+        frame: The signal frame.
+        gadgets: Code to look for in programs; None: no injection.
+        stubs: Code of ours.
+        structures: Structures of the kernel that differ here from ``blcr.linux``.
+        constants: Constants that differ here.
+        portable_state: Names of features that saved register sets have in use and that
+            an engine for the baseline of this architecture does not offer.
+        cpu_levels: For ``cr_run --cpu``: environment by level name.
+        emulation: The module in this folder that tells an engine how to be this CPU,
+            as an absolute import path; plain data.
+        capstone: ``(CS_ARCH_*, CS_MODE_*)`` names for the disassembler.
+    """
+
+    name: str
+    elf_machine: int
+    layout: Layout
+    page_size: int
+    task_size: int
+    register_sets: tuple[RegisterSet, ...]
+    pc: str
+    sp: str
+    result: str
+    call_number: str
+    call_args: tuple[str, ...]
+    syscalls: Mapping[str, int]
+    syscall_size: int
+    begin_call: Callable[[Registers, int, tuple[int, ...]], Registers]
+    call_result: Callable[[Registers], int]
+    set_result: Callable[[Registers, int], Registers]
+    interrupted_call: Callable[[Registers], InterruptedCall | None]
+    rewind_call: Callable[[Registers, InterruptedCall], Registers]
+    interrupt_call: Callable[[Registers, int, int], Registers]
+    frame: SignalFrame
+    stubs: Stubs
+    capstone: tuple[str, tuple[str, ...]]
+    gadgets: Gadgets | None = None
+    structures: Mapping[str, str] = {}
+    constants: Mapping[str, int] = {}
+    thread_pointer: str | None = None
+    portable_state: Callable[[Mapping[int, bytes]], tuple[str, ...]] | None = None
+    cpu_levels: Mapping[str, Mapping[str, str]] = {}
+    emulation: str | None = None
+
+    @property
+    def gp(self) -> RegisterSet:
+        """The general registers."""
+        return self.register_sets[0]
+
+    @property
+    def word_size(self) -> int:
+        """Bytes of an address."""
+        return self.layout.word_size
+
+    def set_of(self, note_type: int) -> RegisterSet | None:
+        """Return the register set of that note type, or None."""
+        for register_set in self.register_sets:
+            if register_set.note_type == note_type:
+                return register_set
+        return None
+
+    def syscall_name(self, number: int) -> str | None:
+        """Return the name of a call number, or None if the table lacks it."""
+        for name, value in self.syscalls.items():
+            if value == number:
+                return name
+        return None
+
+
+def check(arch: Arch) -> None:
+    """
+    Check that the roles name registers of the general set.
+
+    Raises:
+        ArchDefinitionError: One does not; the message names it.
+    """
+    names = {row.name for row in arch.gp.registers}
+    roles = {arch.pc, arch.sp, arch.result, arch.call_number, *arch.call_args}
+    if arch.thread_pointer:
+        roles.add(arch.thread_pointer)
+    if unknown := roles - names:
+        raise ArchDefinitionError(f"{arch.name}: no register '{min(unknown)}'")
+    numbers = list(arch.syscalls.values())
+    if len(numbers) != len(set(numbers)):
+        raise ArchDefinitionError(f"{arch.name}: a system call number is there twice")

@@ -1,0 +1,335 @@
+"""
+The only way in which the engine touches a process.
+
+A *process* has an address space, descriptors and *tasks*, its threads.  Hosts give both
+for as long as they are frozen (`Host.freeze`) or being made (`Host.restart`).  There
+are four ways in and no fifth: bytes, calls, facts, bulk and life; the members of
+`Process` and `Task` stand in that order.
+
+Facts are what only an outsider sees.  Everything else that a process can ask or change
+about itself is a system call in its name, with structures in its own layout:
+`blcr.remote` builds those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
+
+from blcr.architecture import Arch
+from blcr.context import records
+
+SCRATCH_SIZE = 4096
+"""Bytes at `Task.scratch` that a call's arguments may use."""
+
+
+class Run(NamedTuple):
+    """Pages that hold data: start and end address."""
+
+    start: int
+    end: int
+
+
+class MappingFacts(NamedTuple):
+    """A mapping and what its pages are backed by."""
+
+    record: records.Mapping
+    device: tuple[int, int]
+    inode: int
+    deleted: bool
+    refused: str
+    """Why it cannot be saved (``"device memory"``, ...), or empty."""
+
+
+class DescriptorFacts(NamedTuple):
+    """
+    A descriptor and the open file that it refers to.
+
+    Attributes:
+        description: Equal for descriptors that share one open file description.
+        file: Of what kind and where; `pipe` is not filled in.
+        cloexec: FD_CLOEXEC.
+        label: What a person would call it: ``"socket:[4711]"``, ``"/etc/passwd"``.
+        deleted: Its path is gone.
+        refused: Why it cannot be saved, or empty.
+    """
+
+    fd: int
+    description: int
+    file: records.OpenFile
+    cloexec: bool
+    label: str
+    deleted: bool
+    refused: str
+
+
+class ProcessFacts(NamedTuple):
+    """What the kernel tells about a process as a whole; ids as it sees them itself."""
+
+    pid: int
+    ppid: int
+    pgid: int
+    sid: int
+    exe: str
+    cwd: str
+    root: str
+    umask: int
+    personality: int
+    no_new_privs: bool
+    stopped: bool
+    ignored_signals: int
+    caught_signals: int
+    in_namespace: bool
+    refused: str
+    """Why the process cannot be saved at all, or empty."""
+
+
+class TaskFacts(NamedTuple):
+    """What the kernel tells about a thread."""
+
+    tid: int
+    comm: str
+    robust_list: tuple[int, int]
+    rseq: records.RestartableSequence | None
+
+
+class Task(Protocol):
+    """One stopped thread."""
+
+    tid: int
+    """Its id as it sees it itself."""
+
+    process: Process
+
+    # Bytes.
+
+    def register_set(self, note_type: int) -> bytes | None:
+        """
+        Return a register set, or None where this CPU does not have it.
+
+        The general set shows a thread that waited in a call about to make it again.
+        """
+
+    def set_register_set(self, note_type: int, data: bytes) -> None:
+        """Set a register set; converted with its `fit` where the host has another size."""
+
+    def signal_mask(self) -> int:
+        """Return the blocked signals, bit 0 for signal 1."""
+
+    def set_signal_mask(self, mask: int) -> None:
+        """Set the blocked signals."""
+
+    def pending(self) -> list[bytes]:
+        """Return the siginfos queued for this thread alone, in order."""
+
+    # Calls.
+
+    @property
+    def scratch(self) -> int:
+        """The address of SCRATCH_SIZE bytes for the arguments of the next call."""
+
+    @property
+    def can_call(self) -> bool:
+        """Whether a call in this thread's name does no harm (seccomp forbids it)."""
+
+    def call(self, name: str, *args: int) -> int:
+        """
+        Make one system call in the name of this thread and return its result.
+
+        Raises:
+            RemoteCallError: It failed; the thread is as before.
+            TaskGoneError: The process was killed meanwhile.
+        """
+
+    # Facts.
+
+    def facts(self) -> TaskFacts:
+        """Return what an outsider sees of this thread."""
+
+    def blocked_call(self) -> records.BlockedCall | None:
+        """Return the call in which it waited when it was stopped, or None."""
+
+    # Life.
+
+    def resume_call(self, call: records.BlockedCall) -> None:
+        """Let the thread, its registers set, go on in `call` with the time left of it."""
+
+
+class Process(Protocol):
+    """One process, all of whose threads are stopped."""
+
+    pid: int
+    """Its id as it sees it itself."""
+
+    arch: Arch
+
+    @property
+    def tasks(self) -> Sequence[Task]:
+        """Its threads, the leader first."""
+
+    # Bytes.
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read memory, whatever its protection."""
+
+    def read_into(self, address: int, buffer: memoryview) -> None:
+        """Read memory into a buffer; fast, for bulk."""
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write memory, whatever its protection."""
+
+    # Facts.
+
+    def facts(self) -> ProcessFacts:
+        """Return what an outsider sees of the process."""
+
+    def memory_layout(self) -> records.MemoryLayout:
+        """Return the fields of its mm."""
+
+    def mappings(self) -> list[MappingFacts]:
+        """Return its address space in order of address."""
+
+    def descriptors(self) -> list[DescriptorFacts]:
+        """Return its descriptors in order of number."""
+
+    def pending(self) -> list[bytes]:
+        """Return the siginfos queued for the process as a whole, in order."""
+
+    def pipe(self, fd: int) -> records.Pipe:
+        """Return capacity and bytes of the pipe at `fd`, which are left in it."""
+
+    def shared_object(self, mapping: MappingFacts) -> tuple[int, int, list[Run]]:
+        """
+        Return identity, size and data of the anonymous object behind a shared mapping.
+
+        The runs are offsets in the object.  Its bytes are read with `read_object`.
+        """
+
+    def read_object(self, mapping: MappingFacts, offset: int, buffer: memoryview) -> None:
+        """Read bytes of the object behind a shared mapping."""
+
+    # Bulk and life.
+
+    def present(self, mappings: Sequence[MappingFacts]) -> Iterator[Run]:
+        """
+        Yield the private pages that differ from what their file, or zero, gives back.
+
+        In order of address; a run does not cross the end of a mapping.
+        """
+
+    def empty(self) -> None:
+        """Remove every mapping of the process, which is one of `Restart.create`."""
+
+    def place_special(self, mapping: records.Mapping) -> None:
+        """Put the host's own vdso or vvar where `mapping` says, as far as it has one."""
+
+    def fill(self, fd: int, runs: Iterable[tuple[int, int, int]]) -> None:
+        """Copy in ``(file offset, address, size)`` of `fd`, whatever the protection."""
+
+    def create_task(self, tid: int) -> Task:
+        """Make a further thread with that id; it is stopped."""
+
+    def set_memory_layout(self, layout: records.MemoryLayout, exe: str) -> None:
+        """Set the fields of the mm, and the exe link to the file `exe`."""
+
+
+class Frozen(Protocol):
+    """Processes that stand still."""
+
+    processes: Sequence[Process]
+    """Parents before children."""
+
+    clocks: records.Clocks
+
+    def kill(self, signal: int) -> None:
+        """Send a signal that the processes get before one more instruction is run."""
+
+
+class RestartPlan(NamedTuple):
+    """
+    What a restart shall make.
+
+    Attributes:
+        context: The records.
+        restore_pid: Same pid and tids; else new ones.
+        restore_pgid, restore_sid: Same process group, same session.
+    """
+
+    context: records.Context
+    restore_pid: bool
+    restore_pgid: bool
+    restore_sid: bool
+    archs: Sequence[Arch]
+
+
+class Restart(Protocol):
+    """
+    Processes being made.  Leaving the `with` block by an exception destroys them all.
+    """
+
+    warnings: list[str]
+
+    def create(self, record: records.Process, arch: Arch) -> Process:
+        """Make a process by execve of its executable; stopped, its memory to be emptied."""
+
+    def release(self, signal: int) -> None:
+        """Let all processes go, `signal` (or 0) delivered first; from here on they live."""
+
+    def wait(self) -> int:
+        """
+        Stay as parent: forward signals, mirror stops, return the first process's status.
+
+        Returns:
+            A status as `os.waitpid` gives it.
+        """
+
+
+class CheckpointRequest(NamedTuple):
+    """What a host that serves its processes itself is asked for: see `Host.forward`."""
+
+    pid: int
+    guest: int
+    scope: str
+    signal: int
+    timeout_s: float
+    fd: int
+
+
+class Host(Protocol):
+    """A place where processes live."""
+
+    name: str
+    rebuilds: frozenset[str]
+    """Kinds of `records.OpenFile` and the like that this host can rebuild."""
+
+    def claims(self, pid: int) -> bool:
+        """Tell whether `pid` is of this host."""
+
+    def forward(self, request: CheckpointRequest) -> list[str] | None:
+        """
+        Have a checkpoint taken by whoever holds the processes; None: not this host's way.
+
+        The context is written to `request.fd`.  Returns warnings.
+        """
+
+    def descendants(self, pid: int) -> list[int]:
+        """Return the living processes below `pid`, parents first."""
+
+    def freeze(
+        self, pids: Sequence[int], *, timeout_s: float
+    ) -> AbstractContextManager[Frozen]:
+        """
+        Hold processes; leaving the block lets them go as they were.
+
+        Raises:
+            NoSuchProcessError, NotPermittedError, TracedError, RefusedError: Nothing
+                was changed.
+            FreezeTimeoutError: A thread did not stop.
+        """
+
+    def missing(self, plan: RestartPlan) -> list[str]:
+        """Return what this host lacks for a restart, a sentence for each; empty: can do."""
+
+    def restart(self, plan: RestartPlan) -> AbstractContextManager[Restart]:
+        """Prepare to make processes."""
