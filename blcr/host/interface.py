@@ -209,7 +209,7 @@ class Process(Protocol):
     def read_object(self, mapping: MappingFacts, offset: int, buffer: memoryview) -> None:
         """Read bytes of the object behind a shared mapping."""
 
-    # Bulk and life.
+    # Bulk.
 
     def present(self, mappings: Sequence[MappingFacts]) -> Iterator[Run]:
         """
@@ -218,8 +218,12 @@ class Process(Protocol):
         In order of address; a run does not cross the end of a mapping.
         """
 
+
+class NewProcess(Process, Protocol):
+    """A process that is being made: emptied and refilled."""
+
     def empty(self) -> None:
-        """Remove every mapping of the process, which is one of `Restart.create`."""
+        """Remove every mapping of the process."""
 
     def place_special(self, mapping: records.Mapping) -> None:
         """Put the host's own vdso or vvar where `mapping` says, as far as it has one."""
@@ -270,7 +274,7 @@ class Restart(Protocol):
 
     warnings: list[str]
 
-    def create(self, record: records.Process, arch: Arch) -> Process:
+    def create(self, record: records.Process, arch: Arch) -> NewProcess:
         """Make a process by execve of its executable; stopped, its memory to be emptied."""
 
     def release(self, signal: int) -> None:

@@ -1,0 +1,258 @@
+"""
+System calls in the name of a running program, without harm.
+
+Nothing of the program's code is changed.  Its pc is pointed at a system-call
+instruction that it contains already, and its stack pointer at a hand-made signal frame
+whose return address leads to the program's own ``rt_sigreturn``.  If the checkpointer
+dies at that instant the thread makes the one call, returns into ``rt_sigreturn``, and
+the kernel restores every register, floating point included.  With the checkpointer
+alive the registers are put back by ptrace before the frame is used.
+
+The order of the writes is what makes it safe:
+
+1. the frame, into memory that the program does not use;
+2. the general registers: from here on the thread is in the frame's care;
+3. the signal mask, everything blocked (the frame has the old one);
+4. the call, and a stop *behind* it that the kernel takes for a signal's, so that a call
+   in which the thread was blocked is resumed as after any signal;
+5. the signal mask, and last the registers.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import NamedTuple
+
+from blcr.architecture import AlternateStack, Arch, FrameRequest, Gadget
+from blcr.errors import RefusedError, RemoteCallError, TaskGoneError
+from blcr.host.interface import SCRATCH_SIZE
+from blcr.host.native import procfs, ptrace
+from blcr.host.native.memory import Memory
+
+ALL_SIGNALS = (1 << 64) - 1
+NO_ALTERNATE_STACK = AlternateStack(0, 0, 0)
+"""Too small to be taken by rt_sigreturn, which then leaves the present one alone."""
+
+_STACK_RESERVE = 32 << 10
+"""Bytes between the bottom of the main stack and its pointer that must be free."""
+
+_SLOTS_SIZE = 4096
+"""Bytes at the bottom of the area for time values of calls put back, 16 for each."""
+
+_MAX_ERRNO = 4095
+
+_SA_SIGINFO = 4
+_SA_RESTORER = 0x04000000
+
+
+class Way(NamedTuple):
+    """
+    The code that a program offers.
+
+    Attributes:
+        call: Address of a system-call instruction that a return follows.
+        gadget: What it is.
+        back: Words on the stack above the words that the gadget pops, the last of them
+            in the place of the frame's return address.
+    """
+
+    call: int
+    gadget: Gadget
+    back: tuple[int, ...]
+
+
+def find_way(arch: Arch, memory: Memory, ranges: list[procfs.Range], number: int) -> Way | None:
+    """
+    Search a program's code for a way to call and to return, or None.
+
+    Args:
+        number: Of ``rt_sigreturn``, for a program without code that calls it.
+    """
+    if arch.gadgets is None:
+        return None
+    calls: dict[Gadget, int] = {}
+    returns: dict[bytes, int] = {}
+    pop = 0
+    for part in ranges:
+        if "x" not in part.permissions or part.path == "[vsyscall]":
+            continue
+        for start in range(part.start, part.end, 1 << 20):
+            try:
+                code = memory.read(start, min(part.end - start, (1 << 20) + 16))
+            except OSError:
+                break
+            for gadget in arch.gadgets.call:
+                if gadget not in calls and (at := code.find(gadget.code)) >= 0:
+                    calls[gadget] = start + at
+            for pattern in arch.gadgets.sigreturn:
+                if pattern not in returns and (at := code.find(pattern)) >= 0:
+                    returns[pattern] = start + at
+            if not pop and arch.gadgets.pop_number:
+                at = code.find(arch.gadgets.pop_number)
+                pop = start + at if at >= 0 else 0
+            if calls and returns:
+                break
+        if calls and returns:
+            break
+    if not calls:
+        return None
+    gadget = next(g for g in arch.gadgets.call if g in calls)
+    for pattern in arch.gadgets.sigreturn:
+        if pattern in returns:
+            return Way(calls[gadget], gadget, (returns[pattern],))
+    plain = next((g for g in calls if not g.pops), None)
+    if pop and plain:
+        return Way(calls[gadget], gadget, (pop, number, calls[plain]))
+    return None
+
+
+class Area(NamedTuple):
+    """
+    Memory of the program that it does not use.
+
+    Attributes:
+        start: The lowest address.
+        end: Behind the highest one; frames are built below it.
+    """
+
+    start: int
+    end: int
+
+
+def find_area(
+    arch: Arch, ranges: list[procfs.Range], main_sp: int | None, state_size: int
+) -> Area | None:
+    """
+    Find room for a frame where nothing can be alive: the bottom of the main stack.
+
+    The kernel gave the main thread that stack, so what lies far below its pointer is
+    nobody's.  Below the pointer of any other stack there may be another stack.
+
+    Args:
+        main_sp: The main thread's stack pointer; None if it has ended.
+        state_size: Bytes of the extended registers.
+    """
+    need = _SLOTS_SIZE + SCRATCH_SIZE + arch.frame.size + state_size + 4096
+    for part in ranges:
+        if part.path != "[stack]":
+            continue
+        limit = part.end
+        if main_sp is not None and part.start <= main_sp < part.end:
+            limit = main_sp - arch.frame.red_zone
+        if limit - part.start >= max(need + 4096, _STACK_RESERVE):
+            return Area(part.start, part.start + need)
+    return None
+
+
+class Injection:
+    """
+    One stopped thread, borrowed for calls in its name.
+
+    Args:
+        tid: The thread.
+        arch: Its architecture.
+        memory: Its address space.
+        way, area: Where to do it.
+        sets: All its register sets; the general one as it shall be found if the
+            checkpointer dies: about to make again the call in which it was blocked.
+        put_back: The general set to put back.
+        mask: Its signal mask.
+    """
+
+    def __init__(
+        self,
+        tid: int,
+        arch: Arch,
+        memory: Memory,
+        way: Way,
+        area: Area,
+        sets: dict[int, bytes],
+        put_back: bytes,
+        mask: int,
+    ) -> None:
+        self._tid = tid
+        self._arch = arch
+        self._memory = memory
+        self._way = way
+        self._put_back = put_back
+        self._mask = mask
+        self.held_signal = 0
+        self.scratch = area.start + _SLOTS_SIZE
+        word = arch.word_size
+        frame = arch.frame.build(
+            FrameRequest(
+                sp=area.end,
+                sets=sets,
+                mask=mask,
+                altstack=NO_ALTERNATE_STACK,
+                signal=signal.SIGCONT,
+                siginfo=bytes(ptrace.SIGINFO_SIZE),
+                handler=0,
+                flags=_SA_SIGINFO | _SA_RESTORER,
+                restorer=way.back[-1],
+            )
+        )
+        words = (0,) * way.gadget.pops + way.back[:-1]
+        head = b"".join(w.to_bytes(word, arch.layout.byteorder) for w in words)
+        self._sp = frame.address - len(head)
+        self._bytes = head + frame.data
+        self._base = arch.gp.decode(put_back)
+
+    def call(self, pid: int, name: str, args: tuple[int, ...]) -> int:
+        """
+        Make one call that does not block.
+
+        Raises:
+            RemoteCallError: It failed.
+            TaskGoneError: The thread was killed meanwhile.
+        """
+        arch, tid = self._arch, self._tid
+        number = arch.syscalls[name]
+        self._memory.write(self._sp, self._bytes)
+        regs = arch.begin_call(self._base, number, args)
+        regs[arch.pc], regs[arch.sp] = self._way.call, self._sp
+        note = arch.gp.note_type
+        ptrace.set_register_set(tid, note, arch.gp.encode(regs, self._put_back))
+        ptrace.set_signal_mask(tid, ALL_SIGNALS)
+        ptrace.request(ptrace.PTRACE_SYSCALL, tid)
+        self._await(system_call=True)
+        ptrace.interrupt(tid)
+        ptrace.resume(tid)
+        self._await(system_call=False)
+        after = ptrace.register_set(tid, note)
+        ptrace.set_signal_mask(tid, self._mask)
+        ptrace.set_register_set(tid, note, self._put_back)
+        if after is None:
+            raise TaskGoneError(f"thread {tid} ended while it was held")
+        result = arch.call_result(arch.gp.decode(after))
+        if -_MAX_ERRNO <= result < 0:
+            raise RemoteCallError(pid, name, -result)
+        return result
+
+    def _await(self, *, system_call: bool) -> None:
+        """Wait for the stop at the call, or behind it; keep a signal for later."""
+        while True:
+            stop = ptrace.wait(self._tid)
+            assert stop is not None
+            if stop.event == ptrace.PTRACE_EVENT_STOP:
+                if not system_call:
+                    return
+                ptrace.request(ptrace.PTRACE_SYSCALL, self._tid)
+            elif stop.signal == signal.SIGTRAP | 0x80:
+                if system_call:
+                    return
+                ptrace.resume(self._tid)
+            else:
+                # Only SIGSTOP and SIGKILL get past a full mask.
+                self.held_signal = stop.signal
+                again = ptrace.PTRACE_SYSCALL if system_call else ptrace.PTRACE_CONT
+                ptrace.request(again, self._tid)
+
+
+def refuse(pid: int) -> RefusedError:
+    """Return the error for a program without a way or without room."""
+    return RefusedError(
+        pid,
+        "has no code or no stack through which it could be asked about itself without "
+        "harm",
+    )

@@ -1,0 +1,73 @@
+"""
+Reading and writing the memory of a process.
+
+`process_vm_readv` is fast and honours protections; ``/proc/PID/mem`` does not, and so
+reads what a program has locked away from itself.
+
+Source: process_vm_readv(2), proc_pid_mem(5).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+from blcr.errors import TaskGoneError
+from blcr.host.native.ptrace import IOVec
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_readv = _libc.process_vm_readv
+_readv.argtypes = [ctypes.c_int] + [ctypes.c_void_p, ctypes.c_ulong] * 2 + [ctypes.c_ulong]
+_readv.restype = ctypes.c_ssize_t
+
+
+class Memory:
+    """The address space of a process, open for reading and writing by address."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._fd = -1
+        self._local = IOVec()
+        self._remote = IOVec()
+        self._addresses = (ctypes.addressof(self._local), ctypes.addressof(self._remote))
+
+    def _file(self) -> int:
+        """Open ``mem`` at the first use; after an execve it has to be opened anew."""
+        if self._fd < 0:
+            self._fd = os.open(f"/proc/{self._pid}/mem", os.O_RDWR | os.O_CLOEXEC)
+        return self._fd
+
+    def close(self) -> None:
+        """Give up the descriptor."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return `size` bytes; EIO where nothing is mapped."""
+        buffer = bytearray(size)
+        self.read_into(address, memoryview(buffer))
+        return bytes(buffer)
+
+    def read_into(self, address: int, buffer: memoryview) -> None:
+        """Fill a buffer from `address` on."""
+        size = len(buffer)
+        local = (ctypes.c_char * size).from_buffer(buffer)
+        self._local.base, self._local.size = ctypes.addressof(local), size
+        self._remote.base, self._remote.size = address, size
+        done = _readv(self._pid, self._addresses[0], 1, self._addresses[1], 1, 0)
+        if done == size:
+            return
+        done = max(done, 0)
+        while done < size:
+            got = os.preadv(self._file(), [buffer[done:]], address + done)
+            if not got:
+                raise TaskGoneError(f"process {self._pid} has ended")
+            done += got
+
+    def write(self, address: int, data: bytes | memoryview) -> None:
+        """Write, whatever the protection of the pages."""
+        view = memoryview(data)
+        while view:
+            done = os.pwrite(self._file(), view, address)
+            address, view = address + done, view[done:]

@@ -1,0 +1,373 @@
+"""
+A real process and its threads, held by ptrace: the native `Process` and `Task`.
+
+The same classes serve a program that is being checkpointed and one that is being made.
+They differ in how calls are made in its name: `Injection` for the first, which must
+come to no harm, a page of our own code for the second.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Protocol
+
+from blcr import registry
+from blcr.architecture import Arch
+from blcr.context import records
+from blcr.errors import HostError, RefusedError
+from blcr.host.interface import (
+    DescriptorFacts,
+    MappingFacts,
+    ProcessFacts,
+    Run,
+    TaskFacts,
+)
+from blcr.host.native import blocked, files, mappings, pagemap, procfs, ptrace
+from blcr.host.native.memory import Memory
+from blcr.linux import constants
+
+_STOPPED_STATE = "T"
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def own_arch() -> Arch:
+    """Return the architecture of this Python, whose call numbers its own calls have."""
+    return registry.find(*procfs.program_identity(os.getpid()))
+
+
+class Caller(Protocol):
+    """A way to make calls in the name of one stopped thread."""
+
+    scratch: int
+
+    def call(self, pid: int, name: str, args: tuple[int, ...]) -> int:
+        """Make one call."""
+
+
+class NativeTask:
+    """One thread, stopped under this process's ptrace."""
+
+    def __init__(self, process: NativeProcess, tid: int) -> None:
+        self.process = process
+        self.outer_tid = tid
+        self.tid = tid
+        self.caller: Caller | None = None
+        self.held_signal = 0
+        self.waited: blocked.Waited | None = None
+
+    # Bytes.
+
+    def register_set(self, note_type: int) -> bytes | None:
+        """Return a register set; the general one about to make a blocked call again."""
+        data = ptrace.register_set(self.outer_tid, note_type)
+        if data is not None and note_type == self.process.arch.gp.note_type:
+            return self.rewound(data)
+        return data
+
+    def rewound(self, general: bytes) -> bytes:
+        """Return general registers with an interrupted call rewound, rseq aborted."""
+        arch = self.process.arch
+        regs = arch.gp.decode(general)
+        if self.waited:
+            regs = self.waited.rewind(arch, regs)
+        elif call := arch.interrupted_call(regs):
+            if call.error >= blocked.ERESTARTSYS:
+                regs = arch.rewind_call(regs, call)
+        regs[arch.pc] = self._outside_rseq(regs[arch.pc])
+        return arch.gp.encode(regs, general)
+
+    def _outside_rseq(self, pc: int) -> int:
+        """
+        Return the abort address if the pc is in a restartable sequence.
+
+        A stop is a preemption: the kernel itself would go there.  It cannot any more
+        once registers are put back that point into the sequence.
+
+        Source: struct rseq and struct rseq_cs, include/uapi/linux/rseq.h.
+        """
+        registered = ptrace.rseq(self.outer_tid)
+        if registered is None:
+            return pc
+        read, order = self.process.read, self.process.arch.layout.byteorder
+        section = int.from_bytes(read(registered.address + 8, 8), order)
+        if not section:
+            return pc
+        start, size, abort = (
+            int.from_bytes(read(section + at, 8), order) for at in (8, 16, 24)
+        )
+        return abort if start <= pc < start + size else pc
+
+    def set_register_set(self, note_type: int, data: bytes) -> None:
+        """Set a register set, converted where this CPU's has another size."""
+        present = ptrace.register_set(self.outer_tid, note_type)
+        if present is None:
+            raise HostError(f"this CPU has no register set {note_type:#x}")
+        known = self.process.arch.set_of(note_type)
+        if len(present) != len(data) and known and known.fit:
+            data = known.fit(data, len(present))
+        ptrace.set_register_set(self.outer_tid, note_type, data)
+
+    def signal_mask(self) -> int:
+        """Return the blocked signals."""
+        return ptrace.signal_mask(self.outer_tid)
+
+    def set_signal_mask(self, mask: int) -> None:
+        """Set the blocked signals."""
+        ptrace.set_signal_mask(self.outer_tid, mask)
+
+    def pending(self) -> list[bytes]:
+        """Return the siginfos queued for this thread alone."""
+        infos = ptrace.queued(self.outer_tid, shared=False)
+        return [self.process.own_siginfo(info) for info in infos]
+
+    # Calls.
+
+    @property
+    def scratch(self) -> int:
+        """The address of memory for arguments."""
+        return self._caller().scratch
+
+    @property
+    def can_call(self) -> bool:
+        """Whether a call in this thread's name does no harm."""
+        return self.caller is not None or (
+            self.process.can_inject
+            and not procfs.status(self.process.outer_pid, self.outer_tid).seccomp
+        )
+
+    def call(self, name: str, *args: int) -> int:
+        """Make one system call in the name of this thread."""
+        return self._caller().call(self.process.pid, name, args)
+
+    def _caller(self) -> Caller:
+        """Return the way to make calls, prepared at the first one."""
+        if self.caller is None:
+            if not self.can_call:
+                raise RefusedError(
+                    self.process.pid,
+                    f"thread {self.tid} has a seccomp filter or offers no code for a "
+                    "call in its name",
+                )
+            self.caller = self.process.inject(self)
+        return self.caller
+
+    # Facts.
+
+    def facts(self) -> TaskFacts:
+        """Return what an outsider sees of this thread."""
+        rseq = ptrace.rseq(self.outer_tid)
+        return TaskFacts(
+            self.tid,
+            procfs.comm(self.process.outer_pid, self.outer_tid),
+            _robust_list(self.outer_tid, self.process.arch),
+            records.RestartableSequence(*rseq[:3]) if rseq else None,
+        )
+
+    def blocked_call(self) -> records.BlockedCall | None:
+        """Return the call in which it waited when it was stopped."""
+        return self.waited.record(self.process.arch) if self.waited else None
+
+    # Life.
+
+    def resume_call(self, call: records.BlockedCall) -> None:
+        """Let the thread go on in a call with the time left of it."""
+        blocked.prime(self, call)
+
+
+def _robust_list(tid: int, arch: Arch) -> tuple[int, int]:
+    """
+    Return head and length of the list of robust futexes of a thread.
+
+    A 64-bit Python gets the 64-bit list; a 32-bit program's is (0, 0) here and is
+    asked of the thread itself.
+    """
+    own = own_arch()
+    if arch.word_size != own.word_size:
+        return (0, 0)
+    head, length = ctypes.c_ulong(), ctypes.c_size_t()
+    if _libc.syscall(
+        ctypes.c_long(own.syscalls["get_robust_list"]),
+        tid,
+        ctypes.byref(head),
+        ctypes.byref(length),
+    ):
+        return (0, 0)
+    return (head.value, length.value)
+
+
+class NativeProcess:
+    """
+    One process, all of whose threads are stopped.
+
+    Args:
+        outer_pid: Its id in the checkpointer's pid namespace.
+        arch: Its architecture.
+    """
+
+    def __init__(self, outer_pid: int, arch: Arch) -> None:
+        self.outer_pid = outer_pid
+        self.pid = outer_pid
+        self.arch = arch
+        self.memory = Memory(outer_pid)
+        self.tasks: Sequence[NativeTask] = ()
+        self.can_inject = False
+
+    def inject(self, task: NativeTask) -> Caller:
+        """Return a way to make calls in the name of a running program's thread."""
+        raise RefusedError(self.pid, "offers no code for calls in its name")
+
+    # Bytes.
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read memory, whatever its protection."""
+        return self.memory.read(address, size)
+
+    def read_into(self, address: int, buffer: memoryview) -> None:
+        """Read memory into a buffer."""
+        self.memory.read_into(address, buffer)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write memory, whatever its protection."""
+        self.memory.write(address, data)
+
+    # Facts.
+
+    @cached_property
+    def _ranges(self) -> list[procfs.Range]:
+        """The address space, read once while the process stands still."""
+        return procfs.ranges(self.outer_pid)
+
+    def facts(self) -> ProcessFacts:
+        """Return what an outsider sees of the process."""
+        pid = self.outer_pid
+        status = procfs.status(pid)
+        numbers = procfs.stat(pid)
+        parent = procfs.status(status.ppid) if status.ppid else None
+        depth = len(status.tgids)
+        seen_parent = 1 if parent is None or len(parent.tgids) < depth else parent.tgids[-1]
+        return ProcessFacts(
+            pid=status.tgids[-1],
+            ppid=seen_parent,
+            pgid=status.pgids[-1],
+            sid=status.sids[-1],
+            exe=procfs.link(pid, "exe"),
+            cwd=procfs.link(pid, "cwd"),
+            root=procfs.link(pid, "root"),
+            umask=status.umask,
+            personality=int(procfs.read(pid, "personality"), 16),
+            no_new_privs=status.no_new_privs,
+            stopped=numbers.state == _STOPPED_STATE,
+            ignored_signals=status.ignored,
+            caught_signals=status.caught,
+            in_namespace=depth > 1,
+            refused=self._refused(status),
+        )
+
+    def _refused(self, status: procfs.Status) -> str:
+        """Return why the process cannot be saved at all, or empty."""
+        if status.seccomp:
+            return "runs under seccomp"
+        if procfs.read(self.outer_pid, "timers").strip():
+            return "has POSIX timers (timer_create)"
+        return ""
+
+    def memory_layout(self) -> records.MemoryLayout:
+        """Return the fields of its mm; `brk` is asked of the process itself."""
+        field = procfs.stat(self.outer_pid).field
+        heap = [part for part in self._ranges if part.path == "[heap]"]
+        brk = heap[-1].end if heap else field(47)
+        if self.tasks and self.tasks[0].can_call:
+            brk = self.tasks[0].call("brk", 0)
+        return records.MemoryLayout(
+            start_code=field(26),
+            end_code=field(27),
+            start_data=field(45),
+            end_data=field(46),
+            start_brk=field(47),
+            brk=brk,
+            start_stack=field(28),
+            arg_start=field(48),
+            arg_end=field(49),
+            env_start=field(50),
+            env_end=field(51),
+            auxv=procfs.auxiliary_vector(self.outer_pid),
+        )
+
+    def mappings(self) -> list[MappingFacts]:
+        """Return its address space in order of address."""
+        return mappings.facts(self.outer_pid, self._ranges)
+
+    def descriptors(self) -> list[DescriptorFacts]:
+        """Return its descriptors in order of number."""
+        known = constants.of(self.arch)
+        return files.descriptors(
+            self.outer_pid,
+            own_arch().syscalls["kcmp"],
+            known["O_CLOEXEC"],
+            known["O_DIRECT"],
+        )
+
+    def pending(self) -> list[bytes]:
+        """Return the siginfos queued for the process as a whole."""
+        infos = ptrace.queued(self.tasks[0].outer_tid, shared=True)
+        return [self.own_siginfo(info) for info in infos]
+
+    def own_siginfo(self, info: bytes) -> bytes:
+        """
+        Return a siginfo, which ptrace gives in our layout, in the process's.
+
+        With 4-byte words the fields behind the three head numbers are not moved to a
+        multiple of 8, and sigval is a word.
+        """
+        if self.arch.word_size == own_word_size():
+            return info
+        return (info[:12] + info[16:28]).ljust(ptrace.SIGINFO_SIZE, b"\0")
+
+    def pipe(self, fd: int) -> records.Pipe:
+        """Return capacity and bytes of the pipe at `fd`."""
+        return files.pipe(self.outer_pid, fd)
+
+    def shared_object(self, mapping: MappingFacts) -> tuple[int, int, list[Run]]:
+        """Return identity, size and data of the object behind a shared mapping."""
+        record = mapping.record
+        size = record.offset + record.end - record.start
+        return mapping.inode, size, [Run(record.offset, size)]
+
+    def read_object(
+        self, mapping: MappingFacts, offset: int, buffer: memoryview
+    ) -> None:
+        """Read bytes of the object behind a shared mapping."""
+        record = mapping.record
+        self.memory.read_into(record.start + offset - record.offset, buffer)
+
+    # Bulk.
+
+    def present(self, mappings: Sequence[MappingFacts]) -> Iterator[Run]:
+        """Yield the private pages that differ from what their file, or zero, gives."""
+        borders = [
+            (one.record.start, one.record.end)
+            for one in mappings
+            if not one.record.shared and one.record.special != "vvar"
+        ]
+        if not borders:
+            return
+        at = 0
+        for run in pagemap.own_pages(self.outer_pid, borders[0][0], borders[-1][1]):
+            while at < len(borders) and borders[at][1] <= run.start:
+                at += 1
+            i = at
+            while i < len(borders) and borders[i][0] < run.end:
+                start, end = max(run.start, borders[i][0]), min(run.end, borders[i][1])
+                if start < end:
+                    yield Run(start, end)
+                i += 1
+
+
+def own_word_size() -> int:
+    """Return the bytes of a word of this Python."""
+    return 8 if sys.maxsize > 1 << 32 else 4
+

@@ -1,0 +1,241 @@
+"""
+The ptrace requests that blcr makes, and the waits that go with them.
+
+Every request goes through `request`, which is looked up in this module at each call, so
+that a test can make the n-th one fail or end the checkpointer there.
+
+Source: ptrace(2); include/uapi/linux/ptrace.h, Linux 6.12.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+import sys
+from typing import NamedTuple
+
+from blcr.errors import NotPermittedError, TaskGoneError
+
+PTRACE_CONT = 7
+PTRACE_DETACH = 17
+PTRACE_SYSCALL = 24
+PTRACE_SETOPTIONS = 0x4200
+PTRACE_GETEVENTMSG = 0x4201
+PTRACE_GETSIGINFO = 0x4202
+PTRACE_GETREGSET = 0x4204
+PTRACE_SETREGSET = 0x4205
+PTRACE_SEIZE = 0x4206
+PTRACE_INTERRUPT = 0x4207
+PTRACE_PEEKSIGINFO = 0x4209
+PTRACE_GETSIGMASK = 0x420A
+PTRACE_SETSIGMASK = 0x420B
+PTRACE_GET_RSEQ_CONFIGURATION = 0x420F
+
+PTRACE_PEEKSIGINFO_SHARED = 1
+
+PTRACE_O_TRACECLONE = 1 << 3
+PTRACE_O_TRACEEXEC = 1 << 4
+PTRACE_O_EXITKILL = 1 << 20
+
+PTRACE_EVENT_CLONE = 3
+PTRACE_EVENT_EXEC = 4
+PTRACE_EVENT_STOP = 128
+
+WALL = 0x40000000
+
+SIGINFO_SIZE = 128
+REGISTER_SET_MAX = 1 << 16
+"""Bytes; the largest XSAVE image of today has some 11,000."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_ptrace = _libc.ptrace
+_ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+_ptrace.restype = ctypes.c_long
+
+
+class IOVec(ctypes.Structure):
+    """struct iovec of this Python's own ABI."""
+
+    _fields_ = (("base", ctypes.c_void_p), ("size", ctypes.c_size_t))
+
+
+class Stop(NamedTuple):
+    """
+    How a traced thread stopped or ended.
+
+    Attributes:
+        signal: The stopping signal; SIGTRAP for events.
+        event: ``PTRACE_EVENT_*``, or 0 for a signal about to be delivered.
+    """
+
+    signal: int
+    event: int
+
+
+def request(code: int, tid: int, address: int = 0, data: int = 0) -> int:
+    """
+    Make one ptrace request.
+
+    Raises:
+        TaskGoneError: The thread does not exist, or is not stopped under this tracer.
+        OSError: The kernel refused otherwise.
+    """
+    result: int = _ptrace(code, tid, address, data)
+    if result == -1:
+        error = ctypes.get_errno()
+        if error == errno.ESRCH:
+            raise TaskGoneError(f"thread {tid} ended while it was held")
+        if error:
+            raise OSError(error, f"ptrace({code:#x}) of thread {tid}: {os.strerror(error)}")
+    return result
+
+
+def seize(tid: int, options: int = 0) -> None:
+    """
+    Begin to trace a thread without stopping it.
+
+    Raises:
+        TaskGoneError: It has ended.
+        NotPermittedError: The kernel says no; the caller finds out why.
+    """
+    try:
+        request(PTRACE_SEIZE, tid, 0, options)
+    except PermissionError as error:
+        raise NotPermittedError(f"thread {tid} may not be traced") from error
+
+
+def interrupt(tid: int) -> None:
+    """Ask a seized thread to stop."""
+    request(PTRACE_INTERRUPT, tid)
+
+
+def resume(tid: int, signal: int = 0) -> None:
+    """Let a stopped thread run, `signal` delivered first."""
+    request(PTRACE_CONT, tid, 0, signal)
+
+
+def detach(tid: int, signal: int = 0) -> None:
+    """End tracing; `signal` is delivered first."""
+    request(PTRACE_DETACH, tid, 0, signal)
+
+
+def wait(tid: int, flags: int = 0) -> Stop | None:
+    """
+    Wait until a traced thread stops.
+
+    Returns:
+        None only with WNOHANG: not yet.
+
+    Raises:
+        TaskGoneError: It ended.
+    """
+    try:
+        seen, status = os.waitpid(tid, WALL | flags)
+    except ChildProcessError as error:
+        raise TaskGoneError(f"thread {tid} is gone") from error
+    if seen == 0:
+        return None
+    if not os.WIFSTOPPED(status):
+        raise TaskGoneError(f"thread {tid} ended while it was held")
+    return Stop(os.WSTOPSIG(status), status >> 16)
+
+
+def event_message(tid: int) -> int:
+    """Return the message of the last event: the new thread's id after a clone."""
+    message = ctypes.c_ulong()
+    request(PTRACE_GETEVENTMSG, tid, 0, ctypes.addressof(message))
+    return message.value
+
+
+_buffer = ctypes.create_string_buffer(REGISTER_SET_MAX)
+_iovec = IOVec(ctypes.addressof(_buffer), REGISTER_SET_MAX)
+
+
+def register_set(tid: int, note_type: int) -> bytes | None:
+    """Return a register set, or None where CPU or kernel do not have it."""
+    _iovec.size = REGISTER_SET_MAX
+    try:
+        request(PTRACE_GETREGSET, tid, note_type, ctypes.addressof(_iovec))
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENODEV, errno.EIO):
+            return None
+        raise
+    return _buffer.raw[: _iovec.size] if _iovec.size else None
+
+
+def set_register_set(tid: int, note_type: int, data: bytes) -> None:
+    """Set a register set; the size must be the one that `register_set` gives."""
+    ctypes.memmove(_buffer, data, len(data))
+    _iovec.size = len(data)
+    request(PTRACE_SETREGSET, tid, note_type, ctypes.addressof(_iovec))
+
+
+def signal_mask(tid: int) -> int:
+    """Return the blocked signals, bit 0 for signal 1."""
+    mask = ctypes.c_uint64()
+    request(PTRACE_GETSIGMASK, tid, 8, ctypes.addressof(mask))
+    return mask.value
+
+
+def set_signal_mask(tid: int, mask: int) -> None:
+    """Set the blocked signals."""
+    value = ctypes.c_uint64(mask)
+    request(PTRACE_SETSIGMASK, tid, 8, ctypes.addressof(value))
+
+
+def siginfo_signal(tid: int) -> int:
+    """Return the number of the signal whose delivery a thread is stopped at, or 0."""
+    try:
+        request(PTRACE_GETSIGINFO, tid, 0, ctypes.addressof(_buffer))
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            return 0
+        raise
+    return int.from_bytes(_buffer.raw[:4], sys.byteorder, signed=True)
+
+
+def queued(tid: int, *, shared: bool) -> list[bytes]:
+    """
+    Return the siginfos in the queue of the thread, or of its whole process.
+
+    They come in the kernel's own order and layout, of the tracer's ABI.
+    """
+    infos: list[bytes] = []
+    flags = PTRACE_PEEKSIGINFO_SHARED if shared else 0
+    while True:
+        args = struct.pack("=QII", len(infos), flags, 32)
+        holder = ctypes.create_string_buffer(args, len(args))
+        count = request(
+            PTRACE_PEEKSIGINFO, tid, ctypes.addressof(holder), ctypes.addressof(_buffer)
+        )
+        raw = _buffer.raw[: count * SIGINFO_SIZE]
+        infos += [raw[i : i + SIGINFO_SIZE] for i in range(0, len(raw), SIGINFO_SIZE)]
+        if count < 32:
+            return infos
+
+
+class RseqConfiguration(NamedTuple):
+    """struct ptrace_rseq_configuration: where a thread has registered its rseq area."""
+
+    address: int
+    size: int
+    signature: int
+    flags: int
+
+
+def rseq(tid: int) -> RseqConfiguration | None:
+    """Return the registration of restartable sequences, or None."""
+    try:
+        size = request(
+            PTRACE_GET_RSEQ_CONFIGURATION, tid, 24, ctypes.addressof(_buffer)
+        )
+    except OSError as error:
+        if error.errno in (errno.EIO, errno.EINVAL):
+            return None
+        raise
+    if size < 20:
+        return None
+    found = RseqConfiguration(*struct.unpack_from("=QIII", _buffer.raw))
+    return found if found.address else None
