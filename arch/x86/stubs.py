@@ -1,0 +1,59 @@
+"""Machine code of 32-bit processes."""
+
+from __future__ import annotations
+
+from blcr.architecture import Gadget, Gadgets, Listing, Stubs
+
+STUBS = Stubs(
+    call=Listing(
+        (
+            ("cd 80", "int 0x80"),
+            ("cc", "int3"),
+        )
+    ),
+    # A C function: arguments on the stack, ebx, esi and edi to be preserved.
+    fallback=Listing(
+        (
+            ("53", "push ebx"),
+            ("56", "push esi"),
+            ("57", "push edi"),
+            ("8b 5c 24 10", "mov ebx, dword ptr [esp + 0x10]"),
+            ("8b 4c 24 14", "mov ecx, dword ptr [esp + 0x14]"),
+            ("8b 54 24 18", "mov edx, dword ptr [esp + 0x18]"),
+            ("8b 74 24 1c", "mov esi, dword ptr [esp + 0x1c]"),
+            ("8b 7c 24 20", "mov edi, dword ptr [esp + 0x20]"),
+            ("b8 00 00 00 00", "mov eax, 0"),
+            ("cd 80", "int 0x80"),
+            ("5f", "pop edi"),
+            ("5e", "pop esi"),
+            ("5b", "pop ebx"),
+            ("c3", "ret"),
+        )
+    ),
+    fallback_number=(24, 4),
+)
+
+# What the kernel leaves in a frame for debuggers to recognise it by.
+SIGRETURN = Listing(
+    (
+        ("58", "pop eax"),
+        ("b8 77 00 00 00", "mov eax, 0x77"),
+        ("cd 80", "int 0x80"),
+    )
+)
+RT_SIGRETURN = Listing(
+    (
+        ("b8 ad 00 00 00", "mov eax, 0xad"),
+        ("cd 80", "int 0x80"),
+    )
+)
+
+GADGETS = Gadgets(
+    call=(
+        Gadget(bytes.fromhex("cd 80 c3")),
+        # The end of the vdso's __kernel_vsyscall.
+        Gadget(bytes.fromhex("cd 80 5d 5a 59 c3"), pops=3),
+    ),
+    sigreturn=(RT_SIGRETURN.code,),
+    pop_number=bytes.fromhex("58 c3"),
+)
