@@ -1,0 +1,106 @@
+"""
+What differs here from asm-generic.
+
+Source: arch/powerpc/include/uapi/asm/{stat,termbits,fcntl,mman,ioctl,ioctls,errno,
+auxvec}.h, Linux 6.12.
+"""
+
+from __future__ import annotations
+
+from blcr.architecture import Layout
+
+LAYOUT = Layout(word_size=4, byteorder="big")
+
+CONSTANTS = {
+    # errno.h.
+    "EDEADLOCK": 58,
+    # fcntl.h.
+    "O_DIRECTORY": 0o40000,
+    "O_NOFOLLOW": 0o100000,
+    "O_LARGEFILE": 0o200000,
+    "O_DIRECT": 0o400000,
+    "O_TMPFILE": 0o20040000,
+    # mman.h.
+    "MAP_NORESERVE": 0x40,
+    "MAP_LOCKED": 0x80,
+    "MCL_CURRENT": 0x2000,
+    "MCL_FUTURE": 0x4000,
+    "MCL_ONFAULT": 0x8000,
+    # auxvec.h.
+    "AT_DCACHEBSIZE": 19,
+    "AT_ICACHEBSIZE": 20,
+    "AT_UCACHEBSIZE": 21,
+    "AT_IGNOREPPC": 22,
+    # ioctl.h: another width and other values of the direction than elsewhere.
+    "FIOCLEX": 0x2000_6601,
+    "FIONCLEX": 0x2000_6602,
+    "FIONBIO": 0x8004_667E,
+    "FIONREAD": 0x4004_667F,
+    "TCGETS": 0x402C_7413,
+    "TCSETS": 0x802C_7414,
+    "TCSETSW": 0x802C_7415,
+    "TCSETSF": 0x802C_7416,
+    "TCSBRK": 0x2000_741D,
+    "TCXONC": 0x2000_741E,
+    "TCFLSH": 0x2000_741F,
+    "TIOCSWINSZ": 0x8008_7467,
+    "TIOCGWINSZ": 0x4008_7468,
+    "TIOCOUTQ": 0x4004_7473,
+    "TIOCSPGRP": 0x8004_7476,
+    "TIOCGPGRP": 0x4004_7477,
+    "TIOCGPTN": 0x4004_5430,
+    "TIOCSPTLCK": 0x8004_5431,
+    "TIOCGPTPEER": 0x2000_5441,
+}
+
+STRUCTURES = {
+    "stat": """
+        dev         ulong
+        ino         ulong
+        mode        uint
+        nlink       ushort
+        uid         uint
+        gid         uint
+        rdev        ulong
+        size        long
+        blksize     ulong
+        blocks      ulong
+        atime       ulong
+        atime_nsec  ulong
+        mtime       ulong
+        mtime_nsec  ulong
+        ctime       ulong
+        ctime_nsec  ulong
+        _           ulong[2]
+    """,
+    "stat64": """
+        dev         u64
+        ino         u64
+        mode        uint
+        nlink       uint
+        uid         uint
+        gid         uint
+        rdev        u64
+        _           ushort
+        size        s64
+        blksize     int
+        blocks      s64
+        atime       int
+        atime_nsec  uint
+        mtime       int
+        mtime_nsec  uint
+        ctime       int
+        ctime_nsec  uint
+        _           uint[2]
+    """,
+    "termios": """
+        iflag   uint
+        oflag   uint
+        cflag   uint
+        lflag   uint
+        cc      char[19]
+        line    u8
+        ispeed  uint
+        ospeed  uint
+    """,
+}
