@@ -119,7 +119,7 @@ class RegisterSet(NamedTuple):
         note_owner: str = "CORE",
         volatile: Mapping[str, int] | None = None,
     ) -> RegisterSet:
-        """Return a set of equally wide registers in the order of the kernel's struct."""
+        """Return a set of equally wide registers, in order of the kernel's struct."""
         rows = [Register(n, i * width, width) for i, n in enumerate(names.split())]
         return cls.of(
             name,
@@ -134,7 +134,8 @@ class RegisterSet(NamedTuple):
     def decode(self, data: bytes) -> Registers:
         """Return the named registers of a buffer of this set."""
         values = self.codec.unpack_from(data)
-        return {row.name: value for row, value in zip(self.registers, values, strict=True)}
+        names = (row.name for row in self.registers)
+        return dict(zip(names, values, strict=True))
 
     def encode(self, regs: Mapping[str, int], data: bytes | None = None) -> bytes:
         """Return `data`, or zeros, with the given registers written into it."""
@@ -329,6 +330,18 @@ class Stubs(NamedTuple):
     call: Listing
     fallback: Listing | None = None
     fallback_number: tuple[int, int] | None = None
+
+
+def call_table(text: str) -> dict[str, int]:
+    """Return number by name of calls in order of number; a number starts a new run."""
+    calls, number = {}, 0
+    for word in text.split():
+        if word.isdecimal():
+            number = int(word)
+        else:
+            calls[word] = number
+            number += 1
+    return calls
 
 
 class Arch(NamedTuple):
