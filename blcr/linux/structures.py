@@ -391,6 +391,8 @@ DEFINITIONS: Mapping[str, str] = {
         set_tid_size  u64
         cgroup        u64
     """,
+    # As 64-bit kernels read it, from 32-bit programs too, for which the header has it
+    # shorter.
     "prctl_mm_map": """
         start_code   u64
         end_code     u64
