@@ -1,0 +1,173 @@
+"""
+Test programs: building those of ``tests/programs`` and listing how to start them.
+
+A program brings itself into one state, says ``ready``, waits for a line, looks at the
+state again and says ``ok`` or ``bad: ...``.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+SOURCES = Path(__file__).parent.parent / "programs"
+
+_FLAGS = ("-std=gnu11", "-O2", "-g", "-Wall", "-pthread")
+
+_ZIG = (sys.executable, "-m", "ziglang", "cc", "-static", "-target")
+
+COMPILERS: dict[str, tuple[str, ...]] = {
+    "dynamic": ("cc",),
+    "static": ("cc", "-static"),
+    "m32": ("cc", "-m32"),
+    "m32-static": ("cc", "-m32", "-static"),
+    "musl": ("musl-gcc", "-static"),
+    "x86_64": (*_ZIG, "x86_64-linux-musl"),
+    "x86": (*_ZIG, "x86-linux-musl"),
+    "ppc": (*_ZIG, "powerpc-linux-musleabihf"),
+}
+"""Compiler by variant; the last three cross-compile and need nothing but a package."""
+
+NATIVE_VARIANTS = ("dynamic", "static", "m32", "musl")
+
+
+class Case(NamedTuple):
+    """
+    A program with arguments.
+
+    Attributes:
+        program: Its name, without ``.c``.
+        args: What to start it with.
+        duration_s: How long it waits by itself; 0: until told.
+        children: It has some, so that only itself can be saved, and not restarted.
+    """
+
+    program: str
+    args: tuple[str, ...] = ()
+    duration_s: float = 0
+    children: bool = False
+
+    @property
+    def name(self) -> str:
+        """What tests call it."""
+        kind = ("timed",) if self.duration_s else ()
+        return "-".join((self.program, *self.args[:1], *kind))
+
+    def lasting(self, duration_s: float) -> Case:
+        """Return the case waiting that long, if it waits by itself."""
+        if not self.duration_s:
+            return self
+        args = (self.args[0], str(duration_s), *self.args[2:])
+        return self._replace(args=args, duration_s=duration_s)
+
+
+_TOLERANCE_S = "5"
+"""How late a call may end on a busy machine; the bound that tells is the other one."""
+
+_TIMED = {
+    "blocked_sleep": "nanosleep nanosleep-rest relative monotonic realtime",
+    "blocked_poll": "poll ppoll select pselect epoll_wait epoll_pwait",
+    "blocked_futex": "futex sem mutex",
+    "blocked_signal": "sigwaitinfo",
+}
+_ENDLESS = {
+    "blocked_poll": "read poll ppoll select pselect epoll_wait epoll_pwait",
+    "blocked_futex": "futex sem mutex",
+    "blocked_signal": "sigwaitinfo sigsuspend pause",
+}
+_CHILDREN = "wait waitid flock fcntl msgrcv semop"
+
+
+def _blocked() -> list[Case]:
+    cases = [
+        Case(program, (call, "1.5", _TOLERANCE_S), duration_s=1.5)
+        for program, calls in _TIMED.items()
+        for call in calls.split()
+    ]
+    cases += [
+        Case(program, (call, "0", _TOLERANCE_S))
+        for program, calls in _ENDLESS.items()
+        for call in calls.split()
+    ]
+    cases += [
+        Case("blocked_child", (call,), children=True) for call in _CHILDREN.split()
+    ]
+    return cases
+
+
+BLOCKED = tuple(_blocked())
+"""Programs waiting in every call that waits."""
+
+STATES = tuple(
+    Case(source.stem)
+    for source in sorted(SOURCES.glob("*.c"))
+    if not source.stem.startswith("blocked_")
+)
+"""Programs in all other states."""
+
+CASES = (*STATES, *BLOCKED)
+
+
+@functools.cache
+def cache_folder() -> Path:
+    """Return a folder of our own that every user may read."""
+    default = Path(tempfile.gettempdir()) / f"blcr-tests-{os.getuid()}"
+    folder = Path(os.environ.get("BLCR_TEST_CACHE", default))
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    return folder
+
+
+def available(variant: str) -> bool:
+    """Tell whether this machine can build a variant."""
+    return _can_build(COMPILERS[variant])
+
+
+@functools.cache
+def _can_build(compiler: tuple[str, ...]) -> bool:
+    if not shutil.which(compiler[0]):
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "empty.c")
+        source.write_text("int main(void) { return 0; }\n")
+        done = subprocess.run(
+            [*compiler, source, "-o", source.with_suffix("")],
+            capture_output=True,
+            check=False,
+        )
+    return done.returncode == 0
+
+
+@functools.cache
+def build(program: str, variant: str = "dynamic") -> Path:
+    """
+    Return the executable of a program; built once for each source and compiler.
+
+    Raises:
+        subprocess.CalledProcessError: It does not compile; what the compiler said is
+            on stderr.
+    """
+    source = SOURCES / f"{program}.c"
+    command = (*COMPILERS[variant], *_FLAGS)
+    key = hashlib.sha256("\0".join((*command, _version(command[0]))).encode())
+    key.update(source.read_bytes())
+    key.update((SOURCES / "judge.h").read_bytes())
+    target = cache_folder() / f"{program}-{variant}-{key.hexdigest()[:12]}"
+    if not target.exists():
+        unfinished = target.with_suffix(f".{os.getpid()}")
+        subprocess.run([*command, source, "-o", unfinished, "-lm"], check=True)
+        unfinished.chmod(0o755)
+        unfinished.rename(target)
+    return target
+
+
+@functools.cache
+def _version(compiler: str) -> str:
+    done = subprocess.run([compiler, "--version"], capture_output=True, check=True)
+    return done.stdout.decode()

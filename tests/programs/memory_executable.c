@@ -1,0 +1,37 @@
+/* Code that the program has written itself runs, and can be replaced. */
+#include "judge.h"
+#include <sys/mman.h>
+
+#if defined __x86_64__ || defined __i386__
+static const unsigned char code[] = {0xb8, 42, 0, 0, 0, 0xc3}; /* mov eax, 42; ret */
+#define VALUE 1
+#define SYNC(at) (void)(at)
+#elif defined __powerpc__
+static const unsigned char code[] = {0x38, 0x60, 0, 42, 0x4e, 0x80, 0, 0x20}; /* li; blr */
+#define VALUE 3
+#define SYNC(at) \
+    __asm__ volatile("dcbst 0, %0; sync; icbi 0, %0; sync; isync" : : "r"(at) : "memory")
+#endif
+
+int main(void)
+{
+    size_t page = sysconf(_SC_PAGESIZE);
+    unsigned char *m = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    check(m != MAP_FAILED);
+    memcpy(m, code, sizeof code);
+    memcpy(m + page, code, sizeof code);
+    check(mprotect(m, page, PROT_READ | PROT_EXEC) == 0);
+    check(mprotect(m + page, page, PROT_READ | PROT_WRITE | PROT_EXEC) == 0);
+    SYNC(m);
+    SYNC(m + page);
+    int (*one)(void) = (int (*)(void))(uintptr_t)m;
+    int (*two)(void) = (int (*)(void))(uintptr_t)(m + page);
+    check(one() == 42 && two() == 42);
+    ready();
+    check(one() == 42 && two() == 42);
+    m[page + VALUE] = 43;
+    SYNC(m + page);
+    check(one() == 42 && two() == 43);
+    return ok();
+}

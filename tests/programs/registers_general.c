@@ -1,0 +1,65 @@
+/* Every general register holds a value of its own while the program spins. */
+#include "judge.h"
+
+/* spin(place, out): *place = address of a word on the stack; spins until that is not 0. */
+void spin(volatile long **place, long *out);
+
+#if defined __x86_64__
+#define COUNT 14
+#define UNIT 0x0102030405060708
+__asm__(".text\nspin: push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
+        "push %rsi; sub $256, %rsp; movq $0, (%rsp); mov %rsp, (%rdi); .set n, 0\n"
+        ".irp r, rbx,rcx,rdx,rsi,rdi,rbp,r8,r9,r10,r11,r12,r13,r14,r15\n"
+        ".set n, n + 1; movabs $(n * 0x0102030405060708), %\\r; .endr\n"
+        "1: cmpq $0, (%rsp); je 1b; .set n, 0\n"
+        ".irp r, rbx,rcx,rdx,rsi,rdi,rbp,r8,r9,r10,r11,r12,r13,r14,r15\n"
+        "mov %\\r, n*8(%rsp); .set n, n + 1; .endr\n"
+        "mov 256(%rsp), %rdi; mov %rsp, %rsi; mov $14, %ecx; cld; rep movsq\n"
+        "add $264, %rsp; pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx; ret");
+#elif defined __i386__
+#define COUNT 7
+#define UNIT 0x01020304
+__asm__(".text\nspin: push %ebx; push %ebp; push %esi; push %edi\n"
+        "mov 20(%esp), %eax; mov 24(%esp), %ecx; push %ecx; sub $64, %esp\n"
+        "movl $0, (%esp); mov %esp, (%eax); .set n, 0\n"
+        ".irp r, eax,ebx,ecx,edx,esi,edi,ebp\n"
+        ".set n, n + 1; mov $(n * 0x01020304), %\\r; .endr\n"
+        "1: cmpl $0, (%esp); je 1b; .set n, 0\n"
+        ".irp r, eax,ebx,ecx,edx,esi,edi,ebp\n"
+        "mov %\\r, n*4(%esp); .set n, n + 1; .endr\n"
+        "mov 64(%esp), %edi; mov %esp, %esi; mov $7, %ecx; cld; rep movsl\n"
+        "add $68, %esp; pop %edi; pop %esi; pop %ebp; pop %ebx; ret");
+#elif defined __powerpc__ && !defined __powerpc64__
+#define COUNT 28
+#define UNIT 0x01020304
+__asm__(".text\nspin: stwu 1, -272(1); stmw 14, 200(1); stw 4, 192(1); li 0, 0\n"
+        "stw 0, 8(1); addi 5, 1, 8; stw 5, 0(3); .set n, 0\n"
+        ".irp r, 3,4,5,6,7,8,9,10,11,12,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
+        ".set n, n + 1; lis \\r, (n * 0x0102); ori \\r, \\r, (n * 0x0304); .endr\n"
+        "1: lwz 0, 8(1); cmpwi 0, 0; beq 1b; .set n, 0\n"
+        ".irp r, 3,4,5,6,7,8,9,10,11,12,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
+        "stw \\r, 16+n*4(1); .set n, n + 1; .endr\n"
+        "lwz 3, 192(1); li 4, 28; mtctr 4; addi 5, 1, 12; addi 3, 3, -4\n"
+        "2: lwzu 0, 4(5); stwu 0, 4(3); bdnz 2b\n"
+        "lmw 14, 200(1); addi 1, 1, 272; blr");
+#endif
+
+static volatile long *go;
+
+static void *release(void *unused)
+{
+    wait_for_line();
+    *go = 1;
+    return unused;
+}
+
+int main(void)
+{
+    long out[COUNT];
+    start(release, NULL);
+    dprintf(1, "ready\n");
+    spin(&go, out);
+    for (long i = 0; i < COUNT; i++)
+        check(out[i] == (i + 1) * UNIT);
+    return ok();
+}

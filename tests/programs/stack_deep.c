@@ -1,0 +1,23 @@
+/* A recursion of many frames, on a stack of megabytes, finds its way back. */
+#include "judge.h"
+
+static unsigned long down(int level, unsigned long above)
+{
+    volatile unsigned long frame[64];
+    for (int i = 0; i < 64; i++)
+        frame[i] = above * 31 + i;
+    unsigned long below = 0;
+    if (level)
+        below = down(level - 1, frame[63]);
+    else
+        ready();
+    for (int i = 0; i < 64; i++)
+        check(frame[i] == above * 31 + i);
+    return below + frame[7];
+}
+
+int main(void)
+{
+    check(down(5000, 1) != 0);
+    return ok();
+}
