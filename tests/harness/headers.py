@@ -1,4 +1,8 @@
-"""What the C compilers of the architectures say of the kernel's headers."""
+"""
+What a C compiler for any architecture says of the kernel's headers.
+
+The compiler brings the headers along, so that the answer is the same on every machine.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-_ZIG = (sys.executable, "-m", "ziglang", "cc", "-target")
-
-COMPILERS: dict[str, tuple[str, ...]] = {
-    "ppc": (*_ZIG, "powerpc-linux-musleabi"),
-    "x86": ("gcc", "-m32"),
-    "x86_64": ("gcc",),
+TARGETS = {
+    "ppc": "powerpc-linux-musleabi",
+    "x86": "x86-linux-musl",
+    "x86_64": "x86_64-linux-musl",
 }
-"""By name of architecture."""
+"""What the compiler calls the architectures."""
 
 
 def complaints(arch: str, headers: Sequence[str], claims: Sequence[str]) -> str:
     """
-    Return what the compiler of `arch` objects to in C expressions claimed to be true.
+    Return what a compiler for `arch` objects to in C expressions claimed to be true.
 
     Nothing is executed.  A claim about a name that the headers lack is an objection.
     """
@@ -30,11 +32,25 @@ def complaints(arch: str, headers: Sequence[str], claims: Sequence[str]) -> str:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "claims.c")
         source.write_text("\n".join(lines))
-        # Not -fsyntax-only: one of the compilers fails for want of an output then.
+        compiler = [sys.executable, "-m", "ziglang", "cc", "-target", TARGETS[arch]]
+        # Not -fsyntax-only: this compiler fails for want of an output then.
         done = subprocess.run(
-            [*COMPILERS[arch], "-I", _HERE, "-w", "-c", "-o", f"{folder}/o", source],
+            [*compiler, "-I", _HERE, "-w", "-c", "-o", f"{folder}/claims.o", source],
             capture_output=True,
             text=True,
             check=False,
         )
     return "\n".join(line for line in done.stderr.splitlines() if "error" in line)
+
+
+def macros(arch: str, headers: Sequence[str]) -> dict[str, str]:
+    """Return what the headers define with ``#define``, unexpanded, by name."""
+    done = subprocess.run(
+        [*COMPILERS[arch], "-E", "-dM", "-x", "c", "-"],
+        input="\n".join(f"#include <{header}>" for header in headers),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = (line.split(maxsplit=2) for line in done.stdout.splitlines())
+    return {row[1]: row[2] for row in rows if len(row) == 3}

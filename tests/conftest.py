@@ -1,0 +1,27 @@
+"""One fixture pair makes a test run for every architecture."""
+
+from __future__ import annotations
+
+import pytest
+
+from blcr import registry
+from blcr.architecture import Arch
+from harness import Case, load
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrize by name only, so that one broken package fails alone."""
+    if "arch" in metafunc.fixturenames:
+        metafunc.parametrize("arch", registry.names(), indirect=True)
+
+
+@pytest.fixture
+def arch(request: pytest.FixtureRequest) -> Arch:
+    """One architecture, as blcr describes it."""
+    return registry.get(request.param)
+
+
+@pytest.fixture
+def case(arch: Arch) -> Case:
+    """The same architecture, as everybody else describes it."""
+    return load(arch.name)

@@ -1,0 +1,64 @@
+"""Machine code against the disassembler."""
+
+from __future__ import annotations
+
+from blcr.architecture import Arch
+from harness import Case, disassemble
+
+
+def test_hex_is_the_assembly_beside_it(arch: Arch, case: Case) -> None:
+    """The hex column disassembles to the assembly column."""
+    stubs = arch.stubs
+
+    for stub in (stubs.call, stubs.fallback):
+        if stub is not None:
+            assert disassemble(case, stub.code) == stub.assembly
+
+
+def test_one_instruction_in_a_row(arch: Arch, case: Case) -> None:
+    """Each row of hex is one instruction."""
+    rows = arch.stubs.call.rows + (arch.stubs.fallback or arch.stubs.call).rows
+
+    counts = {len(disassemble(case, bytes.fromhex(code))) for code, _ in rows}
+
+    assert counts == {1}
+
+
+def test_the_call_number_is_where_it_is_said_to_be(arch: Arch, case: Case) -> None:
+    """A number written into the fallback shows as an instruction's operand."""
+    stub, place = arch.stubs.fallback, arch.stubs.fallback_number
+    assert stub is not None
+    assert place is not None
+    at, width = place
+
+    code = bytearray(stub.code)
+    code[at : at + width] = (0x123).to_bytes(width, arch.layout.byteorder)
+    changed = set(disassemble(case, bytes(code))) - set(stub.assembly)
+
+    assert [row.rpartition(" ")[2] for row in changed] == ["0x123"]
+
+
+def test_gadgets_call_and_return(arch: Arch, case: Case) -> None:
+    """A call gadget is the call's instruction, its pops and a return."""
+    if arch.gadgets is None:
+        return
+    instruction = arch.stubs.call.assembly[0]
+
+    for gadget in arch.gadgets.call:
+        first, *pops, last = disassemble(case, gadget.code)
+        assert first == instruction
+        assert last == "ret"
+        assert len(pops) == gadget.pops
+        assert all(row.startswith("pop ") for row in pops)
+
+
+def test_sigreturn_gadgets_make_that_call(arch: Arch, case: Case) -> None:
+    """A sigreturn gadget loads the number of rt_sigreturn and makes the call."""
+    if arch.gadgets is None:
+        return
+    number = hex(arch.syscalls["rt_sigreturn"])
+
+    for code in arch.gadgets.sigreturn:
+        load, call = disassemble(case, code)
+        assert load.endswith(f", {number}")
+        assert call == arch.stubs.call.assembly[0]

@@ -1,0 +1,94 @@
+"""
+What the tests know about architectures, from other sources than blcr does.
+
+`Case` is the other description of an architecture; `cases/` has one for each.
+"""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import capstone
+
+
+class CStruct(NamedTuple):
+    """A structure in C: its header, its type, its members by our register names."""
+
+    header: str
+    type: str
+    members: Mapping[str, str]
+
+
+class Case(NamedTuple):
+    """
+    One architecture, as everybody else describes it.
+
+    Attributes:
+        name: Of the architecture.
+        target: Of the compiler, for a static program.
+        machines: What ``uname -m`` says where its programs run as they are.
+        emulator: The program that runs them elsewhere.
+        capstone: Architecture and mode, numbers of the disassembler.
+        elf_machine: As <elf.h> has it.
+        call_number, call_args, result: Registers of a system call, from syscall(2).
+        structs: By name of register set.
+        failed: Registers after a call that failed with ENOENT (2), and after one that
+            returned 5.
+        interrupted: Registers of a thread that stopped in call 7 with the arguments 1
+            to 6 behind the instruction at 0x1000, to be resumed with ERESTARTSYS.
+        old_frames: There is a frame without siginfo.
+        return_pop: Bytes on the stack that a handler's return takes from a frame with
+            siginfo, and from one without.
+    """
+
+    name: str
+    target: str
+    machines: frozenset[str]
+    emulator: str
+    capstone: tuple[int, int]
+    elf_machine: int
+    call_number: str
+    call_args: tuple[str, ...]
+    result: str
+    structs: Mapping[str, CStruct]
+    failed: Mapping[str, int]
+    returned: Mapping[str, int]
+    interrupted: Mapping[str, int]
+    old_frames: bool
+    return_pop: tuple[int, int]
+
+
+def load(name: str) -> Case:
+    """Return the case of an architecture."""
+    case = importlib.import_module(f"harness.cases.{name}").CASE
+    assert isinstance(case, Case)
+    return case
+
+
+def disassemble(case: Case, code: bytes) -> tuple[str, ...]:
+    """Return code as Capstone prints it."""
+    engine = capstone.Cs(*case.capstone)
+    rows = engine.disasm_lite(code, 0)
+    return tuple(f"{name} {operands}".rstrip() for _, _, name, operands in rows)
+
+
+def build(case: Case, source: Path, program: Path) -> None:
+    """Compile a C program, statically."""
+    compiler = [sys.executable, "-m", "ziglang", "cc", "-target", case.target]
+    flags = ["-static", "-O1", "-Wall", "-Werror"]
+    subprocess.run([*compiler, *flags, "-o", program, source], check=True)
+
+
+def runner(case: Case) -> tuple[str, ...] | None:
+    """Return what to put before a program to run it here; None: it cannot be run."""
+    if platform.machine() in case.machines:
+        return ()
+    found = shutil.which(case.emulator)
+    return (found,) if found else None

@@ -1,0 +1,1 @@
+"""The architectures, each from other sources than its package in `arch/`."""

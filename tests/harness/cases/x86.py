@@ -1,0 +1,60 @@
+"""
+x86.
+
+Sources: syscall(2); <sys/user.h>; Capstone's and Unicorn's constants; signal(7).
+"""
+
+from __future__ import annotations
+
+import capstone
+
+from harness import Case, CStruct
+
+CASE = Case(
+    name="x86",
+    target="x86-linux-musl",
+    machines=frozenset({"x86_64", "i386", "i486", "i586", "i686"}),
+    emulator="qemu-i386",
+    capstone=(capstone.CS_ARCH_X86, capstone.CS_MODE_32),
+    elf_machine=3,
+    call_number="eax",
+    call_args=("ebx", "ecx", "edx", "esi", "edi", "ebp"),
+    result="eax",
+    structs={
+        "gp": CStruct(
+            "sys/user.h",
+            "struct user_regs_struct",
+            {name: f"x{name}" for name in ("ds", "es", "fs", "gs", "cs", "ss")},
+        ),
+        "tls": CStruct(
+            "asm/ldt.h",
+            "struct { struct user_desc d[3]; }",
+            {
+                f"{ours}{slot}": f"d[{slot}].{theirs}"
+                for slot in range(3)
+                for ours, theirs in (
+                    ("entry", "entry_number"),
+                    ("base", "base_addr"),
+                    ("limit", "limit"),
+                    # Bit fields have no address.
+                    ("flags", "limit) + sizeof(int"),
+                )
+            },
+        ),
+    },
+    failed={"eax": (1 << 32) - 2},
+    returned={"eax": 5},
+    interrupted={
+        "eip": 0x1002,
+        "orig_eax": 7,
+        "eax": (1 << 32) - 512,
+        "ebx": 1,
+        "ecx": 2,
+        "edx": 3,
+        "esi": 4,
+        "edi": 5,
+        "ebp": 6,
+    },
+    old_frames=True,
+    return_pop=(4, 8),
+)
