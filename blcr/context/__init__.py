@@ -1,0 +1,1 @@
+"""The context file: typed records, ELF cores, the archive; knows no process."""
