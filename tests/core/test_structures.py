@@ -98,12 +98,6 @@ MEMBERS = {
 }
 
 
-@pytest.fixture(params=registry.names())
-def arch(request: pytest.FixtureRequest) -> Arch:
-    """One architecture."""
-    return registry.get(request.param)
-
-
 def claims(arch: Arch, table: dict[str, tuple[str, str]]) -> list[str]:
     """Return the claims that all fields lie where `arch` has them."""
     made = []

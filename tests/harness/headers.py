@@ -12,13 +12,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness import load
+
 _HERE = Path(__file__).parent
-TARGETS = {
-    "ppc": "powerpc-linux-musleabi",
-    "x86": "x86-linux-musl",
-    "x86_64": "x86_64-linux-musl",
-}
-"""What the compiler calls the architectures."""
 
 
 def complaints(arch: str, headers: Sequence[str], claims: Sequence[str]) -> str:
@@ -32,10 +28,18 @@ def complaints(arch: str, headers: Sequence[str], claims: Sequence[str]) -> str:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "claims.c")
         source.write_text("\n".join(lines))
-        compiler = [sys.executable, "-m", "ziglang", "cc", "-target", TARGETS[arch]]
         # Not -fsyntax-only: this compiler fails for want of an output then.
         done = subprocess.run(
-            [*compiler, "-I", _HERE, "-w", "-c", "-o", f"{folder}/claims.o", source],
+            [
+                *_compiler(arch),
+                "-I",
+                _HERE,
+                "-w",
+                "-c",
+                "-o",
+                f"{folder}/claims.o",
+                source,
+            ],
             capture_output=True,
             text=True,
             check=False,
@@ -46,7 +50,7 @@ def complaints(arch: str, headers: Sequence[str], claims: Sequence[str]) -> str:
 def macros(arch: str, headers: Sequence[str]) -> dict[str, str]:
     """Return what the headers define with ``#define``, unexpanded, by name."""
     done = subprocess.run(
-        [*COMPILERS[arch], "-E", "-dM", "-x", "c", "-"],
+        [*_compiler(arch), "-E", "-dM", "-x", "c", "-"],
         input="\n".join(f"#include <{header}>" for header in headers),
         capture_output=True,
         text=True,
@@ -54,3 +58,11 @@ def macros(arch: str, headers: Sequence[str]) -> dict[str, str]:
     )
     rows = (line.split(maxsplit=2) for line in done.stdout.splitlines())
     return {row[1]: row[2] for row in rows if len(row) == 3}
+
+
+def _compiler(arch: str) -> list[str]:
+    return [sys.executable, "-m", "ziglang", "cc", "-target", load(arch).target]
+
+
+def _compiler(arch: str) -> list[str]:
+    return [sys.executable, "-m", "ziglang", "cc", "-target", load(arch).target]
