@@ -62,7 +62,3 @@ def macros(arch: str, headers: Sequence[str]) -> dict[str, str]:
 
 def _compiler(arch: str) -> list[str]:
     return [sys.executable, "-m", "ziglang", "cc", "-target", load(arch).target]
-
-
-def _compiler(arch: str) -> list[str]:
-    return [sys.executable, "-m", "ziglang", "cc", "-target", load(arch).target]
