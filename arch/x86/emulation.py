@@ -1,0 +1,129 @@
+"""
+How an engine is told to be a 32-bit x86 CPU, in user mode on a flat memory.
+
+Source: Intel SDM volume 3, chapters 3.4 and 6.15; descriptor numbers as a 64-bit Linux
+6.12 gives them to 32-bit processes (arch/x86/include/asm/segment.h).
+"""
+
+from __future__ import annotations
+
+import struct
+
+from blcr.architecture import Listing
+from blcr.emulation import Descriptors, Entry, Fault, Recipe, Transfer
+
+from .registers import NT_386_TLS
+from .xstate import BASELINE, BASELINE_SIZE, NT_X86_XSTATE, SOFTWARE_AT
+
+USER_CS, USER_DS = 0x23, 0x2B
+EFLAGS = 0x202
+
+# Base 0, limit 4 GiB, DPL 3: 32-bit code, data, 64-bit code.
+DESCRIPTORS = {
+    4: 0x00CF_FB00_0000_FFFF,
+    5: 0x00CF_F300_0000_FFFF,
+    6: 0x00AF_FB00_0000_FFFF,
+}
+
+
+def encode_descriptor(base: int, limit: int, flags: int) -> int:
+    """
+    Return the descriptor that set_thread_area(2) makes of a user_desc.
+
+    Flags, from bit 0: seg_32bit, contents (2), read_exec_only, limit_in_pages,
+    seg_not_present, useable.
+    """
+    if not base and not limit and flags & 0x38 == 0x28:
+        return 0
+    contents, not_present = flags >> 1 & 3, flags >> 5 & 1
+    kind = 1 | (~flags >> 3 & 1) << 1 | contents << 2
+    access = kind | 0x70 | (not_present ^ 1) << 7
+    granularity = (flags & 1) << 2 | (flags >> 4 & 1) << 3 | (flags >> 6 & 1)
+    return (
+        limit & 0xFFFF
+        | (base & 0xFF_FFFF) << 16
+        | access << 40
+        | (limit >> 16 & 15) << 48
+        | granularity << 52
+        | base >> 24 << 56
+    )
+
+
+def vector_prefixed(code: bytes) -> bool:
+    """
+    Tell whether an instruction has a VEX or EVEX prefix.
+
+    The engine runs many of them, on 128 bits, wrongly.  In 32-bit code the same bytes
+    are ``les``, ``lds`` and ``bound`` unless the next byte says register.
+    """
+    code = code.lstrip(b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf2\xf3")
+    return len(code) > 1 and code[0] in {0xC4, 0xC5, 0x62} and code[1] >= 0xC0
+
+
+FAULTS = {
+    0: Fault("SIGFPE", "FPE_INTDIV"),
+    1: Fault("SIGTRAP", "TRAP_TRACE"),
+    3: Fault("SIGTRAP", "SI_KERNEL"),
+    4: Fault("SIGSEGV", "SI_KERNEL"),
+    5: Fault("SIGSEGV", "SI_KERNEL"),
+    6: Fault("SIGILL", "ILL_ILLOPN"),
+    8: Fault("SIGSEGV", "SI_KERNEL"),
+    11: Fault("SIGBUS", "SI_KERNEL"),
+    12: Fault("SIGBUS", "SI_KERNEL"),
+    13: Fault("SIGSEGV", "SI_KERNEL"),
+    16: Fault("SIGFPE", "FPE_FLTINV"),
+    17: Fault("SIGBUS", "BUS_ADRALN"),
+    19: Fault("SIGFPE", "FPE_FLTINV"),
+}
+ILLEGAL = Fault("SIGILL", "ILL_ILLOPN")
+
+FPU_SETUP = {"FPCW": 0x37F, "MXCSR": 0x1F80}
+
+# The image of the x87 and SSE state that fxsave leaves free to us: which features the
+# system has enabled, for debuggers, and which are in use.
+BLANK_STATE = (
+    bytes(SOFTWARE_AT) + struct.pack("<Q40xQ", BASELINE, BASELINE)
+).ljust(BASELINE_SIZE, b"\0")
+
+RECIPE = Recipe(
+    engine="UC_ARCH_X86",
+    modes=("UC_MODE_32",),
+    constants=("unicorn.x86_const", "UC_X86_REG_"),
+    registers={
+        name: name.upper()
+        for name in "ebx ecx edx esi edi ebp eax ds es fs gs eip cs esp ss".split()
+    }
+    | {"eflags": "EFLAGS"},
+    fixed={"orig_eax": 0xFFFF_FFFF},
+    setup=FPU_SETUP,
+    call_exception=0x80,
+    faults=FAULTS,
+    illegal=ILLEGAL,
+    transfers=(
+        Transfer(
+            NT_X86_XSTATE,
+            0,
+            BLANK_STATE,
+            save=Listing((("0f ae 07", "fxsave [edi]"), ("cc", "int3"))),
+            load=Listing((("0f ae 0f", "fxrstor [edi]"), ("cc", "int3"))),
+            base="EDI",
+        ),
+    ),
+    # What CPUID leaf 1 of the engine's CPU would say of x87, TSC, CX8, CMOV, SSE2.
+    auxv={"AT_HWCAP": 0x0783_FBFF, "AT_HWCAP2": 0},
+    platform="i686",
+    descriptors=Descriptors(
+        "GDTR",
+        DESCRIPTORS,
+        tls_slot=12,
+        tls_note_type=NT_386_TLS,
+        encode=encode_descriptor,
+        selectors={"SS": USER_DS & ~3, "DS": USER_DS & ~3, "ES": USER_DS & ~3},
+    ),
+    entry=Entry(
+        Listing((("cf", "iretd"), ("cc", "int3"))),
+        1,
+        ("pc", USER_CS, EFLAGS, "sp", USER_DS),
+    ),
+    unsupported=vector_prefixed,
+)

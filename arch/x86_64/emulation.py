@@ -1,0 +1,90 @@
+"""
+How an engine is told to be an x86-64 CPU, in user mode.
+
+Source: as for 32 bits; calling convention of the System V psABI.
+"""
+
+from __future__ import annotations
+
+from blcr.architecture import Listing
+from blcr.emulation import Descriptors, Entry, Recipe, Transfer
+
+from ..x86.emulation import (
+    BLANK_STATE,
+    DESCRIPTORS,
+    EFLAGS,
+    FAULTS,
+    FPU_SETUP,
+    ILLEGAL,
+)
+from ..x86.xstate import NT_X86_XSTATE
+
+USER_CS, USER_DS = 0x33, 0x2B
+
+_PREFIXES = b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf2\xf3"
+
+
+def vector_prefixed(code: bytes) -> bool:
+    """
+    Tell whether an instruction has a VEX or EVEX prefix.
+
+    The engine runs many of them, on 128 bits, wrongly.
+    """
+    return code.lstrip(_PREFIXES)[:1] in {b"\xc4", b"\xc5", b"\x62"}
+
+
+RECIPE = Recipe(
+    engine="UC_ARCH_X86",
+    modes=("UC_MODE_64",),
+    constants=("unicorn.x86_const", "UC_X86_REG_"),
+    registers={
+        name: name.upper()
+        for name in """
+            r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi rip rsp
+            fs_base gs_base
+        """.split()
+    }
+    | {"eflags": "EFLAGS"},
+    fixed={
+        "orig_rax": (1 << 64) - 1,
+        **{"cs": USER_CS, "ss": USER_DS},
+        **{"ds": 0, "es": 0, "fs": 0, "gs": 0},
+    },
+    setup=FPU_SETUP,
+    call_exception=None,
+    call_instruction="UC_X86_INS_SYSCALL",
+    call_state=("eflags", "rcx", "r11"),
+    faults=FAULTS,
+    illegal=ILLEGAL,
+    transfers=(
+        Transfer(
+            NT_X86_XSTATE,
+            0,
+            BLANK_STATE,
+            save=Listing(
+                (("48 0f ae 07", "fxsave64 ptr [rdi]"), ("cc", "int3")),
+            ),
+            load=Listing(
+                (("48 0f ae 0f", "fxrstor64 ptr [rdi]"), ("cc", "int3")),
+            ),
+            base="RDI",
+        ),
+    ),
+    auxv={"AT_HWCAP": 0x0783_FBFF, "AT_HWCAP2": 0},
+    platform="x86_64",
+    descriptors=Descriptors("GDTR", DESCRIPTORS),
+    entry=Entry(
+        Listing((("48 cf", "iretq"), ("cc", "int3"))),
+        2,
+        ("pc", USER_CS, EFLAGS, "sp", USER_DS),
+    ),
+    unsupported=vector_prefixed,
+    budget=Listing(
+        (
+            ("48 ff 09", "dec qword ptr [rcx]"),
+            ("78 01", "js 6"),
+            ("c3", "ret"),
+            ("ff 61 08", "jmp qword ptr [rcx + 8]"),
+        )
+    ),
+)

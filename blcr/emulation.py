@@ -1,0 +1,134 @@
+"""
+How an engine is told to be an architecture's CPU: the recipe, as plain data.
+
+`Arch.emulation` is the import path of a module with a constant ``RECIPE``.  Engine
+constants are given by name, so that describing a CPU imports no engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from blcr.architecture import Listing
+
+
+class Fault(NamedTuple):
+    """
+    The signal that an exception of the CPU becomes.
+
+    Attributes:
+        signal: Its name.
+        code: Name of the ``si_code``.
+        step: Bytes by which the engine has moved the pc on that the kernel has not.
+    """
+
+    signal: str
+    code: str
+    step: int = 0
+
+
+class Transfer(NamedTuple):
+    """
+    A part of a register set that only code on the CPU itself can save and load.
+
+    Attributes:
+        note_type: The register set.
+        offset: Where in the set the part begins, in bytes.
+        blank: The part before it is saved; what the code does not write stays so.
+        save: Code that stores the part at the address in `base`, then traps.
+        load: Code that loads it from there, then traps.
+        base: An engine register.
+        clobbers: Engine registers that the code changes besides.
+    """
+
+    note_type: int
+    offset: int
+    blank: bytes
+    save: Listing
+    load: Listing
+    base: str
+    clobbers: tuple[str, ...] = ()
+
+
+class Descriptors(NamedTuple):
+    """
+    A table of segment descriptors in memory.
+
+    Attributes:
+        register: The engine register that holds its address and size.
+        table: 8-byte descriptors by slot.
+        tls_slot: The first of the slots that a thread can set.
+        tls_note_type: The register set of those: rows of slot number, base, limit, flags.
+        encode: A thread's descriptor from base, limit and flags.
+        selectors: Engine registers that are loaded from the table, with values.
+    """
+
+    register: str
+    table: Mapping[int, int]
+    tls_slot: int = 0
+    tls_note_type: int | None = None
+    encode: Callable[[int, int, int], int] | None = None
+    selectors: Mapping[str, int] = {}
+
+
+class Entry(NamedTuple):
+    """
+    How the CPU gets into user mode: code run on a stack of these words.
+
+    Attributes:
+        code: The return from an exception, and at its target a trap.
+        target: Offset of that trap in the code.
+        words: The stack; ``"pc"`` and ``"sp"`` are filled in.
+    """
+
+    code: Listing
+    target: int
+    words: tuple[int | str, ...]
+
+
+class Recipe(NamedTuple):
+    """
+    One CPU.
+
+    Attributes:
+        engine, modes: ``UC_ARCH_*`` and ``UC_MODE_*``.
+        constants: The engine's module of names, and the prefix of its registers.
+        registers: Engine register by the name in a register set.
+        fixed: Values of general registers that the engine does not hold.
+        setup: What engine registers are set to before anything runs.
+        call_state: General registers, besides number, arguments, pc and result, that
+            the architecture's `set_result` looks at or changes.
+        call_exception: The exception that a system call raises; None: see next.
+        call_instruction: The instruction that the engine hooks as system call.
+        faults: By exception number; others are illegal instructions.
+        illegal: What an illegal instruction becomes.
+        transfers: Parts of register sets beyond the engine's interface.
+        auxv: Further entries of the auxiliary vector by name.
+        platform: AT_PLATFORM.
+        descriptors, entry: For CPUs with segments.
+        unsupported: Whether an instruction, given as its bytes, is one that the engine
+            gets wrong without a word.
+        budget: As host: code of a C function (engine, address, size, cell) that takes
+            one from the 8-byte cell and, when it falls below zero, jumps to the
+            address in the next cell.
+    """
+
+    engine: str
+    modes: tuple[str, ...]
+    constants: tuple[str, str]
+    registers: Mapping[str, str]
+    fixed: Mapping[str, int]
+    setup: Mapping[str, int]
+    call_exception: int | None
+    faults: Mapping[int, Fault]
+    illegal: Fault
+    call_state: tuple[str, ...] = ()
+    call_instruction: str | None = None
+    transfers: tuple[Transfer, ...] = ()
+    auxv: Mapping[str, int] = {}
+    platform: str | None = None
+    descriptors: Descriptors | None = None
+    entry: Entry | None = None
+    unsupported: Callable[[bytes], bool] | None = None
+    budget: Listing | None = None
