@@ -1,0 +1,107 @@
+"""
+The modes in which every test program runs.
+
+``none`` proves the test, ``continue`` that a checkpoint does no harm, ``restart`` the
+point, ``again`` that a restarted process is as good as new.  In each the program judges
+itself, and it is compared from outside with what it was before.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from harness import outside
+from harness.programs import Case, build
+from harness.subject import Subject, SubjectError
+
+CYCLES = 5
+
+AWAY_S = 0.3
+"""How long nobody is there between the end of a program and its restart."""
+
+
+def run(case: Case, variant: str, mode: str, user: int | None, cwd: Path) -> None:
+    """
+    Run a program in a mode, natively.
+
+    Raises:
+        SubjectError: It, or a command, did not do what it should.
+    """
+    if mode == "again":
+        case = case.lasting(4 * case.duration_s)
+    args = [build(case.program, variant), *case.args]
+    began = time.monotonic()
+    with Subject(args, cwd=cwd, user=user) as subject:
+        subject.ready()
+        away_s = _MODES[mode](subject, case, began)
+        if not case.duration_s:
+            subject.tell(int(away_s * 1000))
+        said = subject.finish().split(b"\n")
+    if said[-2:] != [b"ok", b""]:
+        raise SubjectError(f"the program says {said}")
+
+
+def _none(_subject: Subject, _case: Case, _began: float) -> float:
+    return 0
+
+
+def _continue(subject: Subject, case: Case, began: float) -> float:
+    _wait_a_third(case, began)
+    before = outside.view(subject.pid)
+    subject.checkpoint(*(["--pid"] if case.children else []))
+    _compare(before, subject, case)
+    return 0
+
+
+def _restart(subject: Subject, case: Case, began: float) -> float:
+    _wait_a_third(case, began)
+    return _cycle(subject, case)
+
+
+def _again(subject: Subject, case: Case, _began: float) -> float:
+    return sum(_cycle(subject, case) for _ in range(CYCLES))
+
+
+_MODES: dict[str, Callable[[Subject, Case, float], float]] = {
+    "none": _none,
+    "continue": _continue,
+    "restart": _restart,
+    "again": _again,
+}
+
+MODES = tuple(_MODES)
+
+
+def modes_of(case: Case) -> tuple[str, ...]:
+    """Return the modes that make sense for a program."""
+    return ("none", "continue") if case.children else MODES
+
+
+def _wait_a_third(case: Case, began: float) -> None:
+    """Let part of a timeout pass, to see that it is not begun again."""
+    time.sleep(max(0, began + case.duration_s / 3 - time.monotonic()))
+
+
+def _cycle(subject: Subject, case: Case) -> float:
+    """Checkpoint, kill, stay away, restart; return how long nobody was there."""
+    before = outside.view(subject.pid)
+    path = subject.checkpoint_and_kill()
+    time.sleep(AWAY_S)
+    subject.restart(path)
+    path.unlink()
+    _compare(before, subject, case)
+    return AWAY_S
+
+
+def _compare(before: outside.View, subject: Subject, case: Case) -> None:
+    """Compare with before, unless it may have moved on meanwhile."""
+    if case.duration_s:
+        return
+    if outside.is_traced(subject.pid):
+        raise SubjectError("still traced")
+    if lost := outside.differences(before, outside.view(subject.pid)):
+        raise SubjectError("differs from outside: " + "; ".join(lost))
+
+

@@ -1,0 +1,38 @@
+"""Every program, in every mode, as every user, in every variant that can be built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import commands, modes, seeds
+from harness.programs import CASES, NATIVE_VARIANTS, Case
+
+
+def _combinations() -> list[object]:
+    """Return all combinations, or for each program and mode one by chance."""
+    found = []
+    for case in CASES:
+        for mode in modes.modes_of(case):
+            choices = [
+                (variant, user)
+                for variant in NATIVE_VARIANTS
+                for user in commands.users()
+                if mode != "none" or user == next(iter(commands.users()))
+            ]
+            name = f"{case.name}-{mode}"
+            for variant, user in seeds.sample(name, choices, 1):
+                parameters = (case, mode, variant, user)
+                found.append(pytest.param(*parameters, id=f"{name}-{variant}-{user}"))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("case", "mode", "variant", "user_name"), _combinations(), indirect=["user_name"]
+)
+def test_program_keeps_its_state(
+    case: Case, mode: str, variant: str, user: int | None, home: Path
+) -> None:
+    """A program finds its state as it was, and looks the same from outside."""
+    modes.run(case, variant, mode, user, home)
