@@ -10,12 +10,14 @@ import importlib
 import platform
 import shutil
 import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from random import Random
 from typing import NamedTuple
 
 import capstone
+
+from harness import programs
 
 
 class CStruct(NamedTuple):
@@ -32,7 +34,6 @@ class Case(NamedTuple):
 
     Attributes:
         name: Of the architecture.
-        target: Of the compiler, for a static program.
         machines: What ``uname -m`` says where its programs run as they are.
         emulator: The program that runs them elsewhere.
         capstone: Architecture and mode, numbers of the disassembler.
@@ -46,10 +47,13 @@ class Case(NamedTuple):
         old_frames: There is a frame without siginfo.
         return_pop: Bytes on the stack that a handler's return takes from a frame with
             siginfo, and from one without.
+        free: General registers that a program can do without until it gets them back
+            from a frame, with the bits that may be set.
+        scramble: Fill what an extended register set may hold with random values.
+        extended: Parts to compare of the extended register sets, by note type.
     """
 
     name: str
-    target: str
     machines: frozenset[str]
     emulator: str
     capstone: tuple[int, int]
@@ -63,6 +67,9 @@ class Case(NamedTuple):
     interrupted: Mapping[str, int]
     old_frames: bool
     return_pop: tuple[int, int]
+    free: Mapping[str, int]
+    scramble: Callable[[int, bytes, Random], bytes]
+    extended: Mapping[int, tuple[slice, ...]]
 
 
 def load(name: str) -> Case:
@@ -81,8 +88,8 @@ def disassemble(case: Case, code: bytes) -> tuple[str, ...]:
 
 def build(case: Case, source: Path, program: Path) -> None:
     """Compile a C program, statically."""
-    compiler = [sys.executable, "-m", "ziglang", "cc", "-target", case.target]
-    flags = ["-static", "-O1", "-Wall", "-Werror"]
+    flags = ["-O1", "-Wall", "-Werror"]
+    compiler = programs.COMPILERS[case.name]
     subprocess.run([*compiler, *flags, "-o", program, source], check=True)
 
 

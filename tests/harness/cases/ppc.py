@@ -6,13 +6,23 @@ Sources: syscall(2); <asm/ptrace.h>; Capstone's and Unicorn's constants; Power I
 
 from __future__ import annotations
 
+from random import Random
+
 import capstone
 
 from harness import Case, CStruct
 
+NT_PRFPREG = 2
+
+
+def scramble(note: int, data: bytes, rng: Random) -> bytes:
+    """Fill the registers, but not the status word behind them."""
+    assert note == NT_PRFPREG
+    return rng.randbytes(32 * 8) + data[32 * 8 :]
+
+
 CASE = Case(
     name="ppc",
-    target="powerpc-linux-musleabihf",
     machines=frozenset({"ppc"}),
     emulator="qemu-ppc",
     capstone=(capstone.CS_ARCH_PPC, capstone.CS_MODE_32 | capstone.CS_MODE_BIG_ENDIAN),
@@ -44,4 +54,14 @@ CASE = Case(
     },
     old_frames=True,
     return_pop=(0, 0),
+    free={
+        **{f"gpr{i}": (1 << 32) - 1 for i in range(32) if i != 2},  # 2: TLS
+        "ctr": (1 << 32) - 1,
+        "link": (1 << 32) - 1,
+        "ccr": (1 << 32) - 1,
+        "xer": 0xE000_007F,
+    },
+    scramble=scramble,
+    # The vector registers are in qemu's frames, but not marked as the kernel does it.
+    extended={NT_PRFPREG: (slice(0, 256),)},
 )

@@ -9,10 +9,16 @@ from __future__ import annotations
 import capstone
 
 from harness import Case, CStruct
+from harness.cases.x86_64 import (
+    ARITHMETIC_FLAGS,
+    AVX,
+    LEGACY,
+    NT_X86_XSTATE,
+    scramble,
+)
 
 CASE = Case(
     name="x86",
-    target="x86-linux-musl",
     machines=frozenset({"x86_64", "i386", "i486", "i586", "i686"}),
     emulator="qemu-i386",
     capstone=(capstone.CS_ARCH_X86, capstone.CS_MODE_32),
@@ -57,4 +63,10 @@ CASE = Case(
     },
     old_frames=True,
     return_pop=(4, 8),
+    free={
+        **dict.fromkeys("edi esi ebp esp ebx edx ecx eax".split(), (1 << 32) - 1),
+        "eflags": ARITHMETIC_FLAGS,
+    },
+    scramble=scramble,
+    extended={NT_X86_XSTATE: (LEGACY, AVX)},
 )

@@ -6,13 +6,37 @@ Sources: syscall(2); <sys/user.h>; Capstone's and Unicorn's constants; signal(7)
 
 from __future__ import annotations
 
+from random import Random
+
 import capstone
 
 from harness import Case, CStruct
 
+NT_X86_XSTATE = 0x202
+ARITHMETIC_FLAGS = 0x8D5
+LEGACY, AVX = slice(0, 416), slice(576, 832)
+
+
+def scramble(note: int, data: bytes, rng: Random) -> bytes:
+    """Fill the x87, SSE and AVX parts of an XSAVE image (Intel SDM 1, 13.4)."""
+    assert note == NT_X86_XSTATE
+    out = bytearray(data)
+    out[0:2] = (0x037F | rng.randrange(4) << 10).to_bytes(2, "little")
+    out[2:4] = (rng.randrange(8) << 11).to_bytes(2, "little")
+    out[4:5] = rng.randbytes(1)
+    out[24:28] = (0x1F80 | rng.randrange(4) << 13).to_bytes(4, "little")
+    for at in range(32, 160, 16):
+        out[at : at + 10] = rng.randbytes(10)
+    out[160:416] = rng.randbytes(256)
+    out[512] |= 3
+    if out[464] & 4:  # XCR0 as ptrace shows it
+        out[512] |= 4
+        out[AVX] = rng.randbytes(256)
+    return bytes(out)
+
+
 CASE = Case(
     name="x86_64",
-    target="x86_64-linux-musl",
     machines=frozenset({"x86_64"}),
     emulator="qemu-x86_64",
     capstone=(capstone.CS_ARCH_X86, capstone.CS_MODE_64),
@@ -53,4 +77,13 @@ CASE = Case(
     },
     old_frames=False,
     return_pop=(8, 8),
+    free={
+        **dict.fromkeys(
+            "r8 r9 r10 r11 r12 r13 r14 r15 rdi rsi rbp rbx rdx rax rcx rsp".split(),
+            (1 << 64) - 1,
+        ),
+        "eflags": ARITHMETIC_FLAGS,
+    },
+    scramble=scramble,
+    extended={NT_X86_XSTATE: (LEGACY, AVX)},
 )
