@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness import outside
-from harness.programs import Case, build
+from harness.programs import Scenario, build
 from harness.subject import Subject, SubjectError
 
 CYCLES = 5
@@ -22,7 +22,7 @@ AWAY_S = 0.3
 """How long nobody is there between the end of a program and its restart."""
 
 
-def run(case: Case, variant: str, mode: str, user: int | None, cwd: Path) -> None:
+def run(scenario: Scenario, variant: str, mode: str, user: int | None, cwd: Path) -> None:
     """
     Run a program in a mode, natively.
 
@@ -30,41 +30,41 @@ def run(case: Case, variant: str, mode: str, user: int | None, cwd: Path) -> Non
         SubjectError: It, or a command, did not do what it should.
     """
     if mode == "again":
-        case = case.lasting(4 * case.duration_s)
-    args = [build(case.program, variant), *case.args]
+        scenario = scenario.lasting(4 * scenario.duration_s)
+    args = [build(scenario.program, variant), *scenario.args]
     began = time.monotonic()
     with Subject(args, cwd=cwd, user=user) as subject:
         subject.ready()
-        away_s = _MODES[mode](subject, case, began)
-        if not case.duration_s:
+        away_s = _MODES[mode](subject, scenario, began)
+        if not scenario.duration_s:
             subject.tell(int(away_s * 1000))
         said = subject.finish().split(b"\n")
     if said[-2:] != [b"ok", b""]:
         raise SubjectError(f"the program says {said}")
 
 
-def _none(_subject: Subject, _case: Case, _began: float) -> float:
+def _none(_subject: Subject, _case: Scenario, _began: float) -> float:
     return 0
 
 
-def _continue(subject: Subject, case: Case, began: float) -> float:
-    _wait_a_third(case, began)
+def _continue(subject: Subject, scenario: Scenario, began: float) -> float:
+    _wait_a_third(scenario, began)
     before = outside.view(subject.pid)
-    subject.checkpoint(*(["--pid"] if case.children else []))
-    _compare(before, subject, case)
+    subject.checkpoint(*(["--pid"] if scenario.children else []))
+    _compare(before, subject, scenario)
     return 0
 
 
-def _restart(subject: Subject, case: Case, began: float) -> float:
-    _wait_a_third(case, began)
-    return _cycle(subject, case)
+def _restart(subject: Subject, scenario: Scenario, began: float) -> float:
+    _wait_a_third(scenario, began)
+    return _cycle(subject, scenario)
 
 
-def _again(subject: Subject, case: Case, _began: float) -> float:
-    return sum(_cycle(subject, case) for _ in range(CYCLES))
+def _again(subject: Subject, scenario: Scenario, _began: float) -> float:
+    return sum(_cycle(subject, scenario) for _ in range(CYCLES))
 
 
-_MODES: dict[str, Callable[[Subject, Case, float], float]] = {
+_MODES: dict[str, Callable[[Subject, Scenario, float], float]] = {
     "none": _none,
     "continue": _continue,
     "restart": _restart,
@@ -74,30 +74,30 @@ _MODES: dict[str, Callable[[Subject, Case, float], float]] = {
 MODES = tuple(_MODES)
 
 
-def modes_of(case: Case) -> tuple[str, ...]:
+def modes_of(scenario: Scenario) -> tuple[str, ...]:
     """Return the modes that make sense for a program."""
-    return ("none", "continue") if case.children else MODES
+    return ("none", "continue") if scenario.children else MODES
 
 
-def _wait_a_third(case: Case, began: float) -> None:
+def _wait_a_third(scenario: Scenario, began: float) -> None:
     """Let part of a timeout pass, to see that it is not begun again."""
-    time.sleep(max(0, began + case.duration_s / 3 - time.monotonic()))
+    time.sleep(max(0, began + scenario.duration_s / 3 - time.monotonic()))
 
 
-def _cycle(subject: Subject, case: Case) -> float:
+def _cycle(subject: Subject, scenario: Scenario) -> float:
     """Checkpoint, kill, stay away, restart; return how long nobody was there."""
     before = outside.view(subject.pid)
     path = subject.checkpoint_and_kill()
     time.sleep(AWAY_S)
     subject.restart(path)
     path.unlink()
-    _compare(before, subject, case)
+    _compare(before, subject, scenario)
     return AWAY_S
 
 
-def _compare(before: outside.View, subject: Subject, case: Case) -> None:
+def _compare(before: outside.View, subject: Subject, scenario: Scenario) -> None:
     """Compare with before, unless it may have moved on meanwhile."""
-    if case.duration_s:
+    if scenario.duration_s:
         return
     if outside.is_traced(subject.pid):
         raise SubjectError("still traced")

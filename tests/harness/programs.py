@@ -38,7 +38,7 @@ COMPILERS: dict[str, tuple[str, ...]] = {
 NATIVE_VARIANTS = ("dynamic", "static", "m32", "musl")
 
 
-class Case(NamedTuple):
+class Scenario(NamedTuple):
     """
     A program with arguments.
 
@@ -60,8 +60,8 @@ class Case(NamedTuple):
         kind = ("timed",) if self.duration_s else ()
         return "-".join((self.program, *self.args[:1], *kind))
 
-    def lasting(self, duration_s: float) -> Case:
-        """Return the case waiting that long, if it waits by itself."""
+    def lasting(self, duration_s: float) -> Scenario:
+        """Return the scenario waiting that long, if it waits by itself."""
         if not self.duration_s:
             return self
         args = (self.args[0], str(duration_s), *self.args[2:])
@@ -85,34 +85,34 @@ _ENDLESS = {
 _CHILDREN = "wait waitid flock fcntl msgrcv semop"
 
 
-def _blocked() -> list[Case]:
-    cases = [
-        Case(program, (call, "1.5", _TOLERANCE_S), duration_s=1.5)
+def _blocked() -> list[Scenario]:
+    scenarios = [
+        Scenario(program, (call, "1.5", _TOLERANCE_S), duration_s=1.5)
         for program, calls in _TIMED.items()
         for call in calls.split()
     ]
-    cases += [
-        Case(program, (call, "0", _TOLERANCE_S))
+    scenarios += [
+        Scenario(program, (call, "0", _TOLERANCE_S))
         for program, calls in _ENDLESS.items()
         for call in calls.split()
     ]
-    cases += [
-        Case("blocked_child", (call,), children=True) for call in _CHILDREN.split()
+    scenarios += [
+        Scenario("blocked_child", (call,), children=True) for call in _CHILDREN.split()
     ]
-    return cases
+    return scenarios
 
 
 BLOCKED = tuple(_blocked())
 """Programs waiting in every call that waits."""
 
 STATES = tuple(
-    Case(source.stem)
+    Scenario(source.stem)
     for source in sorted(SOURCES.glob("*.c"))
     if not source.stem.startswith("blocked_")
 )
 """Programs in all other states."""
 
-CASES = (*STATES, *BLOCKED)
+SCENARIOS = (*STATES, *BLOCKED)
 
 
 @functools.cache

@@ -7,32 +7,32 @@ from pathlib import Path
 import pytest
 
 from harness import commands, modes, seeds
-from harness.programs import CASES, NATIVE_VARIANTS, Case
+from harness.programs import SCENARIOS, NATIVE_VARIANTS, Scenario
 
 
 def _combinations() -> list[object]:
     """Return all combinations, or for each program and mode one by chance."""
     found = []
-    for case in CASES:
-        for mode in modes.modes_of(case):
+    for scenario in SCENARIOS:
+        for mode in modes.modes_of(scenario):
             choices = [
                 (variant, user)
                 for variant in NATIVE_VARIANTS
                 for user in commands.users()
                 if mode != "none" or user == next(iter(commands.users()))
             ]
-            name = f"{case.name}-{mode}"
+            name = f"{scenario.name}-{mode}"
             for variant, user in seeds.sample(name, choices, 1):
-                parameters = (case, mode, variant, user)
+                parameters = (scenario, mode, variant, user)
                 found.append(pytest.param(*parameters, id=f"{name}-{variant}-{user}"))
     return found
 
 
 @pytest.mark.parametrize(
-    ("case", "mode", "variant", "user_name"), _combinations(), indirect=["user_name"]
+    ("scenario", "mode", "variant", "user_name"), _combinations(), indirect=["user_name"]
 )
 def test_program_keeps_its_state(
-    case: Case, mode: str, variant: str, user: int | None, home: Path
+    scenario: Scenario, mode: str, variant: str, user: int | None, home: Path
 ) -> None:
     """A program finds its state as it was, and looks the same from outside."""
-    modes.run(case, variant, mode, user, home)
+    modes.run(scenario, variant, mode, user, home)

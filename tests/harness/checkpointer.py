@@ -1,0 +1,101 @@
+"""
+A checkpointer in a forked process that dies, or fails, where the test says.
+
+Everything is imported before the fork, so that hundreds of them take seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import blcr
+from blcr.errors import BlcrError
+from blcr.host.native import ptrace
+
+THROUGH = 0
+FAILED_WELL = 10
+FAILED_BADLY = 11
+KILLED = -signal.SIGKILL
+
+Request = Callable[..., int]
+
+
+def fork_checkpoint(
+    pid: int, target: Path, hook: Callable[[Request], Request] | None = None
+) -> int:
+    """
+    Fork a process that takes a checkpoint; return its pid.
+
+    Args:
+        pid: Of the program.
+        target: The context file.
+        hook: Given ptrace's `request`, returns what takes its place in the child.
+    """
+    child = os.fork()
+    if child:
+        return child
+    status = FAILED_BADLY
+    try:
+        if hook:
+            ptrace.request = hook(ptrace.request)  # type: ignore[assignment]
+        blcr.checkpoint(pid, target)
+        status = THROUGH
+    except BlcrError as error:
+        os.write(2, f"{error}\n".encode())
+        status = FAILED_WELL
+    except BaseException as error:  # noqa: BLE001 - the child must not go on as pytest
+        os.write(2, f"{type(error).__name__}: {error}\n".encode())
+    os._exit(status)
+
+
+def wait(child: int) -> int:
+    """Return how the child ended: a status above, or ``KILLED``."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def die_at(n: int) -> Callable[[Request], Request]:
+    """Return a hook that ends the process with SIGKILL before the n-th request."""
+
+    def at_n() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return _at(n, at_n)
+
+
+def fail_at(n: int, code: int) -> Callable[[Request], Request]:
+    """Return a hook that lets the n-th request fail with that errno."""
+
+    def at_n() -> None:
+        raise OSError(code, os.strerror(code))
+
+    return _at(n, at_n)
+
+
+def _at(n: int, act: Callable[[], None]) -> Callable[[Request], Request]:
+    def hook(request: Request) -> Request:
+        count = 0
+
+        def counting(*args: int) -> int:
+            nonlocal count
+            count += 1
+            if count == n:
+                act()
+            return request(*args)
+
+        return counting
+
+    return hook
+
+
+def kill_at_random(pid: int, target: Path, chance: random.Random, longest_s: float) -> int:
+    """Take a checkpoint and end it with SIGKILL after a random time; return how it ended."""
+    delay_s = chance.uniform(0, longest_s)
+    child = fork_checkpoint(pid, target)
+    time.sleep(delay_s)
+    os.kill(child, signal.SIGKILL)
+    return wait(child)

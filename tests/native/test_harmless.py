@@ -1,0 +1,180 @@
+"""
+A checkpointer that dies or fails at any instant leaves the program as it was.
+
+One window is the kernel's: some calls fail with EINTR after any stop, so they do when
+the checkpointer dies between the stop and its first register write (docs/design.md).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import checkpointer, commands, outside, seeds
+from harness.programs import BLOCKED, Scenario, build
+from harness.subject import Subject, SubjectError
+
+EINTR_CALLS = {"epoll_wait", "epoll_pwait", "sigwaitinfo", "semop", "msgrcv"}
+
+COMPUTING = (Scenario("compute"), Scenario("rseq_section"), Scenario("registers_vector"))
+
+ROUNDS = 100 if seeds.FULL else 20
+
+STEPS = (
+    Scenario("compute"),
+    Scenario("rseq_section"),
+    *(s for s in BLOCKED if not s.children and not s.duration_s),
+)
+
+
+def _ids(scenario: Scenario) -> str:
+    return scenario.name
+
+
+@pytest.fixture
+def subject(scenario: Scenario, home: Path) -> Iterator[Subject]:
+    """The program in its state; what waits by itself waits long enough."""
+    scenario = scenario.lasting(6)
+    with Subject([build(scenario.program), *scenario.args], cwd=home) as subject:
+        subject.ready()
+        yield subject
+
+
+def _verdict(scenario: Scenario, subject: Subject) -> str:
+    """Return what the program says when it goes on: ``ok`` or what is bad."""
+    if not scenario.duration_s:
+        subject.tell()
+    try:
+        return subject.finish().split(b"\n")[-2].decode()
+    except SubjectError:
+        said = subject.output.split(b"\n")[-2].decode()
+        call = scenario.args[0] if scenario.args else ""
+        if call in EINTR_CALLS and said == f"bad: {call} returned -1 with errno 4":
+            return "ok"
+        raise
+
+
+def _is_unharmed(subject: Subject) -> bool:
+    """Tell whether the program lives and nobody traces it."""
+    return outside.exists(subject.pid) and not outside.is_traced(subject.pid)
+
+
+@pytest.mark.parametrize("scenario", [*COMPUTING, *BLOCKED], ids=_ids)
+def test_killed_at_random_instants(
+    scenario: Scenario, subject: Subject, home: Path
+) -> None:
+    """SIGKILL at random instants of a checkpoint changes no result."""
+    chance = seeds.generator("kill", scenario.name)
+    target = home / "context"
+    longest_s = _duration(subject, target)
+    rounds = ROUNDS if scenario in COMPUTING else max(10, ROUNDS // 4)
+
+    for _ in range(rounds):
+        checkpointer.kill_at_random(subject.pid, target, chance, longest_s)
+        outside.wait_until(lambda: _is_unharmed(subject), "let go", timeout_s=5)
+
+    assert _verdict(scenario, subject) == "ok"
+
+
+def _duration(subject: Subject, target: Path) -> float:
+    """Return how long an undisturbed checkpoint takes, after one that imports all."""
+    for _ in range(2):
+        began = time.monotonic()
+        checkpointer.wait(checkpointer.fork_checkpoint(subject.pid, target))
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("scenario", seeds.sample("steps", STEPS, 6), ids=_ids)
+def test_killed_at_every_step(scenario: Scenario, subject: Subject, home: Path) -> None:
+    """SIGKILL before the n-th ptrace request, for every n, changes no result."""
+    status, n = checkpointer.KILLED, 0
+
+    while status == checkpointer.KILLED:
+        n += 1
+        hook = checkpointer.die_at(n)
+        child = checkpointer.fork_checkpoint(subject.pid, home / "context", hook)
+        status = checkpointer.wait(child)
+        outside.wait_until(lambda: _is_unharmed(subject), f"step {n}", timeout_s=5)
+
+    assert status == checkpointer.THROUGH
+    assert n > 3
+    assert _verdict(scenario, subject) == "ok"
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESRCH, errno.EPERM])
+@pytest.mark.parametrize("scenario", seeds.sample("fail", STEPS, 3), ids=_ids)
+def test_every_step_failing(
+    scenario: Scenario, code: int, subject: Subject, home: Path
+) -> None:
+    """A failing n-th ptrace request ends in one of our errors, and nothing else."""
+    before = outside.view(subject.pid)
+    target = home / "context"
+    status, n, through = checkpointer.FAILED_WELL, 0, 0
+
+    # A request that may fail without harm is passed over, so one success is no end.
+    while through < 5:
+        n += 1
+        target.unlink(missing_ok=True)
+        hook = checkpointer.fail_at(n, code)
+        status = checkpointer.wait(
+            checkpointer.fork_checkpoint(subject.pid, target, hook)
+        )
+        assert status in {checkpointer.THROUGH, checkpointer.FAILED_WELL}, f"step {n}"
+        assert _is_unharmed(subject), f"step {n}"
+        if status == checkpointer.FAILED_WELL:
+            assert list(home.glob("*context*")) == [], f"step {n}"
+        through = through + 1 if status == checkpointer.THROUGH else 0
+
+    subject.settle()
+    assert outside.differences(before, outside.view(subject.pid)) == []
+    assert _verdict(scenario, subject) == "ok"
+
+
+@pytest.mark.parametrize("user_name", list(commands.users()), indirect=True)
+def test_killed_command_of_any_user(user: int | None, home: Path) -> None:
+    """SIGKILL of the command itself changes no result either."""
+    chance = seeds.generator("kill command", user)
+    with Subject([build("compute")], cwd=home, user=user) as subject:
+        subject.ready()
+        args = commands.argv("checkpoint", "-f", "context", str(subject.pid), user=user)
+        began = time.monotonic()
+        _start(args, user, home).wait()
+        longest_s = time.monotonic() - began
+        for _ in range(ROUNDS):
+            command = _start(args, user, home)
+            time.sleep(chance.uniform(0, longest_s))
+            command.send_signal(signal.SIGKILL)
+            command.wait()
+            outside.wait_until(lambda: _is_unharmed(subject), "let go", timeout_s=5)
+        subject.tell()
+
+        assert subject.finish().endswith(b"ok\n")
+
+
+def _start(args: list[str], user: int | None, home: Path) -> subprocess.Popen[bytes]:
+    null = subprocess.DEVNULL
+    return commands.popen(args, user=user, cwd=home, stdout=null, stderr=null)
+
+
+def test_target_appears_whole_or_not_at_all(home: Path) -> None:
+    """A checkpointer killed while it writes leaves the older context untouched."""
+    chance = seeds.generator("target")
+    target = home / "context"
+    target.write_bytes(b"older")
+    with Subject([build("memory_private")], cwd=home) as subject:
+        subject.ready()
+        for _ in range(ROUNDS):
+            killed = checkpointer.kill_at_random(subject.pid, target, chance, 0.02)
+            if killed != checkpointer.THROUGH:
+                assert target.read_bytes() == b"older" or os.path.getsize(target) > 4096
+            target.write_bytes(b"older")
+        subject.tell()
+
+        assert subject.finish().endswith(b"ok\n")

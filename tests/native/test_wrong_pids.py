@@ -1,0 +1,160 @@
+"""
+What cannot be checkpointed is refused with BLCR's statuses, and nothing is touched.
+
+Source: ``docs/man/cr_checkpoint.1``.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from blcr.host.native import ptrace
+from harness import commands, outside
+from harness.programs import build
+from harness.subject import Subject
+
+NO_SUCH_PROCESS = 3
+NOT_PERMITTED = 1
+NOT_SUPPORTED = 52
+TRACED = 56
+
+PF_KTHREAD = 0x00200000
+"""Source: include/linux/sched.h, Linux 6.12."""
+
+ROOT_ONLY = pytest.mark.skipif(
+    os.geteuid() != 0, reason="not applicable: needs processes of two users"
+)
+
+
+@pytest.fixture(params=list(commands.users()))
+def user_name(request: pytest.FixtureRequest) -> str:
+    """Every user in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def target(home: Path) -> Iterator[Path]:
+    """A context that is there already, and must be there afterwards, alone."""
+    target = home / "context"
+    target.write_bytes(b"older")
+    yield target
+    assert target.read_bytes() == b"older"
+    assert [path.name for path in home.glob("*context*")] == ["context"]
+
+
+def _status(pid: int, target: Path, user: int | None) -> int:
+    """Return how a checkpoint ends that must say why on one line."""
+    done = commands.call(
+        "checkpoint", "-f", target, str(pid), user=user, cwd=target.parent
+    )
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    return done.returncode
+
+
+def test_missing_process(target: Path, user: int | None) -> None:
+    """A pid that nobody has is status 3."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+
+    assert _status(child.pid, target, user) == NO_SUCH_PROCESS
+
+
+def test_zombie(target: Path, user: int | None) -> None:
+    """A process that has ended but was not waited for is status 3."""
+    child = commands.popen(["true"], user=user, cwd=target.parent)
+    outside.wait_until(lambda: not outside.exists(child.pid), "zombie")
+
+    assert _status(child.pid, target, user) == NO_SUCH_PROCESS
+    child.wait()
+
+
+@ROOT_ONLY
+def test_somebody_elses_process(target: Path, home: Path) -> None:
+    """Another user's process is status 1, and unharmed."""
+    home.chmod(0o777)
+    with Subject([build("compute")], cwd=home) as subject:
+        subject.ready()
+
+        status = _status(subject.pid, target, commands.ORDINARY_USER)
+
+        assert status == NOT_PERMITTED
+        subject.tell()
+        assert subject.finish().endswith(b"ok\n")
+
+
+def test_kernel_thread(target: Path, user: int | None) -> None:
+    """A kernel thread is status 1."""
+    pid = _kernel_thread()
+    if not pid:
+        pytest.skip("not applicable: no kernel thread to be seen here")
+
+    assert _status(pid, target, user) == NOT_PERMITTED
+
+
+def _kernel_thread() -> int:
+    for entry in outside.PROC.iterdir():
+        if entry.name.isdigit():
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[6]) & PF_KTHREAD:
+                return int(entry.name)
+    return 0
+
+
+def test_init(target: Path, user: int | None) -> None:
+    """Process 1 is status 52 for root, 1 for others."""
+    expected = NOT_SUPPORTED if user is None and os.geteuid() == 0 else NOT_PERMITTED
+
+    assert _status(1, target, user) == expected
+
+
+def test_traced_process(target: Path, user: int | None, home: Path) -> None:
+    """A process that a debugger holds is status 56, and stays with it."""
+    with Subject([build("compute")], cwd=home, user=user) as subject:
+        subject.ready()
+        ptrace.seize(subject.pid)
+
+        assert _status(subject.pid, target, user) == TRACED
+
+        assert outside.is_traced(subject.pid)
+        ptrace.interrupt(subject.pid)
+        ptrace.wait(subject.pid)
+        ptrace.detach(subject.pid)
+        subject.tell()
+        assert subject.finish().endswith(b"ok\n")
+
+
+def test_process_with_children(target: Path, user: int | None, home: Path) -> None:
+    """A tree of more than one process is status 52; ``--pid`` saves the one alone."""
+    args = [build("blocked_child"), "wait"]
+    with Subject(args, cwd=home, user=user) as subject:
+        subject.ready()
+
+        status = _status(subject.pid, target, user)
+
+        assert status == NOT_SUPPORTED
+        subject.checkpoint("--pid").unlink()
+        subject.tell()
+        assert subject.finish().endswith(b"ok\n")
+
+
+def test_socket_is_refused_by_name(target: Path, user: int | None, home: Path) -> None:
+    """A descriptor that cannot be saved is named, with status 52."""
+    code = "import socket; s = socket.socket(); print('ready'); input()"
+    python = commands.argv("checkpoint", user=user)[0]
+    with Subject([python, "-uc", code], cwd=home, user=user) as subject:
+        subject.ready()
+
+        done = commands.call(
+            "checkpoint", "-f", target, str(subject.pid), user=user, cwd=home
+        )
+
+        assert done.returncode == NOT_SUPPORTED
+        assert "socket" in done.stderr
+        assert str(subject.pid) in done.stderr
