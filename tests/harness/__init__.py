@@ -10,14 +10,13 @@ import importlib
 import platform
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
 import capstone
-
-from harness import programs
 
 
 class CStruct(NamedTuple):
@@ -34,6 +33,7 @@ class Case(NamedTuple):
 
     Attributes:
         name: Of the architecture.
+        target: What the C compiler calls it.
         machines: What ``uname -m`` says where its programs run as they are.
         emulator: The program that runs them elsewhere.
         capstone: Architecture and mode, numbers of the disassembler.
@@ -47,6 +47,9 @@ class Case(NamedTuple):
         old_frames: There is a frame without siginfo.
         return_pop: Bytes on the stack that a handler's return takes from a frame with
             siginfo, and from one without.
+        handler_args: Registers in which a handler with siginfo finds its arguments.
+        return_address: Register with the address to return to; empty: on the stack.
+        stack_offset: Of the stack pointer from a multiple of 16 when a handler starts.
         free: General registers that a program can do without until it gets them back
             from a frame, with the bits that may be set.
         scramble: Fill what an extended register set may hold with random values.
@@ -54,6 +57,7 @@ class Case(NamedTuple):
     """
 
     name: str
+    target: str
     machines: frozenset[str]
     emulator: str
     capstone: tuple[int, int]
@@ -67,6 +71,9 @@ class Case(NamedTuple):
     interrupted: Mapping[str, int]
     old_frames: bool
     return_pop: tuple[int, int]
+    handler_args: tuple[str, str, str]
+    return_address: str
+    stack_offset: int
     free: Mapping[str, int]
     scramble: Callable[[int, bytes, Random], bytes]
     extended: Mapping[int, tuple[slice, ...]]
@@ -88,8 +95,8 @@ def disassemble(case: Case, code: bytes) -> tuple[str, ...]:
 
 def build(case: Case, source: Path, program: Path) -> None:
     """Compile a C program, statically."""
-    flags = ["-O1", "-Wall", "-Werror"]
-    compiler = programs.COMPILERS[case.name]
+    flags = ["-static", "-O1", "-Wall", "-Werror"]
+    compiler = [sys.executable, "-m", "ziglang", "cc", "-target", case.target]
     subprocess.run([*compiler, *flags, "-o", program, source], check=True)
 
 

@@ -23,6 +23,7 @@ def scramble(note: int, data: bytes, rng: Random) -> bytes:
 
 CASE = Case(
     name="ppc",
+    target="powerpc-linux-musleabihf",
     machines=frozenset({"ppc"}),
     emulator="qemu-ppc",
     capstone=(capstone.CS_ARCH_PPC, capstone.CS_MODE_32 | capstone.CS_MODE_BIG_ENDIAN),
@@ -54,6 +55,9 @@ CASE = Case(
     },
     old_frames=True,
     return_pop=(0, 0),
+    handler_args=("gpr3", "gpr4", "gpr5"),
+    return_address="link",
+    stack_offset=0,
     free={
         **{f"gpr{i}": (1 << 32) - 1 for i in range(32) if i != 2},  # 2: TLS
         "ctr": (1 << 32) - 1,

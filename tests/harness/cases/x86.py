@@ -19,6 +19,7 @@ from harness.cases.x86_64 import (
 
 CASE = Case(
     name="x86",
+    target="x86-linux-musl",
     machines=frozenset({"x86_64", "i386", "i486", "i586", "i686"}),
     emulator="qemu-i386",
     capstone=(capstone.CS_ARCH_X86, capstone.CS_MODE_32),
@@ -63,6 +64,9 @@ CASE = Case(
     },
     old_frames=True,
     return_pop=(4, 8),
+    handler_args=("eax", "edx", "ecx"),
+    return_address="",
+    stack_offset=12,
     free={
         **dict.fromkeys("edi esi ebp esp ebx edx ecx eax".split(), (1 << 32) - 1),
         "eflags": ARITHMETIC_FLAGS,

@@ -37,6 +37,7 @@ def scramble(note: int, data: bytes, rng: Random) -> bytes:
 
 CASE = Case(
     name="x86_64",
+    target="x86_64-linux-musl",
     machines=frozenset({"x86_64"}),
     emulator="qemu-x86_64",
     capstone=(capstone.CS_ARCH_X86, capstone.CS_MODE_64),
@@ -77,6 +78,9 @@ CASE = Case(
     },
     old_frames=False,
     return_pop=(8, 8),
+    handler_args=("rdi", "rsi", "rdx"),
+    return_address="",
+    stack_offset=8,
     free={
         **dict.fromkeys(
             "r8 r9 r10 r11 r12 r13 r14 r15 rdi rsi rbp rbx rdx rax rcx rsp".split(),
