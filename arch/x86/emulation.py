@@ -81,9 +81,9 @@ FPU_SETUP = {"FPCW": 0x37F, "MXCSR": 0x1F80}
 
 # The image of the x87 and SSE state that fxsave leaves free to us: which features the
 # system has enabled, for debuggers, and which are in use.
-BLANK_STATE = (
-    bytes(SOFTWARE_AT) + struct.pack("<Q40xQ", BASELINE, BASELINE)
-).ljust(BASELINE_SIZE, b"\0")
+BLANK_STATE = (bytes(SOFTWARE_AT) + struct.pack("<Q40xQ", BASELINE, BASELINE)).ljust(
+    BASELINE_SIZE, b"\0"
+)
 
 RECIPE = Recipe(
     engine="UC_ARCH_X86",

@@ -80,7 +80,7 @@ def _fsave(image: bytes, cs: int, ds: int) -> bytes:
         status | 0xFFFF_0000,
         full,
         instruction & 0xFFFF_FFFF,
-        cs | opcode << 16,
+        cs & 0xFFFF | opcode << 16,
         operand & 0xFFFF_FFFF,
         ds | 0xFFFF_0000,
         b"".join(stack),

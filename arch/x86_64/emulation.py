@@ -47,8 +47,8 @@ RECIPE = Recipe(
     | {"eflags": "EFLAGS"},
     fixed={
         "orig_rax": (1 << 64) - 1,
-        **{"cs": USER_CS, "ss": USER_DS},
-        **{"ds": 0, "es": 0, "fs": 0, "gs": 0},
+        "cs": USER_CS, "ss": USER_DS,
+        "ds": 0, "es": 0, "fs": 0, "gs": 0,
     },
     setup=FPU_SETUP,
     call_exception=None,

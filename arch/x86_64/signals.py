@@ -55,7 +55,7 @@ def build(request: FrameRequest) -> Frame:
     )
     context = _CONTEXT.pack(
         *(regs[name] for name in _CONTEXT_REGISTERS),
-        *(regs["cs"], 0, 0, regs["ss"]),
+        *(regs["cs"] & 0xFFFF, 0, 0, regs["ss"] & 0xFFFF),
         *(0, 0, request.mask, 0),
         extended_at,
         request.mask,
