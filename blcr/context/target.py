@@ -1,11 +1,11 @@
 """
 Where a context is written: a new file, an old one's place, a pipe, a descriptor.
 
-A `Target` is a context manager in four steps.  Entering finds out what can be found out
-without changing anything, `begin` gives the descriptor to write to, `commit` makes the
-file durable and gives it its name, and leaving without `commit` removes what there is.
-Until `begin` an older file of that name is untouched, and with the policies ``atomic``
-and ``backup`` until `commit`.
+A `Target` is a context manager.  Entering opens `Target.fd`, from whose offset a context
+is written, and changes nothing that is there; `commit` makes the file durable and gives
+it its name; leaving without `commit` removes what was written.  An older file of that
+name is untouched until the first byte is written, and with the policies ``atomic`` and
+``backup`` until `commit`.
 """
 
 from __future__ import annotations
@@ -79,6 +79,8 @@ class Target:
         self._sync = sync
         self._written: Path | None = None
         """What to remove on failure."""
+        self._over: os.stat_result | None = None
+        """An older file that is written over, as it was."""
 
     def __enter__(self) -> Self:
         """
@@ -101,30 +103,19 @@ class Target:
             raise
         return self
 
-    def begin(self) -> int:
-        """
-        Return the descriptor to write to; an older file under it is emptied.
-
-        Raises:
-            TargetError: It cannot be emptied.
-        """
-        if self._path is not None and self._policy == "clobber":
-            try:
-                if stat.S_ISREG(os.fstat(self.fd).st_mode):
-                    self._written = self._path
-                    os.ftruncate(self.fd, 0)
-            except OSError as error:
-                raise self.failure(error) from error
-        return self.fd
-
     def commit(self) -> None:
         """
         Make the file durable and give it its name.
+
+        The descriptor's offset is behind the last byte of the context.
 
         Raises:
             TargetError: The disk is full, for instance; leaving removes what there is.
         """
         try:
+            if self._over is not None:
+                os.ftruncate(self.fd, os.lseek(self.fd, 0, os.SEEK_CUR))
+                self._over = None
             if self._sync:
                 _sync(self.fd)
             if self._path is not None and self._written is not None:
@@ -146,6 +137,8 @@ class Target:
         return TargetError(f"{self.name}: {text}", status=code)
 
     def _leave(self) -> None:
+        if self._over is not None and _changed(self._over, os.fstat(self.fd)):
+            self._written = self._path
         if self._written is not None:
             with suppress(OSError):
                 self._written.unlink()
@@ -190,6 +183,7 @@ class Target:
             self._open_over(path, None)
             return
         self.fd = os.open(path, _OPEN)
+        self._over = found
 
     def _open_beside(self, path: Path) -> None:
         """
@@ -247,6 +241,10 @@ def _check(found: os.stat_result) -> None:
         raise OSError(errno.EMLINK, "")
     if stat.S_ISBLK(mode):
         raise OSError(errno.EINVAL, "")
+
+
+def _changed(before: os.stat_result, now: os.stat_result) -> bool:
+    return (before.st_mtime_ns, before.st_size) != (now.st_mtime_ns, now.st_size)
 
 
 def _unused(path: Path) -> Path:

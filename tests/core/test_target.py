@@ -23,14 +23,14 @@ class FailedOnPurposeError(Exception):
 def write(target: Target) -> None:
     """Write a context."""
     with target:
-        os.write(target.begin(), NEW)
+        os.write(target.fd, NEW)
         target.commit()
 
 
 def write_half(target: Target) -> None:
     """Fail while writing a context."""
     with target:
-        os.write(target.begin(), NEW[:1])
+        os.write(target.fd, NEW[:1])
         raise FailedOnPurposeError
 
 
@@ -214,7 +214,7 @@ def test_a_full_disk_shows_when_writing() -> None:
     target = Target(Path("/dev/full"))
 
     with target, pytest.raises(OSError, match="No space") as raised:
-        os.write(target.begin(), NEW)
+        os.write(target.fd, NEW)
 
     assert target.failure(raised.value).exit_status == errno.ENOSPC
     assert str(target.failure(raised.value)) == "/dev/full: no space left on device"
@@ -301,7 +301,7 @@ def test_what_a_killed_checkpoint_left_is_written_over(path: Path) -> None:
 def test_two_checkpoints_do_not_mix(path: Path) -> None:
     """The second is refused with EBUSY while the first is writing, which ends well."""
     with Target(path) as first:
-        os.write(first.begin(), NEW)
+        os.write(first.fd, NEW)
         with pytest.raises(BusyError) as raised:
             write(Target(path))
         first.commit()
