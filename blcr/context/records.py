@@ -220,9 +220,11 @@ class Process(NamedTuple):
     Attributes:
         pid, ppid, pgid, sid: In the pid namespace that it sees itself in.
         exe: Path of the executable.
-        exe_size, exe_mtime: Of it when saved; mtime in ns.
+        uids, gids: Real, effective, saved; groups: the supplementary ones.
         umask: Permission bits; cwd, root: paths.
-        dumpable: As prctl(PR_GET_DUMPABLE).
+        timers: The interval timers that run.
+        no_new_privs: As prctl(2).
+        stopped: By a signal; it is stopped again at restart.
         pending: Siginfos queued for the whole process, in order.
     """
 
@@ -232,8 +234,6 @@ class Process(NamedTuple):
     sid: int
     arch: Identity
     exe: str
-    exe_size: int
-    exe_mtime: int
     cwd: str
     root: str
     umask: int
@@ -244,11 +244,11 @@ class Process(NamedTuple):
     pending: tuple[bytes, ...]
     descriptors: tuple[Descriptor, ...]
     threads: tuple[Thread, ...]
+    uids: tuple[int, int, int]
+    gids: tuple[int, int, int]
+    groups: tuple[int, ...]
     timers: tuple[IntervalTimer, ...] = ()
-    parent_death_signal: int = 0
-    child_subreaper: bool = False
     no_new_privs: bool = False
-    dumpable: int = 1
     stopped: bool = False
 
 

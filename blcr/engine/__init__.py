@@ -1,0 +1,1 @@
+"""The two stories, told from the top: `checkpoint` and `restart`."""

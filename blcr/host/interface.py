@@ -81,6 +81,10 @@ class ProcessFacts(NamedTuple):
     ignored_signals: int
     caught_signals: int
     in_namespace: bool
+    uids: tuple[int, int, int]
+    """Real, effective, saved; `gids` likewise."""
+    gids: tuple[int, int, int]
+    groups: tuple[int, ...]
     refused: str
     """Why the process cannot be saved at all, or empty."""
 
@@ -225,8 +229,13 @@ class NewProcess(Process, Protocol):
     def empty(self) -> None:
         """Remove every mapping of the process."""
 
-    def place_special(self, mapping: records.Mapping) -> None:
-        """Put the host's own vdso or vvar where `mapping` says, as far as it has one."""
+    def place_special(self, mapping: records.Mapping) -> bool:
+        """
+        Put the host's own vdso or vvar where `mapping` says.
+
+        Returns:
+            False if it has none: then the saved one is mapped and filled like memory.
+        """
 
     def fill(self, fd: int, runs: Iterable[tuple[int, int, int]]) -> None:
         """Copy in ``(file offset, address, size)`` of `fd`, whatever the protection."""
@@ -258,6 +267,9 @@ class RestartPlan(NamedTuple):
         context: The records.
         restore_pid: Same pid and tids; else new ones.
         restore_pgid, restore_sid: Same process group, same session.
+        archs: The architecture of each process.
+        source_fd: The context, from which pages are read.
+        sysroot: Folder in which a host with file names of its own looks first; or None.
     """
 
     context: records.Context
@@ -265,6 +277,8 @@ class RestartPlan(NamedTuple):
     restore_pgid: bool
     restore_sid: bool
     archs: Sequence[Arch]
+    source_fd: int
+    sysroot: str | None = None
 
 
 class Restart(Protocol):
@@ -317,8 +331,18 @@ class Host(Protocol):
         The context is written to `request.fd`.  Returns warnings.
         """
 
-    def descendants(self, pid: int) -> list[int]:
-        """Return the living processes below `pid`, parents first."""
+    def select(self, scope: str, number: int) -> list[int]:
+        """
+        Return the processes that a request means, parents first.
+
+        Args:
+            scope: ``"pid"``, ``"tree"`` (it and all below it, zombies included),
+                ``"pgid"`` or ``"sid"``.
+            number: The id.  A restarter's pid stands for what it restarted.
+
+        Raises:
+            NoSuchProcessError: There is none.
+        """
 
     def freeze(
         self, pids: Sequence[int], *, timeout_s: float

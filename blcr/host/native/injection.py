@@ -36,9 +36,6 @@ NO_ALTERNATE_STACK = AlternateStack(0, 0, 0)
 _STACK_RESERVE = 32 << 10
 """Bytes between the bottom of the main stack and its pointer that must be free."""
 
-_SLOTS_SIZE = 4096
-"""Bytes at the bottom of the area for time values of calls put back, 16 for each."""
-
 _MAX_ERRNO = 4095
 
 _SA_SIGINFO = 4
@@ -106,21 +103,42 @@ def find_way(arch: Arch, memory: Memory, ranges: list[procfs.Range], number: int
     return None
 
 
-class Area(NamedTuple):
+class Area:
     """
-    Memory of the program that it does not use.
+    Memory of the program that it does not use, lent to one injection at a time.
 
-    Attributes:
+    Args:
+        memory: The address space.
         start: The lowest address.
         end: Behind the highest one; frames are built below it.
     """
 
-    start: int
-    end: int
+    def __init__(self, memory: Memory, start: int, end: int) -> None:
+        self.start = start
+        self.end = end
+        self._memory = memory
+        self._before = memory.read(start, end - start)
+        self._holds: Injection | None = None
+
+    def lend(self, injection: Injection, address: int, data: bytes) -> None:
+        """Write the frame of an injection, if another one's is there."""
+        if self._holds is not injection:
+            self._memory.write(address, data)
+            self._holds = injection
+
+    def give_back(self) -> None:
+        """Put the bytes back that were there."""
+        if self._holds:
+            self._memory.write(self.start, self._before)
+            self._holds = None
 
 
 def find_area(
-    arch: Arch, ranges: list[procfs.Range], main_sp: int | None, state_size: int
+    arch: Arch,
+    memory: Memory,
+    ranges: list[procfs.Range],
+    main_sp: int | None,
+    state_size: int,
 ) -> Area | None:
     """
     Find room for a frame where nothing can be alive: the bottom of the main stack.
@@ -132,7 +150,7 @@ def find_area(
         main_sp: The main thread's stack pointer; None if it has ended.
         state_size: Bytes of the extended registers.
     """
-    need = _SLOTS_SIZE + SCRATCH_SIZE + arch.frame.size + state_size + 4096
+    need = SCRATCH_SIZE + arch.frame.size + state_size + 4096
     for part in ranges:
         if part.path != "[stack]":
             continue
@@ -140,7 +158,7 @@ def find_area(
         if main_sp is not None and part.start <= main_sp < part.end:
             limit = main_sp - arch.frame.red_zone
         if limit - part.start >= max(need + 4096, _STACK_RESERVE):
-            return Area(part.start, part.start + need)
+            return Area(memory, part.start, part.start + need)
     return None
 
 
@@ -151,7 +169,6 @@ class Injection:
     Args:
         tid: The thread.
         arch: Its architecture.
-        memory: Its address space.
         way, area: Where to do it.
         sets: All its register sets; the general one as it shall be found if the
             checkpointer dies: about to make again the call in which it was blocked.
@@ -163,7 +180,6 @@ class Injection:
         self,
         tid: int,
         arch: Arch,
-        memory: Memory,
         way: Way,
         area: Area,
         sets: dict[int, bytes],
@@ -172,12 +188,12 @@ class Injection:
     ) -> None:
         self._tid = tid
         self._arch = arch
-        self._memory = memory
+        self._area = area
         self._way = way
         self._put_back = put_back
         self._mask = mask
         self.held_signal = 0
-        self.scratch = area.start + _SLOTS_SIZE
+        self.scratch = area.start
         word = arch.word_size
         frame = arch.frame.build(
             FrameRequest(
@@ -208,7 +224,7 @@ class Injection:
         """
         arch, tid = self._arch, self._tid
         number = arch.syscalls[name]
-        self._memory.write(self._sp, self._bytes)
+        self._area.lend(self, self._sp, self._bytes)
         regs = arch.begin_call(self._base, number, args)
         regs[arch.pc], regs[arch.sp] = self._way.call, self._sp
         note = arch.gp.note_type

@@ -73,7 +73,7 @@ class NativeTask:
         arch = self.process.arch
         regs = arch.gp.decode(general)
         if self.waited:
-            regs = self.waited.rewind(arch, regs)
+            regs = dict(self.waited.saved)
         elif call := arch.interrupted_call(regs):
             if call.error >= blocked.ERESTARTSYS:
                 regs = arch.rewind_call(regs, call)
@@ -169,7 +169,7 @@ class NativeTask:
 
     def blocked_call(self) -> records.BlockedCall | None:
         """Return the call in which it waited when it was stopped."""
-        return self.waited.record(self.process.arch) if self.waited else None
+        return self.waited.record() if self.waited else None
 
     # Life.
 
@@ -264,6 +264,9 @@ class NativeProcess:
             ignored_signals=status.ignored,
             caught_signals=status.caught,
             in_namespace=depth > 1,
+            uids=status.uids,
+            gids=status.gids,
+            groups=status.groups,
             refused=self._refused(status),
         )
 

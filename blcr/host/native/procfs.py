@@ -70,8 +70,8 @@ class Status(NamedTuple):
     tgid: int
     ppid: int
     tracer: int
-    uids: tuple[int, ...]
-    gids: tuple[int, ...]
+    uids: tuple[int, int, int]
+    gids: tuple[int, int, int]
     groups: tuple[int, ...]
     tids: tuple[int, ...]
     tgids: tuple[int, ...]
@@ -99,14 +99,18 @@ def status(pid: int, tid: int | None = None) -> Status:
     def ids(key: str) -> tuple[int, ...]:
         return tuple(int(word) for word in rows.get(key, "").split())
 
+    def three(key: str) -> tuple[int, int, int]:
+        real, effective, saved, _file_system = ids(key)
+        return real, effective, saved
+
     return Status(
         name=rows["Name"],
         state=rows["State"][0],
         tgid=int(rows["Tgid"]),
         ppid=int(rows["PPid"]),
         tracer=int(rows["TracerPid"]),
-        uids=ids("Uid"),
-        gids=ids("Gid"),
+        uids=three("Uid"),
+        gids=three("Gid"),
         groups=ids("Groups"),
         tids=ids("NSpid"),
         tgids=ids("NStgid"),

@@ -1,0 +1,298 @@
+"""
+Saving processes: the first of the two stories.
+
+1. find the host of the process, and the processes that are meant;
+2. open the target;
+3. freeze: every thread stands still;
+4. save the records of all that is not memory; what cannot be saved is refused here,
+   before a byte is written;
+5. copy pages and shared memory;
+6. finish the context, and with a signal make it final before the processes get that;
+7. let the processes go.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from blcr import registry
+from blcr.architecture import Arch
+from blcr.context import records
+from blcr.context.archive import ContextWriter
+from blcr.engine import pages
+from blcr.errors import NoSuchProcessError, RefusedError
+from blcr.host.interface import CheckpointRequest, Frozen, Host, Process, Run
+from blcr.linux import constants
+from blcr.resources import files, memory, signals, threads
+
+Warn = Callable[[str], None]
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, and how many bytes of how many are."""
+
+
+class Target(Protocol):
+    """Where a context goes; see `blcr.context.target`."""
+
+    fd: int
+
+    def commit(self) -> None:
+        """Make the context final: synced, under its name."""
+
+
+class CheckpointResult(NamedTuple):
+    """
+    What a checkpoint came to.
+
+    Attributes:
+        pids: The processes saved, as the requester sees them.
+        size: Bytes of the context.
+        frozen_ms: How long the processes stood still.
+        total_ms: The whole request.
+        host: Where they live.
+    """
+
+    pids: tuple[int, ...]
+    size: int
+    frozen_ms: float
+    total_ms: float
+    host: str
+
+
+def checkpoint(
+    pid: int,
+    target: Target,
+    *,
+    guest: int = 0,
+    scope: str = "tree",
+    signal: int = 0,
+    timeout_s: float = 10.0,
+    warn: Warn = lambda _message: None,
+    progress: Progress | None = None,
+) -> CheckpointResult:
+    """
+    Save processes into an opened target.
+
+    Args:
+        pid: The process, or the group's or session's id.
+        target: An opened target; committed here.
+        guest: A process inside the machine that `pid` is; 0: all of them.
+        scope: ``"tree"``, ``"pid"``, ``"pgid"`` or ``"sid"``.
+        signal: Sent to the processes before they run another instruction; 0: none.
+        timeout_s: How long to wait for threads to stop.
+        warn: Told what the user should know.
+        progress: Told how far the copying is.
+
+    Raises:
+        BlcrError: Nothing was changed, and the target is not final.
+    """
+    began = time.monotonic()
+    host = claim(pid)
+    warnings = host.forward(
+        CheckpointRequest(pid, guest, scope, signal, timeout_s, target.fd)
+    )
+    if warnings is not None:
+        for message in warnings:
+            warn(message)
+        target.commit()
+        return _result((pid,), target, began, began, host)
+    pids = select(host, scope, pid)
+    with host.freeze(pids, timeout_s=timeout_s) as frozen:
+        froze = time.monotonic()
+        save(host, frozen, target.fd, warn=warn, progress=progress)
+        if signal:
+            target.commit()
+            frozen.kill(signal)
+    thawed = time.monotonic()
+    if not signal:
+        target.commit()
+    return _result(pids, target, began, froze, host, thawed)
+
+
+def claim(pid: int) -> Host:
+    """
+    Return the host of a process.
+
+    Raises:
+        NoSuchProcessError: No host knows it.
+    """
+    for host in registry.hosts():
+        if host.claims(pid):
+            return host
+    raise NoSuchProcessError(f"there is no process {pid}")
+
+
+def select(host: Host, scope: str, number: int) -> list[int]:
+    """
+    Return the processes that are meant.
+
+    Raises:
+        RefusedError: More than one.
+    """
+    pids = host.select(scope, number)
+    if len(pids) > 1:
+        others = ", ".join(map(str, pids[1:]))
+        raise RefusedError(
+            pids[0],
+            f"is not alone: {others} belong to its {scope}, and several processes "
+            "cannot be saved together yet",
+            hint="--pid saves it without them",
+        )
+    return pids
+
+
+def save(
+    host: Host,
+    frozen: Frozen,
+    fd: int,
+    *,
+    warn: Warn = lambda _message: None,
+    progress: Progress | None = None,
+) -> None:
+    """
+    Write the context of frozen processes to a descriptor.
+
+    Raises:
+        RefusedError: They use something that cannot be saved; nothing was written.
+        TargetError: The context could not be written.
+    """
+    tables = files.Tables([], [], {})
+    objects: dict[int, memory.SharedObject] = {}
+    saved = [_save_process(process, tables, objects) for process in frozen.processes]
+    counter = _Counter(saved, list(objects.values()), progress)
+    with ContextWriter(fd) as writer:
+        for one in saved:
+            core = writer.core(f"{one.record.pid}.core", one.process.arch)
+            pages.copy(one.process, one.runs, core, counter.advance)
+            core.finish(one.record, one.threads)
+        shared = []
+        for index, item in enumerate(objects.values()):
+            runs = pages.copy_shared(item, writer.shared(index), counter.advance)
+            shared.append(records.SharedMemory(item.size, runs))
+        writer.finish(
+            records.Context(
+                format=(records.FORMAT_MAJOR, records.FORMAT_MINOR),
+                requires=(),
+                program=f"blcr {registry.version()}",
+                host=host.name,
+                kernel=os.uname().release,
+                clocks=frozen.clocks,
+                namespace=any(one.in_namespace for one in saved),
+                files=tuple(tables.files),
+                pipes=tuple(tables.pipes),
+                shared_memory=tuple(shared),
+                processes=tuple(one.record for one in saved),
+            )
+        )
+    for one in saved:
+        _warn_of_losses(one, warn)
+
+
+class _Saved(NamedTuple):
+    """A process whose records are made and whose pages are known."""
+
+    process: Process
+    record: records.Process
+    threads: list[tuple[records.Thread, dict[int, bytes]]]
+    runs: list[Run]
+    in_namespace: bool
+
+
+class _Counter:
+    """Bytes done of bytes to do."""
+
+    def __init__(
+        self,
+        saved: Sequence[_Saved],
+        objects: Sequence[memory.SharedObject],
+        progress: Progress | None,
+    ) -> None:
+        self._progress = progress
+        self._done = 0
+        self._total = sum(run.end - run.start for one in saved for run in one.runs)
+        self._total += sum(run.end - run.start for one in objects for run in one.runs)
+
+    def advance(self, size: int) -> None:
+        """Note that `size` more bytes are done."""
+        self._done += size
+        if self._progress:
+            self._progress("saving memory", self._done, self._total)
+
+
+def _save_process(
+    process: Process, tables: files.Tables, objects: dict[int, memory.SharedObject]
+) -> _Saved:
+    """Make the records of a process and find the pages to be saved."""
+    facts = process.facts()
+    if facts.refused:
+        raise RefusedError(process.pid, facts.refused)
+    descriptors = files.save(process, tables)
+    mappings, mapping_facts = memory.save(process, objects)
+    saved_threads = [threads.save(task) for task in process.tasks]
+    record = records.Process(
+        pid=facts.pid,
+        ppid=facts.ppid,
+        pgid=facts.pgid,
+        sid=facts.sid,
+        arch=identity(process.arch),
+        exe=facts.exe,
+        cwd=facts.cwd,
+        root=facts.root,
+        umask=facts.umask,
+        personality=facts.personality,
+        memory=process.memory_layout(),
+        mappings=mappings,
+        actions=signals.save_actions(process),
+        pending=tuple(process.pending()),
+        descriptors=descriptors,
+        threads=tuple(thread for thread, _sets in saved_threads),
+        uids=facts.uids,
+        gids=facts.gids,
+        groups=facts.groups,
+        timers=signals.save_timers(process),
+        no_new_privs=facts.no_new_privs,
+        stopped=facts.stopped,
+    )
+    runs = list(memory.own_pages(process, mapping_facts))
+    return _Saved(process, record, saved_threads, runs, facts.in_namespace)
+
+
+def identity(arch: Arch) -> records.Identity:
+    """Return what a context says of an architecture."""
+    return records.Identity(
+        arch.name, arch.elf_machine, arch.word_size, arch.layout.byteorder
+    )
+
+
+def _warn_of_losses(saved: _Saved, warn: Warn) -> None:
+    """Name what is kept by reference only and may be missed."""
+    known = constants.of(saved.process.arch)
+    for mapping in saved.record.mappings:
+        shared_file = mapping.shared and mapping.path
+        if shared_file and mapping.protection & known["PROT_WRITE"]:
+            warn(
+                f"process {saved.record.pid}: '{mapping.path}' is mapped shared; its "
+                "contents are not part of the context"
+            )
+
+
+def _result(
+    pids: Sequence[int],
+    target: Target,
+    began: float,
+    froze: float,
+    host: Host,
+    thawed: float | None = None,
+) -> CheckpointResult:
+    """Return the figures of a checkpoint that is done."""
+    now = time.monotonic()
+    try:
+        size = os.fstat(target.fd).st_size
+    except OSError:
+        size = 0
+    frozen_ms = ((now if thawed is None else thawed) - froze) * 1000
+    return CheckpointResult(
+        tuple(pids), size, frozen_ms, (now - began) * 1000, host.name
+    )

@@ -1,0 +1,62 @@
+"""Copying pages of a process, and shared memory, into a context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from blcr.host.interface import Process, Run
+from blcr.resources.memory import SharedObject
+
+CHUNK = 256 << 10
+"""Bytes copied at a time: they stay in the CPU's cache from reading to writing."""
+
+Advance = Callable[[int], None]
+"""Told how many more bytes are done."""
+
+
+class Sink(Protocol):
+    """Takes pages: the core of a process in a context being written."""
+
+    def pages(self, address: int, data: memoryview) -> None:
+        """Append pages that belong at `address`."""
+
+
+class Stream(Protocol):
+    """Takes bytes: a member for shared memory."""
+
+    def write(self, data: memoryview) -> None:
+        """Append bytes."""
+
+
+def copy(process: Process, runs: Iterable[Run], sink: Sink, advance: Advance) -> None:
+    """Copy the pages of `runs`."""
+    buffer = memoryview(bytearray(CHUNK))
+    for run in runs:
+        for start in range(run.start, run.end, CHUNK):
+            part = buffer[: min(CHUNK, run.end - start)]
+            process.read_into(start, part)
+            sink.pages(start, part)
+            advance(len(part))
+
+
+def copy_shared(
+    shared: SharedObject, stream: Stream, advance: Advance
+) -> tuple[tuple[int, int], ...]:
+    """Copy shared memory but for what is zero; return (offset, length) of the rest."""
+    buffer = memoryview(bytearray(CHUNK))
+    zero = bytes(CHUNK)
+    kept: list[tuple[int, int]] = []
+    for run in shared.runs:
+        for start in range(run.start, run.end, CHUNK):
+            part = buffer[: min(CHUNK, run.end - start)]
+            shared.process.read_object(shared.mapping, start, part)
+            advance(len(part))
+            if part == zero[: len(part)]:
+                continue
+            stream.write(part)
+            if kept and sum(kept[-1]) == start:
+                kept[-1] = (kept[-1][0], kept[-1][1] + len(part))
+            else:
+                kept.append((start, len(part)))
+    return tuple(kept)

@@ -1,0 +1,313 @@
+"""
+Threads that wait in a system call: what they waited for, since when, and going on.
+
+A stop takes every thread out of its call.  Most calls the kernel makes again by itself;
+some fail with EINTR, and those are put back with the time that was left; and of some
+only the kernel knows when they end, so a restart has to make the kernel know it again
+(`prime`).
+
+How long a thread has slept shows in `exec_start` of its scheduler statistics, in the
+clock of the CPU on which it went to sleep; that clock is read beside CLOCK_MONOTONIC
+on the same CPU.
+
+Source: signal(7); Documentation/scheduler/sched-stats; kernel/sched/debug.c, Linux 6.12.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from blcr.architecture import Arch, InterruptedCall, Registers
+from blcr.context import records
+from blcr.errors import RestartError, TaskGoneError
+from blcr.host.native import procfs, ptrace
+from blcr.linux import blocking
+
+if TYPE_CHECKING:
+    from blcr.host.native.process import NativeTask
+
+EINTR = 4
+ERESTARTSYS = 512
+ERESTART_RESTARTBLOCK = 516
+
+_SLOT_DISTANCE = 512
+"""Bytes below the red zone at which a changed timeout lies, for the kernel to read."""
+
+_PROCESSOR_FIELD = 39
+_ALL_SIGNALS = (1 << 64) - 1
+_SMALLEST_POINTER = 4096
+
+
+class Seen(NamedTuple):
+    """
+    A thread asleep in a call, seen before the stop.
+
+    Attributes:
+        call: Number and arguments.
+        since: When it fell asleep, CLOCK_MONOTONIC in ns; None: the kernel hides it.
+        where: The kernel's function in which it sleeps.
+    """
+
+    call: procfs.SystemCall
+    since: int | None
+    where: str
+
+
+class Waited(NamedTuple):
+    """
+    A thread that was taken out of a call.
+
+    Attributes:
+        call: The call with its own arguments.
+        time_left: Of a relative timeout that neither registers nor memory tell, in ns.
+        saved: General registers about to make the call with its own arguments.
+        again: The same, with the time left.
+    """
+
+    call: InterruptedCall
+    name: str
+    time_left: int | None
+    saved: Registers
+    again: Registers
+
+    def record(self) -> records.BlockedCall:
+        """Return what a context keeps of it."""
+        return records.BlockedCall(self.name, self.call.args, self.time_left)
+
+
+def look(pid: int, tid: int, arch: Arch) -> Seen | None:
+    """Return the call in which a running program's thread sleeps, or None."""
+    call = procfs.system_call(pid, tid)
+    if call is None:
+        return None
+    name = arch.syscall_name(call.number)
+    if name not in blocking.CALLS and name != "restart_syscall":
+        return Seen(call, None, "")
+    where = procfs.read(pid, f"task/{tid}/wchan").decode(errors="replace")
+    return Seen(call, _asleep_since(pid, tid), where)
+
+
+def _asleep_since(pid: int, tid: int) -> int | None:
+    """Return when a sleeping thread fell asleep, CLOCK_MONOTONIC in ns."""
+    theirs = procfs.exec_start(pid, tid)
+    if theirs is None:
+        return None
+    cpu = procfs.stat(pid, tid).field(_PROCESSOR_FIELD)
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {cpu})
+    except OSError:
+        return None
+    try:
+        # Being put on the CPU again sets our own exec_start to now.
+        time.sleep(0.00002)
+        now = time.monotonic_ns()
+        ours = procfs.exec_start(os.getpid(), _own_tid())
+    finally:
+        os.sched_setaffinity(0, allowed)
+    if ours is None:
+        return None
+    return now - max(0, round((ours - theirs) * 1_000_000))
+
+
+def _own_tid() -> int:
+    """Return the id of the calling thread."""
+    return int(os.readlink("/proc/thread-self").rsplit("/", 1)[1])
+
+
+def put_back(task: NativeTask, seen: Seen | None) -> Waited | None:
+    """
+    Note the call that the stop of a thread interrupted, and put it back if it fails.
+
+    The first thing to be done after the stop.
+    """
+    stopped_at = time.monotonic_ns()
+    arch, note = task.process.arch, task.process.arch.gp.note_type
+    data = ptrace.register_set(task.outer_tid, note)
+    if data is None:
+        raise TaskGoneError(f"thread {task.outer_tid} ended while it was held")
+    regs = arch.gp.decode(data)
+    call = arch.interrupted_call(regs)
+    if call is None:
+        return None
+    name = arch.syscall_name(call.number)
+    if call.error == EINTR:
+        kind = blocking.CALLS.get(name or "")
+        if not (seen and kind and kind.after == "fails"):
+            return None
+        if seen.call.number != call.number or _handler_is_due(task):
+            return None
+    elif name == "restart_syscall":
+        name = _identify(arch, call, seen)
+        if name is None:
+            return None
+        call = call._replace(number=arch.syscalls[name])
+    if name is None:
+        return None
+    waited = _waited(task, regs, call, name, seen, stopped_at)
+    if call.error == EINTR:
+        ptrace.set_register_set(task.outer_tid, note, arch.gp.encode(waited.again, data))
+    return waited
+
+
+def _waited(
+    task: NativeTask,
+    regs: Registers,
+    call: InterruptedCall,
+    name: str,
+    seen: Seen | None,
+    stopped_at: int,
+) -> Waited:
+    """Work out the time that was left and the registers that make the call again."""
+    arch, read = task.process.arch, task.process.read
+    saved = again = arch.rewind_call(regs, call)
+    try:
+        total = blocking.timeout(arch, name, call.args, read)
+        left = blocking.time_left(arch, name, call.args, read)
+    except OSError:
+        total = left = None
+    kind = blocking.CALLS.get(name)
+    if total is None or kind is None or kind.after == "again":
+        return Waited(call, name, None, saved, again)
+    if left is None:
+        since = seen.since if seen and seen.since else stopped_at
+        left = max(0, total - (stopped_at - since))
+    again = with_time_left(task, saved, call, name, left)
+    return Waited(call, name, left, saved, again)
+
+
+def with_time_left(
+    task: NativeTask, regs: Registers, call: InterruptedCall, name: str, left: int
+) -> Registers:
+    """
+    Return registers that make a call with the time left of its timeout.
+
+    A timeout in memory is not changed: the program may use it again.  The argument
+    points below the thread's stack instead, where the kernel reads it as the call
+    begins.
+    """
+    arch = task.process.arch
+    slot = (regs[arch.sp] - arch.frame.red_zone - _SLOT_DISTANCE) & ~15
+    args, data = blocking.with_timeout(arch, name, call.args, left, slot)
+    if data:
+        try:
+            task.process.write(slot, data)
+        except OSError:
+            return regs
+    return arch.rewind_call(
+        arch.interrupt_call(regs, call.number, ERESTARTSYS),
+        call._replace(args=args),
+    )
+
+
+def _handler_is_due(task: NativeTask) -> bool:
+    """Tell whether a signal waits that the program will see before it goes on."""
+    status = procfs.read(task.process.outer_pid, f"task/{task.outer_tid}/status")
+    rows = dict(line.split(b":\t", 1) for line in status.splitlines() if b":\t" in line)
+    pending = int(rows[b"SigPnd"], 16) | int(rows[b"ShdPnd"], 16)
+    return bool(pending & ~int(rows[b"SigBlk"], 16) & int(rows[b"SigCgt"], 16))
+
+
+def _identify(arch: Arch, call: InterruptedCall, seen: Seen | None) -> str | None:
+    """
+    Return the call that ``restart_syscall`` stands for.
+
+    Registers show only the arguments.  Four calls use it, and the kernel's function in
+    which the thread slept tells them apart but for the two sleeps and for 32-bit
+    calls of two generations, of which C libraries use the newer.
+    """
+    where = seen.where if seen else ""
+    small = call.args[0] < _SMALLEST_POINTER or call.args[0] >= arch.task_size
+    if "futex" in where:
+        names = ["futex_time64", "futex"]
+    elif "poll" in where:
+        names = ["poll"]
+    elif "nanosleep" in where or not where:
+        names = ["clock_nanosleep_time64", "clock_nanosleep"] if small else ["nanosleep"]
+    else:
+        return None
+    return next((name for name in names if name in arch.syscalls), None)
+
+
+def prime(task: NativeTask, record: records.BlockedCall) -> None:
+    """
+    Have a thread of our own making wait in a call with the time that is left of it.
+
+    The registers about to make the call have been set.  For a call whose end only the
+    kernel knows the call is made, interrupted once the thread sleeps, and the
+    registers put into the state of the interruption; a call that is over by then has
+    its result.
+    """
+    arch, tid = task.process.arch, task.outer_tid
+    if record.time_left is None:
+        return
+    note = arch.gp.note_type
+    data = ptrace.register_set(tid, note)
+    if data is None:
+        raise TaskGoneError(f"thread {tid} ended while it was made")
+    rewound = arch.gp.decode(data)
+    number = arch.syscalls[record.name]
+    call = InterruptedCall(number, record.args, ERESTART_RESTARTBLOCK)
+    again = with_time_left(task, rewound, call, record.name, record.time_left)
+    ptrace.set_register_set(tid, note, arch.gp.encode(again, data))
+    if blocking.CALLS[record.name].after != "block":
+        return
+    mask = ptrace.signal_mask(tid)
+    ptrace.set_signal_mask(tid, _ALL_SIGNALS)
+    _resume_to_call(tid)
+    ptrace.request(ptrace.PTRACE_SYSCALL, tid)
+    _await_sleep(task, number)
+    ptrace.resume(tid)
+    _await_event_stop(tid)
+    after = ptrace.register_set(tid, note)
+    ptrace.set_signal_mask(tid, mask)
+    if after is None:
+        raise TaskGoneError(f"thread {tid} ended while it was made")
+    result = arch.call_result(arch.gp.decode(after))
+    if result == -ERESTART_RESTARTBLOCK:
+        regs = arch.interrupt_call(rewound, number, ERESTART_RESTARTBLOCK)
+    else:
+        done = arch.interrupt_call(rewound, number, ERESTARTSYS)
+        regs = arch.set_result(done, result)
+    ptrace.set_register_set(tid, note, arch.gp.encode(regs, data))
+
+
+def _resume_to_call(tid: int) -> None:
+    """Run a thread up to the call that it is about to make."""
+    ptrace.request(ptrace.PTRACE_SYSCALL, tid)
+    while True:
+        stop = ptrace.wait(tid)
+        if stop and stop.signal == signal.SIGTRAP | 0x80:
+            return
+        ptrace.request(ptrace.PTRACE_SYSCALL, tid)
+
+
+def _await_sleep(task: NativeTask, number: int) -> None:
+    """Wait until a thread sleeps in the call, and interrupt it; or until it is over."""
+    tid, deadline = task.outer_tid, time.monotonic() + 5
+    while True:
+        stop = ptrace.wait(tid, os.WNOHANG)
+        if stop is not None:
+            ptrace.interrupt(tid)
+            return
+        asleep = procfs.stat(task.process.outer_pid, tid).state == "S"
+        seen = procfs.system_call(task.process.outer_pid, tid) if asleep else None
+        if seen and seen.number == number:
+            ptrace.interrupt(tid)
+            ptrace.wait(tid)
+            return
+        if time.monotonic() > deadline:
+            raise RestartError(f"thread {task.tid}: does not go on waiting in its call")
+        time.sleep(0.0001)
+
+
+def _await_event_stop(tid: int) -> None:
+    """Wait for the stop that an interrupt asked for."""
+    while True:
+        stop = ptrace.wait(tid)
+        if stop and stop.event == ptrace.PTRACE_EVENT_STOP:
+            return
+        ptrace.resume(tid)

@@ -1,0 +1,342 @@
+"""
+Making running processes stand still, and letting them go as they were.
+
+The order for each thread: what can only be seen while it runs or sleeps (the call it
+sleeps in, since when); seize; interrupt; and, for a call that any stop ends with EINTR,
+putting the call back as the first request after the stop.  If the checkpointer dies,
+the kernel detaches and the program goes on; the time between the stop and that first
+request is the one window in which such a call would return EINTR.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Sequence
+from typing import Self
+
+from blcr import registry
+from blcr.architecture import Arch
+from blcr.context import records
+from blcr.errors import (
+    ArchitectureError,
+    FreezeTimeoutError,
+    NoSuchProcessError,
+    NotPermittedError,
+    RefusedError,
+    TaskGoneError,
+    TracedError,
+)
+from blcr.host.native import blocked, injection, procfs, ptrace
+from blcr.host.native.process import NativeProcess, NativeTask
+
+_TRACESYSGOOD = 1
+_YAMA = "/proc/sys/kernel/yama/ptrace_scope"
+_POLL_FIRST_S, _POLL_MAX_S = 0.0001, 0.005
+
+
+def check(pid: int) -> procfs.Status:
+    """
+    Find out whether a process may be checkpointed, touching nothing.
+
+    Raises:
+        NoSuchProcessError: There is none, or only a zombie is left of it.
+        NotPermittedError: Somebody else's, a kernel thread, or init for a user.
+        RefusedError: init for root.
+        TracedError: It is being traced.
+    """
+    if pid <= 0 or not procfs.exists(pid):
+        raise NoSuchProcessError(f"there is no process {pid}")
+    status = procfs.status(pid)
+    if status.tgid != pid:
+        raise NoSuchProcessError(
+            f"{pid} is not a process but a thread of process {status.tgid}"
+        )
+    if pid == 1:
+        if os.geteuid() == 0:
+            raise RefusedError(1, "init cannot be checkpointed")
+        raise NotPermittedError("process 1: init is not yours to checkpoint")
+    if status.state in "ZX":
+        if len(procfs.tids(pid)) > 1:
+            raise RefusedError(pid, "its main thread has ended before the others")
+        raise NoSuchProcessError(f"process {pid} has ended; it is a zombie")
+    if status.kernel_thread:
+        raise NotPermittedError(f"process {pid} ('{status.name}') is a kernel thread")
+    if status.tracer:
+        raise TracedError(
+            f"process {pid} is traced by process {status.tracer}; end the debugger first"
+        )
+    if os.geteuid() not in (0, status.uids[0]):
+        raise NotPermittedError(
+            f"process {pid} belongs to user {status.uids[0]}, not to you"
+        )
+    return status
+
+
+def _denied(pid: int) -> NotPermittedError | TracedError:
+    """Return why the kernel did not let a process be traced."""
+    status = procfs.status(pid)
+    if status.tracer:
+        return TracedError(
+            f"process {pid} is traced by process {status.tracer}; end the debugger first"
+        )
+    scope = ""
+    try:
+        with open(_YAMA) as file:  # noqa: PTH123  pathlib costs 8 ms
+            scope = file.read().strip()
+    except OSError:
+        pass
+    if scope not in ("", "0"):
+        return NotPermittedError(
+            f"process {pid} may not be traced: kernel.yama.ptrace_scope is {scope}; "
+            "start the program with cr_run, or set it to 0"
+        )
+    return NotPermittedError(
+        f"process {pid} may not be traced: it is set-id, not dumpable, or in a user "
+        "namespace of another owner"
+    )
+
+
+class HeldProcess(NativeProcess):
+    """A running program's process, all of whose threads stand still."""
+
+    def __init__(self, outer_pid: int, arch: Arch) -> None:
+        super().__init__(outer_pid, arch)
+        self.pid = procfs.status(outer_pid).tgids[-1]
+        self._way = self._find_way()
+        self.can_inject = self._way is not None
+        self._lent: injection.Area | None = None
+        self._seen: dict[int, blocked.Seen | None] = {}
+
+    def _find_way(self) -> injection.Way | None:
+        """Look for code to call through, while the program still runs."""
+        ranges = procfs.ranges(self.outer_pid)
+        ranges.sort(key=lambda part: "libc" not in part.path)
+        number = self.arch.syscalls["rt_sigreturn"]
+        return injection.find_way(self.arch, self.memory, ranges, number)
+
+    def stop(self, deadline: float) -> None:
+        """
+        Stop all threads.
+
+        Raises:
+            FreezeTimeoutError: One did not stop; those that did are still held.
+        """
+        known: set[int] = set()
+        while new := [tid for tid in procfs.tids(self.outer_pid) if tid not in known]:
+            known.update(new)
+            waiting = []
+            for tid in new:
+                task = self._interrupt(tid)
+                if task:
+                    waiting.append(task)
+                    self.tasks = [*self.tasks, task]
+            self._await(waiting, deadline)
+        for task in self.tasks:
+            task.tid = procfs.status(self.outer_pid, task.outer_tid).tids[-1]
+
+    def _interrupt(self, tid: int) -> NativeTask | None:
+        """Begin to trace and stop a thread; None if it has just ended."""
+        try:
+            self._seen[tid] = blocked.look(self.outer_pid, tid, self.arch)
+            ptrace.seize(tid, _TRACESYSGOOD)
+        except (TaskGoneError, NotPermittedError) as error:
+            if tid != self.outer_pid and not procfs.exists(tid):
+                return None
+            if isinstance(error, NotPermittedError):
+                raise _denied(self.outer_pid) from error
+            raise
+        ptrace.interrupt(tid)
+        return NativeTask(self, tid)
+
+    def _await(self, tasks: list[NativeTask], deadline: float) -> None:
+        """Wait until each of these threads has stopped or ended."""
+        pause = _POLL_FIRST_S
+        while tasks:
+            for task in list(tasks):
+                try:
+                    stop = ptrace.wait(task.outer_tid, os.WNOHANG)
+                except TaskGoneError:
+                    if task.outer_tid == self.outer_pid:
+                        raise
+                    self.tasks = [one for one in self.tasks if one is not task]
+                    tasks.remove(task)
+                    continue
+                if stop is None:
+                    continue
+                if stop.event == ptrace.PTRACE_EVENT_STOP:
+                    task.waited = blocked.put_back(task, self._seen[task.outer_tid])
+                    tasks.remove(task)
+                else:
+                    # A signal on its way; it is delivered, and then the stop comes.
+                    ptrace.resume(task.outer_tid, stop.signal)
+            if not tasks:
+                return
+            if time.monotonic() > deadline:
+                raise FreezeTimeoutError(_stuck(self.outer_pid, tasks[0].outer_tid))
+            time.sleep(pause)
+            pause = min(pause * 1.5, _POLL_MAX_S)
+
+    def inject(self, task: NativeTask) -> injection.Injection:
+        """Prepare calls in the name of a thread, which shall come to no harm."""
+        assert self._way is not None
+        sets: dict[int, bytes] = {}
+        for known in self.arch.register_sets:
+            data = ptrace.register_set(task.outer_tid, known.note_type)
+            if data is not None:
+                sets[known.note_type] = data
+        gp = self.arch.gp
+        put_back = sets[gp.note_type]
+        if task.waited:
+            sets[gp.note_type] = gp.encode(task.waited.again, put_back)
+        else:
+            # In no call: where rseq has been aborted, that is where it goes on, too.
+            sets[gp.note_type] = task.rewound(put_back)
+            if self.arch.interrupted_call(gp.decode(put_back)) is None:
+                put_back = sets[gp.note_type]
+        return injection.Injection(
+            task.outer_tid,
+            self.arch,
+            self._way,
+            self._area(sum(map(len, sets.values()))),
+            sets,
+            put_back,
+            ptrace.signal_mask(task.outer_tid),
+        )
+
+    def _area(self, state_size: int) -> injection.Area:
+        """Return the memory for frames with so many bytes of registers."""
+        if self._lent is None:
+            gp = self.arch.gp
+            leader = ptrace.register_set(self.tasks[0].outer_tid, gp.note_type)
+            main_sp = gp.decode(leader)[self.arch.sp] if leader else None
+            self._lent = injection.find_area(
+                self.arch, self.memory, self._ranges, main_sp, state_size
+            )
+        if self._lent is None:
+            raise injection.refuse(self.pid)
+        return self._lent
+
+    def release(self) -> None:
+        """Let all threads go as they were."""
+        if self._lent and self.tasks:
+            with contextlib.suppress(OSError, TaskGoneError):
+                self._lent.give_back()
+        for task in self.tasks:
+            held = getattr(task.caller, "held_signal", 0)
+            try:
+                ptrace.detach(task.outer_tid, held)
+            except (TaskGoneError, OSError):
+                continue
+        self.tasks = ()
+        self.memory.close()
+
+
+def _stuck(pid: int, tid: int) -> str:
+    """Return a sentence about a thread that does not stop."""
+    where = procfs.read(pid, f"task/{tid}/wchan").decode() or "?"
+    state = procfs.stat(pid, tid).state
+    return (
+        f"thread {tid} of process {pid} does not stop: state {state}, waiting in the "
+        f"kernel in {where}; everything was let go again"
+    )
+
+
+class Freezer:
+    """Processes that stand still for as long as the `with` block lasts."""
+
+    def __init__(self, pids: Sequence[int], timeout_s: float) -> None:
+        self.processes: list[HeldProcess] = []
+        self._pids = pids
+        self._timeout_s = timeout_s
+        self.clocks = records.Clocks(0, 0, 0)
+
+    def __enter__(self) -> Self:
+        archs = {}
+        for pid in self._pids:
+            check(pid)
+            try:
+                archs[pid] = registry.find(*procfs.program_identity(pid))
+            except NotPermittedError:
+                raise _denied(pid) from None
+            if archs[pid].gadgets is None:
+                raise ArchitectureError(
+                    f"process {pid} is a {archs[pid].name} program, which cannot be "
+                    "checkpointed natively yet"
+                )
+        deadline = time.monotonic() + self._timeout_s
+        try:
+            for pid in self._pids:
+                process = HeldProcess(pid, archs[pid])
+                self.processes.append(process)
+                process.stop(deadline)
+            self.clocks = _clocks(self._pids[0])
+        except BaseException:
+            self._release()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        """Let everything go."""
+        for process in self.processes:
+            process.release()
+        self.processes = []
+
+    def kill(self, number: int) -> None:
+        """Send a signal that comes before one more instruction."""
+        for process in self.processes:
+            if number == signal.SIGCONT:
+                continue
+            os.kill(process.outer_pid, number)
+        if number == signal.SIGKILL:
+            for process in self.processes:
+                _await_end(process)
+
+    def resume_stopped(self) -> None:
+        """Continue processes that a signal had stopped (after they are let go)."""
+
+
+def _await_end(process: HeldProcess) -> None:
+    """Wait, as tracer, until a killed process has let go of everything."""
+    for task in process.tasks:
+        try:
+            while True:
+                os.waitpid(task.outer_tid, ptrace.WALL)
+        except ChildProcessError:
+            continue
+    process.tasks = ()
+
+
+def _clocks(pid: int) -> records.Clocks:
+    """Return the clocks as a process sees them: with its time namespace's offsets."""
+    monotonic, boottime = time_offsets(pid)
+    return records.Clocks(
+        realtime=time.time_ns(),
+        monotonic=time.clock_gettime_ns(time.CLOCK_MONOTONIC) + monotonic,
+        boottime=time.clock_gettime_ns(time.CLOCK_BOOTTIME) + boottime,
+    )
+
+
+def time_offsets(pid: int) -> tuple[int, int]:
+    """Return what a process's time namespace adds to our clocks, in ns."""
+    try:
+        if procfs.link(pid, "ns/time") == procfs.link(os.getpid(), "ns/time"):
+            return (0, 0)
+        theirs, ours = (_offsets(one) for one in (pid, os.getpid()))
+    except (TaskGoneError, NotPermittedError):
+        return (0, 0)
+    return theirs[0] - ours[0], theirs[1] - ours[1]
+
+
+def _offsets(pid: int) -> tuple[int, int]:
+    """Return the offsets of a process's children's time namespace, in ns."""
+    found = {}
+    for line in procfs.read(pid, "timens_offsets").decode().splitlines():
+        name, seconds, nanoseconds = line.split()
+        found[name] = int(seconds) * 1_000_000_000 + int(nanoseconds)
+    return found.get("monotonic", 0), found.get("boottime", 0)

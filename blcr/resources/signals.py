@@ -1,0 +1,128 @@
+"""
+Signal actions, signals that wait to be delivered, and interval timers.
+
+Source: rt_sigaction(2), rt_sigqueueinfo(2), getitimer(2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from blcr import remote
+from blcr.context import records
+from blcr.errors import RefusedError
+from blcr.host.interface import Process, Task
+from blcr.linux import constants, structures
+from blcr.resources.threads import spokesman
+
+SIGSET_SIZE = 8
+_TIMERS = ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")
+
+
+def save_actions(process: Process) -> tuple[records.SignalAction, ...]:
+    """
+    Return the actions that are not the default.
+
+    Raises:
+        RefusedError: The process has handlers, and cannot be asked for them.
+    """
+    known = constants.of(process.arch)
+    task = spokesman(process)
+    if task is None:
+        facts = process.facts()
+        if facts.caught_signals:
+            raise RefusedError(
+                process.pid, "its signal handlers cannot be asked for without harm"
+            )
+        return tuple(
+            records.SignalAction(number, known["SIG_IGN"], 0, 0, 0)
+            for number in range(1, known["NSIG"] + 1)
+            if facts.ignored_signals >> (number - 1) & 1
+        )
+    fixed = (known["SIGKILL"], known["SIGSTOP"])
+    numbers = [one for one in range(1, known["NSIG"] + 1) if one not in fixed]
+    actions = (_action(task, number) for number in numbers)
+    return tuple(action for action in actions if any(action[1:]))
+
+
+def _action(task: Task, number: int) -> records.SignalAction:
+    """Ask for one action."""
+    layout = structures.of(task.process.arch, "sigaction")
+    out = remote.Out(layout.size)
+    remote.call(task, "rt_sigaction", number, 0, out, SIGSET_SIZE)
+    found = layout.unpack(out.data)
+    return records.SignalAction(
+        number,
+        found["handler"],
+        found["flags"],
+        found.get("restorer", 0),
+        found["mask"],
+    )
+
+
+def rebuild_actions(task: Task, actions: Sequence[records.SignalAction]) -> None:
+    """Set every action: the saved ones, and the default for all others."""
+    known = constants.of(task.process.arch)
+    layout = structures.of(task.process.arch, "sigaction")
+    saved = {action.signal: action for action in actions}
+    for number in range(1, known["NSIG"] + 1):
+        if number in (known["SIGKILL"], known["SIGSTOP"]):
+            continue
+        action = saved.get(number)
+        values = action._asdict() if action else {"handler": known["SIG_DFL"]}
+        packed = layout.pack(**{k: v for k, v in values.items() if k in layout.fields})
+        remote.call(task, "rt_sigaction", number, packed, 0, SIGSET_SIZE)
+
+
+def rebuild_pending(
+    process: Process, shared: Sequence[bytes], threads: Sequence[records.Thread]
+) -> None:
+    """Queue the signals again, in order; all are blocked at this moment."""
+    leader = process.tasks[0]
+    for info in shared:
+        remote.call(leader, "rt_sigqueueinfo", process.pid, _number(process, info), info)
+    for task, record in zip(process.tasks, threads, strict=True):
+        for info in record.pending:
+            number = _number(process, info)
+            remote.call(
+                task, "rt_tgsigqueueinfo", process.pid, task.tid, number, info
+            )
+
+
+def _number(process: Process, info: bytes) -> int:
+    """Return the signal that a siginfo is of."""
+    number: int = structures.of(process.arch, "siginfo").unpack(info)["signo"]
+    return number
+
+
+def save_timers(process: Process) -> tuple[records.IntervalTimer, ...]:
+    """Return the interval timers that run."""
+    task = spokesman(process)
+    if task is None:
+        return ()
+    known = constants.of(process.arch)
+    layout = structures.of(process.arch, "itimerval")
+    timers = []
+    for name in _TIMERS:
+        out = remote.Out(layout.size)
+        remote.call(task, "getitimer", known[name], out)
+        found = layout.unpack(out.data)
+        value, interval = (
+            found[part]["sec"] * 10**9 + found[part]["usec"] * 1000
+            for part in ("value", "interval")
+        )
+        if value:
+            timers.append(records.IntervalTimer(known[name], value, interval))
+    return tuple(timers)
+
+
+def rebuild_timers(task: Task, timers: Sequence[records.IntervalTimer]) -> None:
+    """Start the interval timers with the time that was left."""
+    layout = structures.of(task.process.arch, "itimerval")
+    for timer in timers:
+        value, interval = (
+            {"sec": ns // 10**9, "usec": ns % 10**9 // 1000}
+            for ns in (timer.value, timer.interval)
+        )
+        packed = layout.pack(value=value, interval=interval)
+        remote.call(task, "setitimer", timer.which, packed, 0)
