@@ -1,0 +1,92 @@
+"""
+Whether the records of a context agree with each other.
+
+The codec has checked types.  What is checked here is what every reader relies on:
+that indices lead somewhere, ids and numbers are there once, and ranges are in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from blcr.context import records
+from blcr.errors import ContextError
+
+SIGNALS = 64
+
+
+def check(context: records.Context) -> None:
+    """
+    Check the records of a context.
+
+    Raises:
+        ContextError: They contradict each other; the message names the record.
+    """
+    if not context.processes:
+        raise ContextError("has no process")
+    _once("process", (process.pid for process in context.processes))
+    _once("thread", (t.tid for each in context.processes for t in each.threads))
+    for index, memory in enumerate(context.shared_memory):
+        _check_ranges(
+            f"shared memory {index}: run",
+            [(start, start + length) for start, length in memory.runs],
+            memory.size,
+        )
+    for index, file in enumerate(context.files):
+        _check_index(f"file {index}: pipe", file.pipe, context.pipes, none=True)
+    for index, pipe in enumerate(context.pipes):
+        if len(pipe.data) > pipe.capacity:
+            raise ContextError(f"pipe {index} holds more than its capacity")
+    for process in context.processes:
+        _check_process(process, context)
+
+
+def _check_process(process: records.Process, context: records.Context) -> None:
+    where = f"process {process.pid}"
+    _once(f"{where}: descriptor", (each.fd for each in process.descriptors))
+    _once(f"{where}: action of signal", (each.signal for each in process.actions))
+    if process.pid <= 0 or not process.threads or process.threads[0].tid <= 0:
+        raise ContextError(f"{where} has no thread, or no proper id")
+    if process.arch.word_size not in (4, 8):
+        raise ContextError(f"{where} has words of {process.arch.word_size} bytes")
+    if process.arch.byteorder not in ("little", "big"):
+        raise ContextError(f"{where} has byte order '{process.arch.byteorder}'")
+    _check_ranges(
+        f"{where}: mapping",
+        [(each.start, each.end) for each in process.mappings],
+        1 << 8 * process.arch.word_size,
+    )
+    for mapping in process.mappings:
+        what = f"{where}: mapping at {mapping.start:#x}: shared memory"
+        _check_index(what, mapping.object, context.shared_memory, none=True)
+    for each in process.descriptors:
+        _check_index(f"{where}: descriptor {each.fd}: file", each.file, context.files)
+    for action in process.actions:
+        if not 1 <= action.signal <= SIGNALS:
+            raise ContextError(f"{where}: there is no signal {action.signal}")
+
+
+def _once(what: str, numbers: Iterable[int]) -> None:
+    """Check that each number is there once."""
+    seen = set()
+    for number in numbers:
+        if number in seen:
+            raise ContextError(f"{what} {number} is there twice")
+        seen.add(number)
+
+
+def _check_index(
+    what: str, index: int, items: Sequence[object], *, none: bool = False
+) -> None:
+    """Check that an index leads to an item, or is -1 where that means none."""
+    if not (0 <= index < len(items) or (none and index == -1)):
+        raise ContextError(f"{what} {index} does not exist")
+
+
+def _check_ranges(what: str, ranges: Iterable[tuple[int, int]], limit: int) -> None:
+    """Check that ranges are in order, apart, not empty, and within `limit`."""
+    end = 0
+    for start, stop in ranges:
+        if not end <= start < stop <= limit:
+            raise ContextError(f"{what} {start:#x}-{stop:#x} is out of order")
+        end = stop
