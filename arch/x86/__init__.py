@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from blcr.architecture import Arch
 
-from .abi import CONSTANTS, LAYOUT, STRUCTURES
+from .abi import CONSTANTS, CPU_LEVELS, LAYOUT, STRUCTURES
 from .registers import REGISTER_SETS
 from .signals import FRAME
 from .stubs import GADGETS, STUBS
@@ -38,5 +38,6 @@ ARCH = Arch(
     structures=STRUCTURES,
     constants=CONSTANTS,
     portable_state=portable_state,
+    cpu_levels=CPU_LEVELS,
     emulation=f"{__name__}.emulation",
 )

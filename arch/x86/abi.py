@@ -11,6 +11,19 @@ from blcr.architecture import Layout
 
 LAYOUT = Layout(word_size=4, byteorder="little", align_8=4)
 
+# For libraries that choose code by the CPU's features: none newer than SSE4.2.  glibc's
+# names are those of cpu_tunables.c, unknown ones do no harm; OpenSSL's bits are AVX and
+# FMA of CPUID leaf 1, BMI, AVX2, AVX-512, RDSEED, ADX and SHA of leaf 7.
+_TUNABLES = """
+    AVX AVX2 AVX512F AVX512VL AVX512BW AVX512CD AVX512DQ FMA FMA4 BMI1 BMI2 LZCNT MOVBE
+    XSAVE XSAVEC ERMS AVX_Fast_Unaligned_Load
+""".split()
+WITHOUT_AVX = {
+    "GLIBC_TUNABLES": "glibc.cpu.hwcaps=" + ",".join(f"-{name}" for name in _TUNABLES),
+    "OPENSSL_ia32cap": "~0x1000100000000000:~0xe02f0128",
+}
+CPU_LEVELS = {"i686": WITHOUT_AVX}
+
 CONSTANTS = {"MAP_32BIT": 0x40, "AT_SYSINFO": 32}
 
 STRUCTURES = {

@@ -91,10 +91,10 @@ RECIPE = Recipe(
     constants=("unicorn.x86_const", "UC_X86_REG_"),
     registers={
         name: name.upper()
-        for name in "ebx ecx edx esi edi ebp eax ds es fs gs eip cs esp ss".split()
-    }
-    | {"eflags": "EFLAGS"},
-    fixed={"orig_eax": 0xFFFF_FFFF},
+        for name in "ebx ecx edx esi edi ebp eax eip eflags esp".split()
+    },
+    start={"eflags": EFLAGS},
+    fixed={"orig_eax": 0xFFFF_FFFF, "cs": USER_CS, "ss": USER_DS},
     setup=FPU_SETUP,
     call_exception=0x80,
     faults=FAULTS,
@@ -115,10 +115,19 @@ RECIPE = Recipe(
     descriptors=Descriptors(
         "GDTR",
         DESCRIPTORS,
+        # The stack's too: without it, using another one cuts esp to 16 bits.
+        selectors={
+            "ss": ("SS", USER_DS & ~3),
+            "ds": ("DS", USER_DS),
+            "es": ("ES", USER_DS),
+            "fs": ("FS", 0),
+            "gs": ("GS", 0),
+        },
         tls_slot=12,
         tls_note_type=NT_386_TLS,
+        # read_exec_only and seg_not_present, as the kernel shows an empty one.
+        tls_unset=(0, 0, 0x28),
         encode=encode_descriptor,
-        selectors={"SS": USER_DS & ~3, "DS": USER_DS & ~3, "ES": USER_DS & ~3},
     ),
     entry=Entry(
         Listing((("cf", "iretd"), ("cc", "int3"))),

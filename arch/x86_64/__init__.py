@@ -5,7 +5,7 @@ from __future__ import annotations
 from blcr.architecture import Arch
 
 from ..x86.xstate import portable_state
-from .abi import CONSTANTS, LAYOUT, STRUCTURES
+from .abi import CONSTANTS, CPU_LEVELS, LAYOUT, STRUCTURES
 from .registers import REGISTER_SETS
 from .signals import FRAME
 from .stubs import GADGETS, STUBS
@@ -39,5 +39,6 @@ ARCH = Arch(
     constants=CONSTANTS,
     thread_pointer="fs_base",
     portable_state=portable_state,
+    cpu_levels=CPU_LEVELS,
     emulation=f"{__name__}.emulation",
 )

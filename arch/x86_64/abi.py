@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from blcr.architecture import Layout
 
+from ..x86.abi import WITHOUT_AVX
+
+CPU_LEVELS = {"x86-64-v2": WITHOUT_AVX}
+
 LAYOUT = Layout(word_size=8, byteorder="little")
 
 CONSTANTS = {

@@ -41,14 +41,18 @@ RECIPE = Recipe(
         name: name.upper()
         for name in """
             r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi rip rsp
-            fs_base gs_base
+            fs_base gs_base eflags
         """.split()
-    }
-    | {"eflags": "EFLAGS"},
+    },
+    start={"eflags": EFLAGS},
     fixed={
         "orig_rax": (1 << 64) - 1,
-        "cs": USER_CS, "ss": USER_DS,
-        "ds": 0, "es": 0, "fs": 0, "gs": 0,
+        "cs": USER_CS,
+        "ss": USER_DS,
+        "ds": 0,
+        "es": 0,
+        "fs": 0,
+        "gs": 0,
     },
     setup=FPU_SETUP,
     call_exception=None,
