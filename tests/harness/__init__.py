@@ -38,6 +38,7 @@ class Case(NamedTuple):
         emulator: The program that runs them elsewhere.
         capstone: Architecture and mode, numbers of the disassembler.
         elf_machine: As <elf.h> has it.
+        headers: Those of the kernel that only this architecture has.
         call_number, call_args, result: Registers of a system call, from syscall(2).
         structs: By name of register set.
         failed: Registers after a call that failed with ENOENT (2), and after one that
@@ -62,6 +63,7 @@ class Case(NamedTuple):
     emulator: str
     capstone: tuple[int, int]
     elf_machine: int
+    headers: tuple[str, ...]
     call_number: str
     call_args: tuple[str, ...]
     result: str

@@ -28,6 +28,7 @@ CASE = Case(
     emulator="qemu-ppc",
     capstone=(capstone.CS_ARCH_PPC, capstone.CS_MODE_32 | capstone.CS_MODE_BIG_ENDIAN),
     elf_machine=20,
+    headers=(),
     call_number="gpr0",
     call_args=("gpr3", "gpr4", "gpr5", "gpr6", "gpr7", "gpr8"),
     result="gpr3",

@@ -24,6 +24,7 @@ CASE = Case(
     emulator="qemu-i386",
     capstone=(capstone.CS_ARCH_X86, capstone.CS_MODE_32),
     elf_machine=3,
+    headers=(),
     call_number="eax",
     call_args=("ebx", "ecx", "edx", "esi", "edi", "ebp"),
     result="eax",

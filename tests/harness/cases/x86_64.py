@@ -42,6 +42,7 @@ CASE = Case(
     emulator="qemu-x86_64",
     capstone=(capstone.CS_ARCH_X86, capstone.CS_MODE_64),
     elf_machine=62,
+    headers=("asm/prctl.h",),
     call_number="rax",
     call_args=("rdi", "rsi", "rdx", "r10", "r8", "r9"),
     result="rax",
