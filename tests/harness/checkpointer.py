@@ -42,13 +42,13 @@ def fork_checkpoint(
     status = FAILED_BADLY
     try:
         if hook:
-            ptrace.request = hook(ptrace.request)  # type: ignore[assignment]
+            ptrace.request = hook(ptrace.request)
         blcr.checkpoint(pid, target)
         status = THROUGH
     except BlcrError as error:
         os.write(2, f"{error}\n".encode())
         status = FAILED_WELL
-    except BaseException as error:  # noqa: BLE001 - the child must not go on as pytest
+    except BaseException as error:
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
     os._exit(status)
 
@@ -92,8 +92,10 @@ def _at(n: int, act: Callable[[], None]) -> Callable[[Request], Request]:
     return hook
 
 
-def kill_at_random(pid: int, target: Path, chance: random.Random, longest_s: float) -> int:
-    """Take a checkpoint and end it with SIGKILL after a random time; return how it ended."""
+def kill_at_random(
+    pid: int, target: Path, chance: random.Random, longest_s: float
+) -> int:
+    """End a checkpoint with SIGKILL after a random time; return how it ended."""
     delay_s = chance.uniform(0, longest_s)
     child = fork_checkpoint(pid, target)
     time.sleep(delay_s)

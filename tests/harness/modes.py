@@ -22,7 +22,9 @@ AWAY_S = 0.3
 """How long nobody is there between the end of a program and its restart."""
 
 
-def run(scenario: Scenario, variant: str, mode: str, user: int | None, cwd: Path) -> None:
+def run(
+    scenario: Scenario, variant: str, mode: str, user: int | None, cwd: Path
+) -> None:
     """
     Run a program in a mode, natively.
 
@@ -31,7 +33,7 @@ def run(scenario: Scenario, variant: str, mode: str, user: int | None, cwd: Path
     """
     if mode == "again":
         scenario = scenario.lasting(4 * scenario.duration_s)
-    args = [build(scenario.program, variant), *scenario.args]
+    args: list[str | Path] = [build(scenario.program, variant), *scenario.args]
     began = time.monotonic()
     with Subject(args, cwd=cwd, user=user) as subject:
         subject.ready()
@@ -103,5 +105,3 @@ def _compare(before: outside.View, subject: Subject, scenario: Scenario) -> None
         raise SubjectError("still traced")
     if lost := outside.differences(before, outside.view(subject.pid)):
         raise SubjectError("differs from outside: " + "; ".join(lost))
-
-

@@ -70,7 +70,9 @@ def status_of(pid: int, tid: int | None = None) -> dict[str, str]:
     """Return ``/proc/PID/status`` or that of a thread."""
     folder = PROC / str(pid)
     text = ((folder if tid is None else folder / f"task/{tid}") / "status").read_text()
-    return {k: v.strip() for k, _, v in (line.partition(":") for line in text.splitlines())}
+    return {
+        k: v.strip() for k, _, v in (line.partition(":") for line in text.splitlines())
+    }
 
 
 def inner_id(pid: int) -> int:
@@ -121,7 +123,9 @@ def is_traced(pid: int) -> bool:
     return any(status_of(pid, int(task.name))["TracerPid"] != "0" for task in tasks)
 
 
-def wait_until(condition: Callable[[], object], what: str, *, timeout_s: float = 30) -> None:
+def wait_until(
+    condition: Callable[[], object], what: str, *, timeout_s: float = 30
+) -> None:
     """
     Return as soon as a condition holds.
 
@@ -161,7 +165,7 @@ def _line(start: int, end: int, flags: str, offset: int, path: str) -> str:
 
 
 def _descriptors(folder: Path) -> Iterator[str]:
-    """Yield descriptors above the standard ones; anonymous inodes by order of coming."""
+    """Yield descriptors above the standard ones; anonymous inodes are counted."""
     seen: dict[str, str] = {}
     for fd in sorted(int(entry.name) for entry in (folder / "fd").iterdir()):
         if fd < 3:

@@ -105,7 +105,7 @@ class Subject:
         return bool(data)
 
     def ready(self) -> None:
-        """Wait until the program has brought itself into its state, and sleeps if it can."""
+        """Wait until the program is in its state, and sleeps if it can."""
         self.expect(b"ready\n")
         self.inner = outside.inner_id(self.pid)
         self.settle()
@@ -150,9 +150,8 @@ class Subject:
             for task in (outside.PROC / str(self.pid) / "task").iterdir():
                 status = outside.status_of(self.pid, int(task.name))
                 call = (task / "syscall").read_text().strip()
-                lines.append(
-                    f"{task.name} {status['State']} tracer {status['TracerPid']}: {call}"
-                )
+                state, tracer = status["State"], status["TracerPid"]
+                lines.append(f"{task.name} {state} tracer {tracer}: {call}")
         return "; ".join(lines)
 
     # Cutting and going on.

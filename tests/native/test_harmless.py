@@ -8,7 +8,6 @@ the checkpointer dies between the stop and its first register write (docs/design
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import subprocess
 import time
@@ -23,7 +22,11 @@ from harness.subject import Subject, SubjectError
 
 EINTR_CALLS = {"epoll_wait", "epoll_pwait", "sigwaitinfo", "semop", "msgrcv"}
 
-COMPUTING = (Scenario("compute"), Scenario("rseq_section"), Scenario("registers_vector"))
+COMPUTING = (
+    Scenario("compute"),
+    Scenario("rseq_section"),
+    Scenario("registers_vector"),
+)
 
 ROUNDS = 100 if seeds.FULL else 20
 
@@ -173,7 +176,7 @@ def test_target_appears_whole_or_not_at_all(home: Path) -> None:
         for _ in range(ROUNDS):
             killed = checkpointer.kill_at_random(subject.pid, target, chance, 0.02)
             if killed != checkpointer.THROUGH:
-                assert target.read_bytes() == b"older" or os.path.getsize(target) > 4096
+                assert target.read_bytes() == b"older" or target.stat().st_size > 4096
             target.write_bytes(b"older")
         subject.tell()
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from harness import commands, modes, seeds
-from harness.programs import SCENARIOS, NATIVE_VARIANTS, Scenario
+from harness.programs import NATIVE_VARIANTS, SCENARIOS, Scenario
 
 
-def _combinations() -> list[object]:
+def _combinations() -> list[ParameterSet]:
     """Return all combinations, or for each program and mode one by chance."""
-    found = []
+    found: list[ParameterSet] = []
     for scenario in SCENARIOS:
         for mode in modes.modes_of(scenario):
             choices = [
@@ -29,7 +30,9 @@ def _combinations() -> list[object]:
 
 
 @pytest.mark.parametrize(
-    ("scenario", "mode", "variant", "user_name"), _combinations(), indirect=["user_name"]
+    ("scenario", "mode", "variant", "user_name"),
+    _combinations(),
+    indirect=["user_name"],
 )
 def test_program_keeps_its_state(
     scenario: Scenario, mode: str, variant: str, user: int | None, home: Path

@@ -132,8 +132,7 @@ def test_traced_process(target: Path, user: int | None, home: Path) -> None:
 
 def test_process_with_children(target: Path, user: int | None, home: Path) -> None:
     """A tree of more than one process is status 52; ``--pid`` saves the one alone."""
-    args = [build("blocked_child"), "wait"]
-    with Subject(args, cwd=home, user=user) as subject:
+    with Subject([build("blocked_child"), "wait"], cwd=home, user=user) as subject:
         subject.ready()
 
         status = _status(subject.pid, target, user)

@@ -1,0 +1,198 @@
+"""
+Measure the commands: ``python -m benchmarks``.
+
+Everything is measured on this machine in this run, beside the tools that set the scale:
+``dd`` on the same file system, an empty Python.  Times are medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+SOURCE = Path(__file__).parent / "tiny.c"
+
+MIB = 1 << 20
+
+
+class Row(NamedTuple):
+    """One result: what was measured, its value and unit, and the limit claimed."""
+
+    what: str
+    value: float
+    unit: str
+    limit: str = ""
+
+
+class Program:
+    """The program to be saved; its first line says that it is ready."""
+
+    def __init__(self, executable: Path, size_mib: int) -> None:
+        args = [str(executable), str(size_mib)]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(args, stdin=pipe, stdout=pipe)
+        assert self.process.stdout
+        assert self.process.stdout.readline() == b"ready\n"
+
+    @property
+    def pid(self) -> str:
+        """As the commands take it."""
+        return str(self.process.pid)
+
+    def end(self) -> None:
+        """End it."""
+        self.process.kill()
+        self.process.communicate()
+
+
+@contextmanager
+def running(executable: Path, size_mib: int = 0) -> Iterator[Program]:
+    """Have a program run for a while."""
+    program = Program(executable, size_mib)
+    try:
+        yield program
+    finally:
+        program.end()
+
+
+def command(name: str, *args: str | Path) -> list[str]:
+    """Return what starts ``cr_NAME``."""
+    return [sys.executable, "-m", f"blcr.cli.{name}", *map(str, args)]
+
+
+def seconds(args: list[str], stdin: bytes = b"") -> float:
+    """Return how long a command took."""
+    began = time.perf_counter()
+    subprocess.run(args, input=stdin, check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def median(measure: Callable[[], float], count: int) -> float:
+    """Return the median of some measurements, after one that warms up."""
+    measure()
+    return statistics.median(measure() for _ in range(count))
+
+
+def start_rows() -> Iterator[Row]:
+    """Measure how long commands take to start."""
+    bare = median(lambda: seconds([sys.executable, "-c", ""]), 20)
+    yield Row("an empty Python", bare * 1000, "ms")
+    for name in ("checkpoint", "restart"):
+        took = median(lambda name=name: seconds(command(name, "--version")), 20)  # type: ignore[misc]
+        yield Row(f"cr_{name} --version", took * 1000, "ms")
+
+
+def tiny_rows(executable: Path, folder: Path) -> Iterator[Row]:
+    """Measure checkpoint and restart of a tiny program."""
+    context = folder / "tiny"
+    frozen: list[float] = []
+
+    with running(executable) as program:
+
+        def checkpoint() -> float:
+            args = command("checkpoint", "--json", "-f", context, program.pid)
+            began = time.perf_counter()
+            done = subprocess.run(args, check=True, capture_output=True)
+            took = time.perf_counter() - began
+            frozen.append(json.loads(done.stdout)["frozen_ms"])
+            return took
+
+        total = median(checkpoint, 20)
+    yield Row("tiny program: cr_checkpoint in all", total * 1000, "ms", "60 ms")
+    yield Row("tiny program: frozen", statistics.median(frozen), "ms", "8 ms")
+    args = command("restart", "--no-restore-pid", context)
+    took = median(lambda: seconds(args, b"\n"), 20)
+    yield Row("tiny program: cr_restart until its end", took * 1000, "ms")
+
+
+def large_rows(
+    executable: Path, folder: Path, size_mib: int, count: int
+) -> Iterator[Row]:
+    """Measure writing and reading of a large program beside dd."""
+    context, plain = folder / "large", folder / "plain"
+
+    def rate(took: float) -> float:
+        return size_mib / took
+
+    def dd(*args: str | Path) -> list[str]:
+        return ["dd", "bs=1M", "status=none", *map(str, args)]
+
+    zero_to_plain = ("if=/dev/zero", f"of={plain}", f"count={size_mib}")
+    with running(executable, size_mib) as program:
+        for sync, extra in (("--nosync", []), ("--sync", ["conv=fsync"])):
+            ours, theirs = [], []
+            for _ in range(count):
+                context.unlink(missing_ok=True)
+                plain.unlink(missing_ok=True)
+                args = command("checkpoint", sync, "-f", context, program.pid)
+                ours.append(rate(seconds(args)))
+                context.rename(folder / "kept")
+                theirs.append(rate(seconds(dd(*zero_to_plain, *extra))))
+                (folder / "kept").rename(context)
+            yield from _compared(f"{size_mib} MiB written, {sync}", ours, theirs)
+    ours, theirs = [], []
+    for _ in range(count):
+        args = command("restart", "--no-restore-pid", context)
+        ours.append(rate(seconds(args, b"\n")))
+        theirs.append(rate(seconds(dd(f"if={context}", "of=/dev/null"))))
+    yield from _compared(f"{size_mib} MiB read", ours, theirs)
+
+
+def _compared(what: str, ours: list[float], theirs: list[float]) -> Iterator[Row]:
+    mine, other = statistics.median(ours), statistics.median(theirs)
+    yield Row(f"{what}: blcr", mine, "MiB/s")
+    yield Row(f"{what}: dd", other, "MiB/s")
+    yield Row(f"{what}: ratio", mine / other, "", "0.7")
+
+
+def main() -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument(
+        "--size-mib", type=int, default=1024, help="of the large program"
+    )
+    parser.add_argument("--count", type=int, default=3, help="runs with it")
+    parser.add_argument("--directory", type=Path, help="file system to write to")
+    parser.add_argument("--json", action="store_true", help="rows as JSON")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.directory) as name:
+        folder = Path(name)
+        executable = folder / "program"
+        subprocess.run(["cc", "-O2", SOURCE, "-o", executable], check=True)
+        rows: list[Row] = []
+        if not options.json:
+            _print("what", "measured", "limit")
+            _print("---", "---:", "---:")
+        for row in _all_rows(executable, folder, options.size_mib, options.count):
+            rows.append(row)
+            if not options.json:
+                _print(row.what, f"{row.value:.4g} {row.unit}".strip(), row.limit)
+    if options.json:
+        json.dump([row._asdict() for row in rows], sys.stdout, indent=2)
+    return 0
+
+
+def _all_rows(
+    executable: Path, folder: Path, size_mib: int, count: int
+) -> Iterator[Row]:
+    yield from start_rows()
+    yield from tiny_rows(executable, folder)
+    yield from large_rows(executable, folder, size_mib, count)
+
+
+def _print(*cells: str) -> None:
+    sys.stdout.write("| " + " | ".join(cells) + " |\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
