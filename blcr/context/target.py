@@ -1,11 +1,11 @@
 """
 Where a context is written: a new file, an old one's place, a pipe, a descriptor.
 
-A `Target` is a context manager.  Entering opens `Target.fd`, from whose offset a context
-is written, and changes nothing that is there; `commit` makes the file durable and gives
-it its name; leaving without `commit` removes what was written.  An older file of that
-name is untouched until the first byte is written, and with the policies ``atomic`` and
-``backup`` until `commit`.
+A `Target` is a context manager.  Entering opens `Target.fd`, from whose offset on a
+context is written, and changes nothing that is there; `commit` makes the file durable
+and gives it its name; leaving without `commit` removes what was written.  An older file
+of that name is untouched until the first byte is written, and with the policies
+``atomic`` and ``backup`` until `commit`.
 """
 
 from __future__ import annotations
