@@ -39,9 +39,9 @@ class ContextWriter:
     """
     Writes a context to a descriptor, from its current offset on.
 
-    One member at a time: finish it before the next one begins.  A context is complete
-    when `finish` returns; leaving the block without leaves something that no reader
-    accepts or, in a pipe, nothing at all.
+    One member at a time: beginning the next one ends shared memory, and a core is to
+    be finished before.  A context is complete when `finish` returns; leaving the block
+    without leaves something that no reader accepts or, in a pipe, nothing at all.
 
     Args:
         fd: The caller's, open for writing; its offset is behind the context in the end.
@@ -59,9 +59,9 @@ class ContextWriter:
     def __exit__(self, *_: object) -> None:
         self._container.abandon()
 
-    def core(self, pid: int, arch: Arch) -> CoreWriter:
-        """Begin the core of a process."""
-        return CoreWriter(self._container.member(f"{pid}.core", head=BLOCK), arch)
+    def core(self, name: str, arch: Arch) -> CoreWriter:
+        """Begin the core of a process; the name is ``PID.core``."""
+        return CoreWriter(self._container.member(name, head=BLOCK), arch)
 
     def shared(self, index: int) -> MemberWriter:
         """Begin the bytes of `Context.shared_memory[index]`, its runs one by one."""
@@ -73,7 +73,6 @@ class ContextWriter:
         assert len(data) <= _RECORDS_LIMIT, "too many records for any reader"
         member = self._container.member(LAST)
         member.write(data)
-        member.finish()
         self._container.close()
 
 

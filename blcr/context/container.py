@@ -193,8 +193,9 @@ class ContainerWriter:
             _refuse(error)
 
     def member(self, name: str, *, head: int = 0) -> MemberWriter:
-        """Begin a member; the one before is finished.  `head`: see `MemberWriter`."""
-        assert self._open is None, "the member before is not finished"
+        """Begin a member; this ends the one before.  `head`: see `MemberWriter`."""
+        if self._open:
+            self._open.finish()
         self.write(bytes(up(self.position) - self.position))
         self.write(_block(name, _UNFINISHED, 0))
         self._open = MemberWriter(self, name, head)
@@ -202,7 +203,8 @@ class ContainerWriter:
 
     def close(self) -> None:
         """Write the directory; the archive is complete, and in the file it is for."""
-        assert self._open is None, "the last member is not finished"
+        if self._open:
+            self._open.finish()
         self.write(_directory(self._members, self.position))
         if self._fd != self._target:
             self._deliver()
@@ -213,16 +215,16 @@ class ContainerWriter:
             os.close(self._fd)
             self._fd = self._target
 
-    def write(self, buffer: Buffer) -> None:
+    def write(self, data: Buffer) -> None:
         """Append bytes."""
         done = 0
         try:
-            while done < len(buffer):
-                rest = memoryview(buffer)[done:] if done else buffer
+            while done < len(data):
+                rest = memoryview(data)[done:] if done else data
                 done += os.write(self._fd, rest)
         except OSError as error:
             _refuse(error)
-        self.position += len(buffer)
+        self.position += len(data)
 
     def rewrite(self, offset: int, data: bytes) -> None:
         """Replace bytes that were written."""
@@ -277,10 +279,10 @@ class MemberWriter:
         """Bytes written so far, the head included."""
         return self._archive.position - self._start
 
-    def write(self, buffer: Buffer) -> None:
+    def write(self, data: Buffer) -> None:
         """Append bytes."""
-        self._crc = zlib.crc32(buffer, self._crc)
-        self._archive.write(buffer)
+        self._crc = zlib.crc32(data, self._crc)
+        self._archive.write(data)
 
     def finish(self, head: bytes = b"") -> None:
         """Finish the member; `head` has the size that was announced."""

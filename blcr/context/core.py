@@ -173,23 +173,23 @@ class CoreWriter:
         self._runs: list[_Run] = []
         self._next = -1
 
-    def pages(self, address: int, buffer: Buffer) -> None:
+    def pages(self, address: int, data: Buffer) -> None:
         """
         Append whole pages as they are at an address; a later copy is the valid one.
 
         Raises:
             TargetError: They cannot be written.
         """
-        if not len(buffer):
+        if not len(data):
             return
         offset = self._member.position
-        self._member.write(buffer)
+        self._member.write(data)
         if address == self._next:
             last = self._runs[-1]
-            self._runs[-1] = last._replace(size=last.size + len(buffer))
+            self._runs[-1] = last._replace(size=last.size + len(data))
         else:
-            self._runs.append(_Run(address, len(buffer), offset))
-        self._next = address + len(buffer)
+            self._runs.append(_Run(address, len(data), offset))
+        self._next = address + len(data)
 
     def finish(
         self,
