@@ -37,6 +37,7 @@ def environment(user: int | None, home: Path) -> dict[str, str]:
         **interpreter(user).environment,
         "HOME": str(home),
         "TMPDIR": str(home),
+        "XDG_RUNTIME_DIR": str(home),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONSAFEPATH": "1",
     }

@@ -23,10 +23,16 @@ AWAY_S = 0.3
 
 
 def run(
-    scenario: Scenario, variant: str, mode: str, user: int | None, cwd: Path
+    scenario: Scenario,
+    variant: str,
+    mode: str,
+    user: int | None,
+    cwd: Path,
+    *,
+    emulated: bool = False,
 ) -> None:
     """
-    Run a program in a mode, natively.
+    Run a program in a mode, natively or emulated.
 
     Raises:
         SubjectError: It, or a command, did not do what it should.
@@ -35,7 +41,7 @@ def run(
         scenario = scenario.lasting(4 * scenario.duration_s)
     args: list[str | Path] = [build(scenario.program, variant), *scenario.args]
     began = time.monotonic()
-    with Subject(args, cwd=cwd, user=user) as subject:
+    with Subject(args, cwd=cwd, user=user, emulated=emulated) as subject:
         subject.ready()
         away_s = _MODES[mode](subject, scenario, began)
         if not scenario.duration_s:
@@ -99,7 +105,7 @@ def _cycle(subject: Subject, scenario: Scenario) -> float:
 
 def _compare(before: outside.View, subject: Subject, scenario: Scenario) -> None:
     """Compare with before, unless it may have moved on meanwhile."""
-    if scenario.duration_s:
+    if scenario.duration_s or subject.emulated:
         return
     if outside.is_traced(subject.pid):
         raise SubjectError("still traced")

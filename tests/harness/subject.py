@@ -34,7 +34,7 @@ class Subject:
     A running program and, after a restart, the command that stands for it.
 
     Attributes:
-        pid: Of the program, as we see it.
+        pid: Of the program, as we see it; of the whole machine where it is emulated.
         output: What it has said so far.
     """
 
@@ -44,26 +44,29 @@ class Subject:
         *,
         cwd: Path,
         user: int | None = None,
-        stdin: int | None = None,
+        emulated: bool = False,
     ) -> None:
         self.cwd = cwd
+        self.emulated = emulated
         self.user = user
         self.output = b""
         self.executable = str(Path(args[0]).resolve())
         self.inner = 0
         self._contexts = 0
         self._strays: set[int] = set()
-        self._start(args, stdin)
+        if emulated:
+            args = commands.argv("run", "--emulate", *args, user=user)
+        self._start(args)
         self.pid = self.command.pid
 
-    def _start(self, args: Sequence[str | Path], stdin: int | None = None) -> None:
+    def _start(self, args: Sequence[str | Path]) -> None:
         """Start program or command with pipes of ours."""
         self._log = (self.cwd / f"stderr-{self._contexts}").open("w+b")
         self.command = commands.popen(
             args,
             user=self.user,
             cwd=self.cwd,
-            stdin=subprocess.PIPE if stdin is None else stdin,
+            stdin=subprocess.PIPE,
             stderr=self._log,
         )
 
@@ -201,6 +204,8 @@ class Subject:
         Raises:
             SubjectError: It does not come to life; says what the command said.
         """
+        if self.emulated:
+            options = ("--emulate", *options)
         self._start(commands.argv("restart", *options, path, user=self.user))
         try:
             outside.wait_until(self._is_back, "restart")
@@ -217,6 +222,9 @@ class Subject:
             raise SubjectError(
                 f"cr_restart: status {self.command.returncode}: {self.errors()}"
             )
+        if self.emulated:
+            self.pid = self.command.pid
+            return any(self.cwd.glob(f"blcr/*{self.pid}*"))
         for pid in outside.descendants(self.command.pid):
             self._strays.add(pid)
             with contextlib.suppress(OSError, KeyError):

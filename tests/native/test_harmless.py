@@ -65,8 +65,14 @@ def _verdict(scenario: Scenario, subject: Subject) -> str:
 
 
 def _is_unharmed(subject: Subject) -> bool:
-    """Tell whether the program lives and nobody traces it."""
-    return outside.exists(subject.pid) and not outside.is_traced(subject.pid)
+    """Tell whether the program lives, not stopped, and nobody traces it."""
+    state = outside.status_of(subject.pid)["State"][0]
+    return state in {"R", "S"} and not outside.is_traced(subject.pid)
+
+
+def _is_unchanged(subject: Subject, before: outside.View) -> bool:
+    """Tell whether it looks from outside as before, nothing left in it or missing."""
+    return outside.differences(before, outside.view(subject.pid)) == []
 
 
 @pytest.mark.parametrize("scenario", [*COMPUTING, *BLOCKED], ids=_ids)
@@ -75,6 +81,7 @@ def test_killed_at_random_instants(
 ) -> None:
     """SIGKILL at random instants of a checkpoint changes no result."""
     chance = seeds.generator("kill", scenario.name)
+    before = outside.view(subject.pid)
     target = home / "context"
     longest_s = _duration(subject, target)
     rounds = ROUNDS if scenario in COMPUTING else max(10, ROUNDS // 4)
@@ -83,6 +90,7 @@ def test_killed_at_random_instants(
         checkpointer.kill_at_random(subject.pid, target, chance, longest_s)
         outside.wait_until(lambda: _is_unharmed(subject), "let go", timeout_s=5)
 
+    outside.wait_until(lambda: _is_unchanged(subject, before), "unchanged", timeout_s=5)
     assert _verdict(scenario, subject) == "ok"
 
 
@@ -97,6 +105,7 @@ def _duration(subject: Subject, target: Path) -> float:
 @pytest.mark.parametrize("scenario", seeds.sample("steps", STEPS, 6), ids=_ids)
 def test_killed_at_every_step(scenario: Scenario, subject: Subject, home: Path) -> None:
     """SIGKILL before the n-th ptrace request, for every n, changes no result."""
+    before = outside.view(subject.pid)
     status, n = checkpointer.KILLED, 0
 
     while status == checkpointer.KILLED:
@@ -108,6 +117,7 @@ def test_killed_at_every_step(scenario: Scenario, subject: Subject, home: Path) 
 
     assert status == checkpointer.THROUGH
     assert n > 3
+    assert outside.differences(before, outside.view(subject.pid)) == []
     assert _verdict(scenario, subject) == "ok"
 
 

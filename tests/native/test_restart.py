@@ -167,6 +167,25 @@ def test_denied_user_namespaces_get_a_message(home: Path) -> None:
 
 
 @EVERY_USER
+def test_stopped_program_stays_stopped(user: int | None, home: Path) -> None:
+    """A program that was stopped is stopped again, until it is told to continue."""
+    with Subject([build("memory_private")], cwd=home, user=user) as subject:
+        subject.ready()
+        os.kill(subject.pid, signal.SIGSTOP)
+        outside.wait_until(lambda: _state(subject) == "T", "stopped")
+        subject.restart(subject.checkpoint_and_kill())
+
+        outside.wait_until(lambda: _state(subject) == "T", "stopped again")
+        os.kill(subject.pid, signal.SIGCONT)
+        subject.tell()
+        assert subject.finish().endswith(b"ok\n")
+
+
+def _state(subject: Subject) -> str:
+    return outside.status_of(subject.pid)["State"][0]
+
+
+@EVERY_USER
 def test_missing_file_leaves_nothing(user: int | None, home: Path) -> None:
     """When one resource is gone the restart names it and no process is left."""
     path = _saved("mapping_shared", home, user)

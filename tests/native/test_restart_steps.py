@@ -1,0 +1,94 @@
+"""A restart that dies or fails at any step leaves no process behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import blcr
+from blcr.errors import BlcrError
+from blcr.host.native import ptrace
+from harness import checkpointer, outside
+from harness.checkpointer import FAILED_BADLY, FAILED_WELL, KILLED, THROUGH
+from harness.programs import build
+from harness.subject import Subject
+
+Hook = Callable[[checkpointer.Request], checkpointer.Request]
+
+
+@pytest.fixture(params=["memory_private", "threads_ids", "pipe_half_full"])
+def context(request: pytest.FixtureRequest, home: Path) -> Path:
+    """The context of a program that waits to be told."""
+    with Subject([build(request.param)], cwd=home) as subject:
+        subject.ready()
+        return subject.checkpoint_and_kill()
+
+
+def _restart(context: Path, hook: Hook) -> int:
+    """Restart in a forked process, where the program is told at once; how it ended."""
+    output = context.with_suffix(".output")
+    reading, writing = os.pipe()
+    os.write(writing, b"0\n")
+    child = os.fork()
+    if child:
+        os.close(reading)
+        os.close(writing)
+        return checkpointer.wait(child)
+    status = FAILED_BADLY
+    try:
+        os.dup2(reading, 0)
+        os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 1)
+        ptrace.request = hook(ptrace.request)
+        blcr.restart(context)
+        status = THROUGH if output.read_bytes() == b"ok\n" else FAILED_BADLY
+    except BlcrError:
+        status = FAILED_WELL
+    except BaseException as error:
+        os.write(2, f"{type(error).__name__}: {error}\n".encode())
+    os._exit(status)
+
+
+@pytest.fixture
+def nobody_left() -> Callable[[], bool]:
+    """A predicate: all processes that were started since are gone."""
+    before = set(outside.descendants(os.getpid()))
+
+    def is_true() -> bool:
+        for pid in set(outside.descendants(os.getpid())) - before:
+            if outside.exists(pid):
+                return False
+            if outside.is_own_child(pid):
+                os.waitpid(pid, os.WNOHANG)
+        return True
+
+    return is_true
+
+
+def test_killed_at_every_step(context: Path, nobody_left: Callable[[], bool]) -> None:
+    """SIGKILL before the n-th request takes what was made so far along."""
+    status, n = KILLED, 0
+    while status == KILLED:
+        n += 1
+        status = _restart(context, checkpointer.die_at(n))
+        outside.wait_until(nobody_left, f"nobody left after step {n}", timeout_s=5)
+
+    assert status == THROUGH
+    assert n > 3
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESRCH])
+def test_every_step_failing(
+    context: Path, code: int, nobody_left: Callable[[], bool]
+) -> None:
+    """A failing n-th request is one of our errors, and nothing is left."""
+    n = through = 0
+    while through < 3:
+        n += 1
+        status = _restart(context, checkpointer.fail_at(n, code))
+        assert status in {THROUGH, FAILED_WELL}, f"step {n}"
+        outside.wait_until(nobody_left, f"nobody left after step {n}", timeout_s=5)
+        through = through + 1 if status == THROUGH else 0
