@@ -18,11 +18,12 @@ from .xstate import BASELINE, BASELINE_SIZE, NT_X86_XSTATE, SOFTWARE_AT
 USER_CS, USER_DS = 0x23, 0x2B
 EFLAGS = 0x202
 
-# Base 0, limit 4 GiB, DPL 3: 32-bit code, data, 64-bit code.
+# Base 0, limit 4 GiB.  DPL 3: 32-bit code, data, 64-bit code; DPL 0: data.
 DESCRIPTORS = {
     4: 0x00CF_FB00_0000_FFFF,
     5: 0x00CF_F300_0000_FFFF,
     6: 0x00AF_FB00_0000_FFFF,
+    7: 0x00CF_9300_0000_FFFF,
 }
 
 
@@ -115,9 +116,9 @@ RECIPE = Recipe(
     descriptors=Descriptors(
         "GDTR",
         DESCRIPTORS,
-        # The stack's too: without it, using another one cuts esp to 16 bits.
+        # With the stack segment of reset, iretd would cut esp to 16 bits.
         selectors={
-            "ss": ("SS", USER_DS & ~3),
+            "ss": ("SS", 7 << 3),
             "ds": ("DS", USER_DS),
             "es": ("ES", USER_DS),
             "fs": ("FS", 0),

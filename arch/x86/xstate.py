@@ -46,6 +46,7 @@ _NAMES = {
     9: "protection key",
     17: "AMX configuration",
     18: "AMX",
+    19: "APX",
 }
 # Offset and size by bit.
 _AVX = {2: (576, 256)}
@@ -59,6 +60,7 @@ _INTEL = {
     9: (2688, 8),
     17: (2752, 64),
     18: (2816, 8192),
+    19: (960, 128),  # on CPUs without MPX
 }
 _AMD = {**_AVX, 9: (832, 8)}
 _AMD_AVX512 = {**_AVX, 5: (832, 64), 6: (896, 512), 7: (1408, 1024), 9: (2432, 8)}
@@ -80,8 +82,10 @@ def _in_use(data: bytes) -> dict[int, bytes]:
     Return the components beyond the baseline that differ from their initial values.
 
     Raises:
-        ArchitectureError: The image has a component unknown here.
+        ArchitectureError: The image has a component unknown here, or is cut off.
     """
+    if len(data) < BASELINE_SIZE:
+        raise ArchitectureError(f"register state of {len(data)} bytes is cut off")
     _, present = _HEADER.unpack_from(data, SOFTWARE_AT)
     layout, used = _layout(len(data)), {}
     for bit in range(BASELINE.bit_length(), 64):
@@ -104,10 +108,8 @@ def fit(data: bytes, size: int) -> bytes:
     Raises:
         ArchitectureError: A component in use has no place there.
     """
-    if len(data) < BASELINE_SIZE:
-        raise ArchitectureError(f"register state of {len(data)} bytes is cut off")
-    _, present = _HEADER.unpack_from(data, SOFTWARE_AT)
     used, layout = _in_use(data), _layout(size)
+    _, present = _HEADER.unpack_from(data, SOFTWARE_AT)
     out = bytearray(data[:LEGACY_SIZE].ljust(size, b"\0"))
     features = present & BASELINE
     for bit, value in used.items():
