@@ -214,8 +214,8 @@ class FrameRequest(NamedTuple):
         siginfo: The 128 bytes of the siginfo, in this architecture's layout.
         handler: The handler's address (ppc64 ELFv1: of its descriptor).
         flags: The action's ``SA_*`` flags.
-        restorer: The address that the handler returns to; 0: the architecture's own
-            way (code in the frame, or in the vdso at `default_restorer`).
+        restorer: The address that the handler returns to; 0: code in the frame, where
+            the architecture has such.
     """
 
     sp: int
