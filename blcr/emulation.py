@@ -58,18 +58,21 @@ class Descriptors(NamedTuple):
     Attributes:
         register: The engine register that holds its address and size.
         table: 8-byte descriptors by slot.
+        selectors: What is loaded from it: the engine register and its first value by
+            the name of a general register.
         tls_slot: The first of the slots that a thread can set.
-        tls_note_type: The register set of those: rows of slot number, base, limit, flags.
+        tls_note_type: The register set of those: for each its slot, base, limit, flags.
+        tls_unset: Base, limit and flags of a slot that is not set.
         encode: A thread's descriptor from base, limit and flags.
-        selectors: Engine registers that are loaded from the table, with values.
     """
 
     register: str
     table: Mapping[int, int]
+    selectors: Mapping[str, tuple[str, int]] = {}
     tls_slot: int = 0
     tls_note_type: int | None = None
+    tls_unset: tuple[int, int, int] = (0, 0, 0)
     encode: Callable[[int, int, int], int] | None = None
-    selectors: Mapping[str, int] = {}
 
 
 class Entry(NamedTuple):
@@ -95,7 +98,8 @@ class Recipe(NamedTuple):
         engine, modes: ``UC_ARCH_*`` and ``UC_MODE_*``.
         constants: The engine's module of names, and the prefix of its registers.
         registers: Engine register by the name in a register set.
-        fixed: Values of general registers that the engine does not hold.
+        start: General registers that are not zero when a program starts.
+        fixed: Values of general registers that are not the program's to choose.
         setup: What engine registers are set to before anything runs.
         call_state: General registers, besides number, arguments, pc and result, that
             the architecture's `set_result` looks at or changes.
@@ -118,6 +122,7 @@ class Recipe(NamedTuple):
     modes: tuple[str, ...]
     constants: tuple[str, str]
     registers: Mapping[str, str]
+    start: Mapping[str, int]
     fixed: Mapping[str, int]
     setup: Mapping[str, int]
     call_exception: int | None

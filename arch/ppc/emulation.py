@@ -39,10 +39,11 @@ RECIPE = Recipe(
     constants=("unicorn.ppc_const", "UC_PPC_REG_"),
     registers={
         **{f"gpr{i}": str(i) for i in range(32)},
-        **{"nip": "PC", "ctr": "CTR", "link": "LR", "ccr": "CR"},
+        "nip": "PC", "ctr": "CTR", "link": "LR", "ccr": "CR",
         **{f"fpr{i}": f"FPR{i}" for i in range(32)},
         "fpscr": "FPSCR",
     },
+    start={},
     fixed={
         "msr": USER_MSR,
         **dict.fromkeys(("orig_gpr3", "mq", "trap", "dar", "dsisr", "result"), 0),
