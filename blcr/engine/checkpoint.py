@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from blcr import registry
+from blcr import __version__, registry
 from blcr.architecture import Arch
 from blcr.context import records
 from blcr.context.archive import ContextWriter
@@ -175,7 +175,7 @@ def save(
             records.Context(
                 format=(records.FORMAT_MAJOR, records.FORMAT_MINOR),
                 requires=(),
-                program=f"blcr {registry.version()}",
+                program=f"blcr {__version__}",
                 host=host.name,
                 kernel=os.uname().release,
                 clocks=frozen.clocks,

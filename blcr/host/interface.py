@@ -243,6 +243,9 @@ class NewProcess(Process, Protocol):
     def create_task(self, tid: int) -> Task:
         """Make a further thread with that id; it is stopped."""
 
+    def settle(self) -> None:
+        """Give up what making it took; from here on only registers are set."""
+
     def set_memory_layout(self, layout: records.MemoryLayout, exe: str) -> None:
         """Set the fields of the mm, and the exe link to the file `exe`."""
 

@@ -10,8 +10,9 @@ Source: open(2), dup(2), pipe(7), eventfd(2), epoll(7).
 
 from __future__ import annotations
 
+import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import NamedTuple
 
 from blcr import remote
@@ -21,6 +22,8 @@ from blcr.host.interface import DescriptorFacts, Process, Task
 from blcr.linux import constants, structures
 
 _TERMINAL = "/dev/tty"
+BY_PATH = frozenset({"file", "directory", "device"})
+"""Kinds that are opened by name."""
 
 
 class Tables(NamedTuple):
@@ -343,9 +346,18 @@ def open_file(task: Task, pid: int, path: str, flags: int, fd: int | None = None
         ) from error
 
 
-def unsupported(context: records.Context, kinds: Sequence[str]) -> list[str]:
+def missing(context: records.Context) -> list[str]:
+    """Return a sentence for each open file whose name leads nowhere here."""
+    return [
+        f"the file '{one.path}' is missing"
+        for one in context.files
+        if one.kind in BY_PATH and not os.path.lexists(one.path)
+    ]
+
+
+def unsupported(context: records.Context, kinds: Container[str]) -> list[str]:
     """Return the kinds of open files in a context that are not among `kinds`."""
-    return sorted({file.kind for file in context.files} - set(kinds))
+    return sorted({one.kind for one in context.files if one.kind not in kinds})
 
 
 def _refuse_unwatched(process: Process, files: Sequence[DescriptorFacts]) -> None:

@@ -10,9 +10,10 @@ Source: mmap(2), madvise(2), proc_pid_maps(5), prctl(2) for PR_SET_MM_MAP.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from blcr.context import records
 from blcr.errors import RefusedError, RemoteCallError, RestartError
@@ -95,9 +96,12 @@ def rebuild(
     record: records.Process,
     context: records.Context,
     fill_object: FillObject,
-) -> None:
+) -> list[records.Mapping]:
     """
     Lay out the address space of an emptied process; private pages are filled in later.
+
+    Returns:
+        The mappings that the host has of its own, and that are not to be filled.
 
     Raises:
         RestartError: A mapped file is gone or has changed, or there is no room.
@@ -105,10 +109,13 @@ def rebuild(
     task = process.tasks[0]
     opened: dict[tuple[str, bool], int] = {}
     shared: dict[int, list[records.Mapping]] = {}
+    specials = [one for one in record.mappings if one.special in ("vdso", "vvar")]
+    # First these: where they lie in a new process is the kernel's choice.
+    own = [one for one in specials if process.place_special(one)]
     for mapping in record.mappings:
-        if mapping.special in ("vdso", "vvar"):
-            process.place_special(mapping)
-        elif mapping.object >= 0:
+        if mapping in own:
+            continue
+        if mapping.object >= 0:
             shared.setdefault(mapping.object, []).append(mapping)
         else:
             fd = _file(task, record, mapping, opened) if mapping.path else -1
@@ -121,30 +128,95 @@ def rebuild(
             _map(task, record, views[0], -1)
             fill_object(index, views[0].start)
         else:
-            _rebuild_views(task, record, views, size, lambda at, i=index: fill_object(i, at))
+            whole = _map_in_gap(task, record, size)
+            fill_object(index, whole)
+            _copy_views(task, views, whole)
+            task.call("munmap", whole, size)
+    return own
 
 
-def _rebuild_views(
-    task: Task,
-    record: records.Process,
-    views: Sequence[records.Mapping],
-    size: int,
-    fill: Callable[[int], None],
-) -> None:
+Piece = tuple[int, int, int]
+"""Pages in a context: offset in the file, address, size."""
+
+
+def split(
+    runs: Iterable[Piece],
+    mappings: Sequence[records.Mapping],
+    own: Sequence[records.Mapping],
+) -> Iterator[Piece]:
+    """Yield runs cut at the ends of mappings, without those that the host has itself."""
+    at = 0
+    for offset, address, size in runs:
+        while size and at < len(mappings):
+            mapping = mappings[at]
+            if mapping.end <= address:
+                at += 1
+                continue
+            part = min(size, mapping.end - address)
+            if mapping not in own:
+                yield offset, address, part
+            offset, address, size = offset + part, address + part, size - part
+
+
+class Core(Protocol):
+    """The saved pages of a process."""
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return saved bytes."""
+
+
+def compare(process: Process, own: Sequence[records.Mapping], core: Core) -> None:
     """
-    Make an object that shows in several places: once as a whole, and copies of that.
+    Check that the host's vdso is the one that the program has linked itself to.
+
+    Raises:
+        RestartError: It is another kernel's.
+    """
+    for mapping in own:
+        size = mapping.end - mapping.start
+        if mapping.special != "vdso":
+            continue
+        if process.read(mapping.start, size) != core.read(mapping.start, size):
+            raise RestartError(
+                f"process {process.pid}: the vdso of this kernel is not the one that "
+                "the program was saved with; restart under the same kernel version",
+                status=8,
+            )
+
+
+def missing(context: records.Context) -> list[str]:
+    """Return a sentence for each mapped file that is gone or has changed."""
+    found = []
+    for path, size in sorted(
+        {
+            (one.path, one.size)
+            for record in context.processes
+            for one in record.mappings
+            if one.path
+        }
+    ):
+        try:
+            now = os.stat(path).st_size  # noqa: PTH116
+        except OSError as error:
+            found.append(f"the mapped file '{path}': {error.strerror}")
+            continue
+        if size not in (-1, now):
+            found.append(f"the mapped file '{path}' has {now} bytes and had {size}")
+    return found
+
+
+def _copy_views(task: Task, views: Sequence[records.Mapping], whole: int) -> None:
+    """
+    Show parts of an object, mapped as a whole, where the program had them.
 
     mremap with an old size of 0 makes a further mapping of shared pages (mremap(2)).
     """
     known = constants.of(task.process.arch)
-    whole = _map_in_gap(task, record, size)
-    fill(whole)
     for view in views:
         length = view.end - view.start
         flags = known["MREMAP_MAYMOVE"] | known["MREMAP_FIXED"]
         task.call("mremap", whole + view.offset, 0, length, flags, view.start)
         task.call("mprotect", view.start, length, view.protection)
-    task.call("munmap", whole, size)
 
 
 def _map_in_gap(task: Task, record: records.Process, size: int) -> int:

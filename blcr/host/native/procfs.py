@@ -58,6 +58,11 @@ def exists(pid: int) -> bool:
     return os.path.exists(f"/proc/{pid}")  # noqa: PTH110  pathlib costs 8 ms
 
 
+def pids() -> list[int]:
+    """Return all processes that /proc shows."""
+    return sorted(int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208
+
+
 class Status(NamedTuple):
     """
     ``/proc/PID/status``, as far as it is asked for.

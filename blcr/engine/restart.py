@@ -1,0 +1,323 @@
+"""
+Bringing processes back: the second of the two stories.
+
+1. read the context's records, and find a host that can run them;
+2. for each process: make it, lay out its memory and fill it, while another thread
+   checks the checksums of the whole context;
+3. make its threads, open its files, set its signals and timers;
+4. when all of it is there and every checksum was right: set the registers;
+5. let the processes go, and stay as their parent.
+
+Whatever fails before the last step leaves no process behind.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+from blcr import registry, remote
+from blcr.architecture import Arch
+from blcr.context import records
+from blcr.context.archive import ContextReader
+from blcr.errors import (
+    ArchitectureError,
+    BlcrError,
+    HostError,
+    RemoteCallError,
+    RestartError,
+)
+from blcr.host.interface import Host, NewProcess, Restart, RestartPlan
+from blcr.resources import files, memory, signals, threads
+
+Warn = Callable[[str], None]
+Progress = Callable[[str, int, int], None]
+
+
+def restart(
+    source_fd: int,
+    source_name: str,
+    *,
+    restore_pid: bool = True,
+    restore_pgid: bool = False,
+    restore_sid: bool = False,
+    signal: int = 0,
+    host: str | None = None,
+    sysroot: str | None = None,
+    relocate: Sequence[tuple[str, str]] = (),
+    warn: Warn = lambda _message: None,
+    progress: Progress | None = None,
+    running: Callable[[], None] = lambda: None,
+) -> int:
+    """
+    Restart what a context holds, and stay as parent until it ends.
+
+    Args:
+        source_fd: The context, from its current offset on.
+        source_name: What messages call it.
+        restore_pid, restore_pgid, restore_sid: Which ids to restore.
+        signal: Sent to the processes before they run an instruction; 0: none.
+        host: Its name; None: the first that can.
+        sysroot: Where a host with file names of its own looks first.
+        relocate: Pairs of path prefixes, old and new.
+        warn: Told what the user should know.
+        progress: Told how far the checking of the context is.
+        running: Called when the processes have been let go.
+
+    Returns:
+        The status of the first process, as `os.waitpid` gives it.
+
+    Raises:
+        BlcrError: No process is left.
+    """
+    reader = ContextReader(source_fd, source_name)
+    context = _relocated(reader.context, relocate)
+    archs = [_arch(record) for record in context.processes]
+    plan = RestartPlan(
+        context,
+        restore_pid,
+        restore_pgid,
+        restore_sid,
+        archs,
+        reader.fd,
+        sysroot,
+    )
+    chosen = _choose(host, plan)
+    with chosen.restart(plan) as making:
+        _make_all(making, plan, reader, warn, progress)
+        for message in making.warnings:
+            warn(message)
+        making.release(signal)
+        running()
+        return making.wait()
+
+
+def check(source_fd: int, source_name: str, host: str | None = None) -> list[str]:
+    """
+    Return what is missing to restart a context here; empty: nothing.
+
+    Every checksum is verified.  Nothing is started.
+
+    Raises:
+        ContextError: The context is damaged.
+    """
+    reader = ContextReader(source_fd, source_name)
+    reader.verify()
+    archs = [_arch(record) for record in reader.context.processes]
+    plan = RestartPlan(
+        reader.context,
+        restore_pid=True,
+        restore_pgid=False,
+        restore_sid=False,
+        archs=archs,
+        source_fd=reader.fd,
+    )
+    try:
+        _choose(host, plan)
+    except HostError as error:
+        return [str(error)]
+    return files.missing(reader.context) + memory.missing(reader.context)
+
+
+def _arch(record: records.Process) -> Arch:
+    """Return the architecture of a process, by its ELF identity."""
+    _name, machine, word_size, byteorder = record.arch
+    return registry.find(machine, word_size, byteorder)
+
+
+def _choose(name: str | None, plan: RestartPlan) -> Host:
+    """
+    Return the host to restart on.
+
+    Raises:
+        HostError, ArchitectureError: It cannot; the message says what it lacks.
+    """
+    host = registry.host(name) if name else next(iter(registry.hosts()))
+    if lacking := host.missing(plan):
+        raise ArchitectureError("; ".join(lacking))
+    if kinds := files.unsupported(plan.context, host.rebuilds):
+        raise HostError(
+            f"the {host.name} host cannot rebuild open files of the kind "
+            f"{', '.join(kinds)}"
+        )
+    return host
+
+
+def _make_all(
+    making: Restart,
+    plan: RestartPlan,
+    reader: ContextReader,
+    warn: Warn,
+    progress: Progress | None,
+) -> None:
+    """Make every process up to its registers."""
+    made = []
+    checking = _Checking(reader, progress)
+    try:
+        for record, arch in zip(plan.context.processes, plan.archs, strict=True):
+            process = making.create(record, arch)
+            # Only now: new namespaces can be entered by a single thread alone.
+            checking.start()
+            with _named(record):
+                _rebuild(process, record, plan, reader, warn)
+            made.append((process, record))
+    finally:
+        checking.join()
+    checking.raise_error()
+    for process, record in made:
+        with _named(record):
+            _finish(process, record, plan, reader, warn)
+
+
+def _rebuild(
+    process: NewProcess,
+    record: records.Process,
+    plan: RestartPlan,
+    reader: ContextReader,
+    warn: Warn,
+) -> None:
+    """Give a process its memory, threads, files and signals."""
+    context = plan.context
+    process.empty()
+
+    def fill_object(index: int, address: int) -> None:
+        process.fill(reader.fd, _object_runs(context, reader, index, address))
+
+    own = memory.rebuild(process, record, context, fill_object)
+    core = reader.core(record.pid)
+    process.fill(reader.fd, memory.split(core.runs(), record.mappings, own))
+    memory.compare(process, own, core)
+    process.set_memory_layout(record.memory, record.exe)
+    threads.create(process, record.threads, same_ids=plan.restore_pid)
+    leader = process.tasks[0]
+    signals.rebuild_actions(leader, record.actions)
+    remote.call(leader, "chdir", record.cwd)
+    leader.call("umask", record.umask)
+    for message in files.rebuild(leader, record, context):
+        warn(message)
+    for task, thread in zip(process.tasks, record.threads, strict=True):
+        threads.rebuild(task, thread)
+
+
+def _finish(
+    process: NewProcess,
+    record: records.Process,
+    plan: RestartPlan,
+    reader: ContextReader,
+    warn: Warn,
+) -> None:
+    """Do what must come last, now that nothing else can go wrong."""
+    leader = process.tasks[0]
+    for message in files.cut_back(leader, record, plan.context):
+        warn(message)
+    signals.rebuild_pending(process, record.pending, record.threads)
+    signals.rebuild_timers(leader, record.timers)
+    process.settle()
+    core = reader.core(record.pid)
+    for task, thread in zip(process.tasks, record.threads, strict=True):
+        threads.finish(task, thread, core.register_sets(thread.tid))
+
+
+def _object_runs(
+    context: records.Context, reader: ContextReader, index: int, address: int
+) -> Iterator[tuple[int, int, int]]:
+    """Yield where the bytes of a shared object lie, and where they belong."""
+    at, _size = reader.shared(index)
+    for offset, length in context.shared_memory[index].runs:
+        yield at, address + offset, length
+        at += length
+
+
+class _Checking:
+    """The checksums of a context, verified in a thread of its own."""
+
+    def __init__(self, reader: ContextReader, progress: Progress | None) -> None:
+        self._reader = reader
+        self._progress = progress
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin, once."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run)
+            self._thread.start()
+
+    def _run(self) -> None:
+        """Verify, and keep what comes of it for the other thread."""
+        try:
+            self._reader.verify(self._advance)
+        except BaseException as error:  # noqa: BLE001  raised again by raise_error
+            self._error = error
+
+    def _advance(self, done: int, total: int) -> None:
+        """Pass on how far it is."""
+        if self._progress:
+            self._progress("checking", done, total)
+
+    def join(self) -> None:
+        """Wait for the end."""
+        if self._thread:
+            self._thread.join()
+
+    def raise_error(self) -> None:
+        """
+        Raise what the verification found.
+
+        Raises:
+            ContextError: A member is damaged.
+        """
+        if self._error:
+            raise self._error
+
+
+class _named:  # noqa: N801  reads as a statement
+    """Turn errors of calls into RestartError, which names the saved process."""
+
+    def __init__(self, record: records.Process) -> None:
+        self._record = record
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: object, _trace: object) -> None:
+        if isinstance(error, RemoteCallError):
+            raise RestartError(
+                f"process {self._record.pid}: cannot be rebuilt: {error}",
+                status=error.exit_status,
+            ) from error
+        if isinstance(error, OSError) and not isinstance(error, BlcrError):
+            raise RestartError(
+                f"process {self._record.pid}: cannot be rebuilt: {error}",
+                status=error.errno or 1,
+            ) from error
+
+
+def _relocated(
+    context: records.Context, pairs: Sequence[tuple[str, str]]
+) -> records.Context:
+    """Return the context with path prefixes replaced; the first pair that fits wins."""
+    if not pairs:
+        return context
+
+    def moved(path: str) -> str:
+        for old, new in pairs:
+            if path == old or path.startswith(old.rstrip("/") + "/"):
+                return new + path[len(old.rstrip("/")) :]
+        return path
+
+    processes = tuple(
+        record._replace(
+            exe=moved(record.exe),
+            cwd=moved(record.cwd),
+            mappings=tuple(
+                one._replace(path=moved(one.path)) for one in record.mappings
+            ),
+        )
+        for record in context.processes
+    )
+    opened = tuple(
+        one._replace(path=moved(one.path)) if one.kind in files.BY_PATH else one
+        for one in context.files
+    )
+    return context._replace(processes=processes, files=opened)

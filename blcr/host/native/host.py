@@ -1,0 +1,132 @@
+"""The native host: processes of this machine's kernel, through ptrace and /proc."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+
+from blcr.errors import HostError, NoSuchProcessError
+from blcr.host.interface import CheckpointRequest, RestartPlan
+from blcr.host.native import freeze, procfs
+from blcr.host.native.restart import Making
+
+_RESTARTER = "cr_restart"
+_OLDEST_KERNEL = (5, 10)
+
+
+class NativeHost:
+    """See `blcr.host.interface.Host`."""
+
+    name = "native"
+    rebuilds = frozenset(
+        {"file", "directory", "device", "pipe", "eventfd", "epoll", "inherited"}
+    )
+
+    def claims(self, pid: int) -> bool:
+        """Every process of this machine is ours, if nobody else claims it."""
+        return procfs.exists(pid)
+
+    def forward(self, request: CheckpointRequest) -> list[str] | None:
+        """Let the caller hold the processes itself."""
+        del request
+
+    def select(self, scope: str, number: int) -> list[int]:
+        """Return the processes that a request means, parents first."""
+        if scope in ("pgid", "sid"):
+            pids = _members(scope, number)
+            if not pids:
+                raise NoSuchProcessError(f"no process has the {scope} {number}")
+            return pids
+        freeze.check(number)
+        number = self._restarted_by(number)
+        return [number] if scope == "pid" else _tree(number)
+
+    def _restarted_by(self, pid: int) -> int:
+        """Return the process that a restarter stands for, or `pid` itself."""
+        if procfs.comm(pid, pid) != _RESTARTER:
+            return pid
+        inside = [child for child in procfs.children(pid) if _is_living(child)]
+        inside = [child for child in inside if not _is_reaper(child)]
+        return inside[0] if len(inside) == 1 else pid
+
+    def freeze(self, pids: Sequence[int], *, timeout_s: float) -> freeze.Freezer:
+        """Hold processes still."""
+        _check_kernel()
+        return freeze.Freezer(pids, timeout_s)
+
+    def missing(self, plan: RestartPlan) -> list[str]:
+        """Return what this machine lacks for a restart."""
+        lacking = []
+        for record, arch in zip(plan.context.processes, plan.archs, strict=True):
+            own = procfs.program_identity(os.getpid())
+            if not _runs(own, (arch.elf_machine, arch.word_size, arch.layout.byteorder)):
+                lacking.append(
+                    f"process {record.pid} is a {arch.name} program, which this machine "
+                    "does not run; try --emulate"
+                )
+        return lacking
+
+    def restart(self, plan: RestartPlan) -> Making:
+        """Prepare to make processes."""
+        _check_kernel()
+        return Making(plan)
+
+
+def _runs(own: tuple[int, int, str], other: tuple[int, int, str]) -> bool:
+    """Tell whether this kernel runs programs of an identity."""
+    if own == other:
+        return True
+    machines = _COMPAT.get(own[0], set())
+    return other[0] in machines and own[2] == other[2]
+
+
+_COMPAT = {62: {3}, 183: {40}, 21: {20}}
+"""ELF machines whose 32-bit sibling the same kernel runs: x86-64, AArch64, PowerPC."""
+
+
+def _check_kernel() -> None:
+    """
+    Refuse kernels that lack what the rest of this host takes for granted.
+
+    Raises:
+        HostError: It is older than 5.10.
+    """
+    release = platform.release()
+    numbers = tuple(int(part) for part in release.split("-")[0].split(".")[:2])
+    if numbers < _OLDEST_KERNEL:
+        raise HostError(f"Linux {release} is too old: 5.10 is the oldest that serves")
+
+
+def _tree(pid: int) -> list[int]:
+    """Return a process and all below it, parents first."""
+    found = [pid]
+    for one in found:
+        found += procfs.children(one)
+    return found
+
+
+def _members(scope: str, number: int) -> list[int]:
+    """Return the processes of a process group or session."""
+    index = 5 if scope == "pgid" else 6
+    found = []
+    for pid in procfs.pids():
+        try:
+            if procfs.stat(pid).field(index) == number:
+                found.append(pid)
+        except NoSuchProcessError:
+            continue
+    return found
+
+
+def _is_living(pid: int) -> bool:
+    """Tell whether a child is more than a zombie."""
+    return procfs.stat(pid).state not in "ZX"
+
+
+def _is_reaper(pid: int) -> bool:
+    """Tell whether a child of a restarter is the first process of its namespace."""
+    return procfs.status(pid).tids[-1] == 1
+
+
+HOST = NativeHost()

@@ -1,0 +1,346 @@
+"""
+A process being made: born by execve, emptied, refilled through a page of our own.
+
+Until it is let go the process belongs to this one: it is killed if this one dies.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import signal
+from collections.abc import Iterable
+from itertools import pairwise
+
+from blcr.architecture import Arch
+from blcr.context import records
+from blcr.errors import RemoteCallError, RestartError, TaskGoneError
+from blcr.host.interface import SCRATCH_SIZE
+from blcr.host.native import procfs, ptrace
+from blcr.host.native.injection import ALL_SIGNALS
+from blcr.host.native.process import NativeProcess, NativeTask
+from blcr.linux import constants, structures
+
+_MAX_ERRNO = 4095
+_SPECIAL = {"[vdso]": "vdso", "[vvar]": "vvar", "[vvar_vclock]": "vvar"}
+_ROOM = 1 << 20
+"""Bytes that our page, the vdso on its way and their neighbours keep free."""
+_LOWEST = 1 << 20
+_CAPABILITY_VERSION_3 = 0x20080522
+_DIRECT_FILL = 64 << 10
+"""From this size on the process reads its pages itself."""
+
+
+class StubCaller:
+    """
+    Calls from a page of our own code, for a process of our own making.
+
+    Args:
+        task: The thread.
+        page: Address of the stub; scratch memory is the page behind it.
+    """
+
+    def __init__(self, task: NativeTask, page: int) -> None:
+        self._task = task
+        self._page = page
+        self.scratch = page + task.process.arch.page_size
+        arch = task.process.arch
+        data = ptrace.register_set(task.outer_tid, arch.gp.note_type)
+        if data is None:
+            raise TaskGoneError(f"thread {task.outer_tid} ended while it was made")
+        self._data = data
+        self._regs = arch.gp.decode(data)
+
+    def call(self, pid: int, name: str, args: tuple[int, ...]) -> int:
+        """Make one call and return its result."""
+        arch, tid, note = self._task.process.arch, self._task.outer_tid, 0
+        note = arch.gp.note_type
+        regs = arch.begin_call(self._regs, arch.syscalls[name], args)
+        regs[arch.pc], regs[arch.sp] = self._page, self.scratch + SCRATCH_SIZE - 64
+        ptrace.set_register_set(tid, note, arch.gp.encode(regs, self._data))
+        ptrace.resume(tid)
+        self._await_trap()
+        after = ptrace.register_set(tid, note)
+        if after is None:
+            raise TaskGoneError(f"thread {tid} ended while it was made")
+        result = arch.call_result(arch.gp.decode(after))
+        if -_MAX_ERRNO <= result < 0:
+            raise RemoteCallError(pid, name, -result)
+        return result
+
+    def _await_trap(self) -> None:
+        """Wait for the trap behind the call."""
+        tid = self._task.outer_tid
+        while True:
+            stop = ptrace.wait(tid)
+            assert stop is not None
+            if stop.signal == signal.SIGTRAP and not stop.event:
+                return
+            if stop.event == ptrace.PTRACE_EVENT_CLONE:
+                self._task.process.born.append(ptrace.event_message(tid))
+            elif not stop.event and stop.signal in (signal.SIGSEGV, signal.SIGBUS):
+                raise RestartError(f"thread {tid}: our code in it failed ({stop.signal})")
+            ptrace.resume(tid)
+
+    def leave(self, size: int) -> None:
+        """Unmap the page and its scratch memory, and stop as after a signal."""
+        arch, tid, note = self._task.process.arch, self._task.outer_tid, 0
+        note = arch.gp.note_type
+        kept = ptrace.register_set(tid, note)
+        number = arch.syscalls["munmap"]
+        regs = arch.begin_call(self._regs, number, (self._page, size))
+        regs[arch.pc] = self._page
+        ptrace.set_register_set(tid, note, arch.gp.encode(regs, self._data))
+        ptrace.request(ptrace.PTRACE_SYSCALL, tid)
+        self._await(signal.SIGTRAP | 0x80)
+        ptrace.interrupt(tid)
+        ptrace.resume(tid)
+        self._await(None)
+        if kept:
+            ptrace.set_register_set(tid, note, kept)
+
+    def _await(self, wanted: int | None) -> None:
+        """Wait for a stop at a call, or (None) for the one that was asked for."""
+        tid = self._task.outer_tid
+        while True:
+            stop = ptrace.wait(tid)
+            assert stop is not None
+            if wanted is None and stop.event == ptrace.PTRACE_EVENT_STOP:
+                return
+            if wanted is not None and stop.signal == wanted:
+                return
+            code = ptrace.PTRACE_CONT if wanted is None else ptrace.PTRACE_SYSCALL
+            ptrace.request(code, tid)
+
+
+class MadeProcess(NativeProcess):
+    """
+    A process that this one makes; see `NewProcess`.
+
+    Args:
+        outer_pid: Its id here.
+        record: What it shall become.
+        source: Descriptor of the context inside it, to be closed; -1: none.
+    """
+
+    def __init__(
+        self, outer_pid: int, arch: Arch, record: records.Process, source: int
+    ) -> None:
+        super().__init__(outer_pid, arch)
+        self.pid = procfs.status(outer_pid).tgids[-1]
+        self.born: list[int] = []
+        self._record = record
+        self._source = source
+        first = NativeTask(self, outer_pid)
+        first.tid = self.pid
+        self.tasks = [first]
+        self._specials: dict[str, procfs.Range] = {}
+        self._page = 0
+        ptrace.set_signal_mask(outer_pid, ALL_SIGNALS)
+
+    # Bulk and life.
+
+    def empty(self) -> None:
+        """Bring in our page and the vdso's parts out of the way; remove all else."""
+        ranges = [part for part in self._ranges if part.path != "[vsyscall]"]
+        self._page = self._free_room(ranges)
+        task, arch = self.tasks[0], self.arch
+        known = constants.of(arch)
+        general = ptrace.register_set(task.outer_tid, arch.gp.note_type)
+        if general is None:
+            raise TaskGoneError(f"process {self.pid} ended while it was made")
+        start = arch.gp.decode(general)[arch.pc]
+        self.write(start, arch.stubs.call.code)
+        first = StubCaller(task, start)
+        flags = known["MAP_PRIVATE"] | known["MAP_ANONYMOUS"] | known["MAP_FIXED"]
+        code = known["PROT_READ"] | known["PROT_EXEC"]
+        data = known["PROT_READ"] | known["PROT_WRITE"]
+        name = "mmap2" if "mmap2" in arch.syscalls else "mmap"
+        none = (1 << 8 * arch.word_size) - 1
+        size = arch.page_size
+        first.call(self.pid, name, (self._page, size, code, flags, none, 0))
+        scratch = self._page + size
+        first.call(self.pid, name, (scratch, SCRATCH_SIZE, data, flags, none, 0))
+        self.write(self._page, arch.stubs.call.code)
+        task.caller = StubCaller(task, self._page)
+        at = scratch + SCRATCH_SIZE + size
+        for part in ranges:
+            special = _SPECIAL.get(part.path)
+            if special is None:
+                task.call("munmap", part.start, part.end - part.start)
+                continue
+            self._move(part, at)
+            self._specials[part.path] = part._replace(
+                start=at, end=at + part.end - part.start
+            )
+            at += part.end - part.start
+
+    def _free_room(self, ranges: list[procfs.Range]) -> int:
+        """Return an address around which neither this nor the saved program has memory."""
+        taken = [(part.start, part.end) for part in ranges]
+        taken += [(one.start, one.end) for one in self._record.mappings]
+        taken += [(0, _LOWEST), (self.arch.task_size - _ROOM, self.arch.task_size)]
+        taken.sort()
+        merged = [taken[0]]
+        for start, end in taken[1:]:
+            if start <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+            else:
+                merged.append((start, end))
+        widest = max(pairwise(merged), key=lambda pair: pair[1][0] - pair[0][1])
+        room = widest[1][0] - widest[0][1]
+        if room < 4 * _ROOM:
+            raise RestartError(
+                f"process {self.pid}: no room in its address space to rebuild it",
+                status=errno.ENOMEM,
+            )
+        middle = widest[0][1] + room // 2
+        return middle - middle % _ROOM
+
+    def _move(self, part: procfs.Range, to: int) -> None:
+        """Move one of the kernel's own mappings."""
+        known = constants.of(self.arch)
+        size = part.end - part.start
+        flags = known["MREMAP_MAYMOVE"] | known["MREMAP_FIXED"]
+        self.tasks[0].call("mremap", part.start, size, size, flags, to)
+
+    def place_special(self, mapping: records.Mapping) -> bool:
+        """Put the kernel's own vdso or vvar where the program had it."""
+        part = self._specials.pop(mapping.name, None)
+        if part is None or part.end - part.start != mapping.end - mapping.start:
+            raise RestartError(
+                f"process {self.pid}: the {mapping.name} of this kernel is not the one "
+                "that the program was saved with; restart under the same kernel "
+                "version",
+                status=errno.ENOEXEC,
+            )
+        self._move(part, mapping.start)
+        return True
+
+    def fill(self, fd: int, runs: Iterable[tuple[int, int, int]]) -> None:
+        """Copy in parts of the context; large ones are read by the process itself."""
+        writable = [
+            (one.start, one.end)
+            for one in self._record.mappings
+            if one.protection & 2 and not one.shared
+        ]
+        whole: mmap.mmap | None = None
+        at = 0
+        for offset, address, size in runs:
+            while at < len(writable) and writable[at][1] <= address:
+                at += 1
+            inside = (
+                at < len(writable)
+                and writable[at][0] <= address
+                and address + size <= writable[at][1]
+            )
+            if inside and size >= _DIRECT_FILL and self._source >= 0:
+                self._read_itself(offset, address, size)
+                continue
+            if whole is None:
+                whole = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
+            view = memoryview(whole)
+            self.memory.write(address, view[offset : offset + size])
+            view.release()
+        if whole is not None:
+            whole.close()
+
+    def _read_itself(self, offset: int, address: int, size: int) -> None:
+        """Have the process read pages from the context, into huge pages if it may."""
+        task = self.tasks[0]
+        while size:
+            done = task.call("pread64", self._source, address, size, offset)
+            if not done:
+                raise RestartError(
+                    f"process {self.pid}: the context ends before its pages do",
+                    status=errno.EINVAL,
+                )
+            offset, address, size = offset + done, address + done, size - done
+
+    def settle(self) -> None:
+        """Close the context inside the process, and give up its capabilities."""
+        if self._source >= 0:
+            self.tasks[0].call("close", self._source)
+            self._source = -1
+        if os.geteuid() or self._record.uids[1]:
+            self._drop_capabilities()
+
+    def create_task(self, tid: int) -> NativeTask:
+        """Make a further thread, with the id `tid` unless that is 0."""
+        known = constants.of(self.arch)
+        leader = self.tasks[0]
+        flags = 0
+        for name in ("VM", "FS", "FILES", "SIGHAND", "THREAD", "SYSVSEM"):
+            flags |= known[f"CLONE_{name}"]
+        layout = structures.of(self.arch, "clone_args")
+        at = leader.scratch
+        chosen = at + 256
+        packed = layout.pack(
+            flags=flags,
+            stack=at + 2048,
+            stack_size=1024,
+            set_tid=chosen if tid else 0,
+            set_tid_size=1 if tid else 0,
+        )
+        self.write(at, packed)
+        self.write(chosen, tid.to_bytes(4, self.arch.layout.byteorder))
+        try:
+            made = leader.call("clone3", at, layout.size)
+        except RemoteCallError as error:
+            if error.errno == errno.EEXIST:
+                raise RestartError(
+                    f"process {self.pid}: thread id {tid} is in use; restart with "
+                    "--no-restore-pid",
+                    status=errno.EBUSY,
+                ) from error
+            raise
+        task = NativeTask(self, self.born.pop())
+        task.tid = made
+        ptrace.wait(task.outer_tid)
+        task.caller = StubCaller(task, self._page)
+        self.tasks = [*self.tasks, task]
+        return task
+
+    def set_memory_layout(self, layout: records.MemoryLayout, exe: str) -> None:
+        """Set the fields of the mm; the exe link is right since the execve."""
+        del exe
+        known = constants.of(self.arch)
+        packing = structures.of(self.arch, "prctl_mm_map")
+        task = self.tasks[0]
+        at = task.scratch
+        values = layout._asdict()
+        auxv = values.pop("auxv")
+        values |= {"auxv": at + 512, "auxv_size": len(auxv), "exe_fd": (1 << 32) - 1}
+        self.write(at, packing.pack(**values))
+        self.write(at + 512, auxv)
+        code, what = known["PR_SET_MM"], known["PR_SET_MM_MAP"]
+        try:
+            task.call("prctl", code, what, at, packing.size, 0)
+        except RemoteCallError as error:
+            raise RestartError(
+                f"process {self.pid}: the bounds of its heap and stack cannot be set "
+                f"(prctl PR_SET_MM_MAP: {os.strerror(error.errno)})",
+                status=error.errno,
+            ) from error
+
+    def _drop_capabilities(self) -> None:
+        """Give up, in every thread, the rights that making it took."""
+        known = constants.of(self.arch)
+        for task in self.tasks:
+            at = task.scratch
+            head = _CAPABILITY_VERSION_3.to_bytes(4, self.arch.layout.byteorder) + bytes(4)
+            self.write(at, head + bytes(24))
+            ambient, clear = known["PR_CAP_AMBIENT"], known["PR_CAP_AMBIENT_CLEAR_ALL"]
+            task.call("prctl", ambient, clear, 0, 0, 0)
+            task.call("capset", at, at + 8)
+
+    def leave_page(self) -> None:
+        """Remove our page and what is left of the kernel's; nothing of ours remains."""
+        leader = self.tasks[0]
+        assert isinstance(leader.caller, StubCaller)
+        end = max(
+            [self._page + self.arch.page_size + SCRATCH_SIZE]
+            + [part.end for part in self._specials.values()]
+        )
+        leader.caller.leave(end - self._page)

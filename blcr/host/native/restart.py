@@ -1,0 +1,322 @@
+"""
+Making processes from a context, and staying as their parent.
+
+Unprivileged, the processes are born in namespaces of their own; as root, or with
+CAP_CHECKPOINT_RESTORE, directly.  Each is a child of this process, which traces it
+until it is let go: the kernel kills it if this process dies before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import resource
+import signal
+import struct
+import time
+from typing import Self
+
+from blcr.architecture import Arch
+from blcr.context import records
+from blcr.errors import BusyError, HostError, RestartError, TaskGoneError
+from blcr.host.interface import RestartPlan
+from blcr.host.native import namespaces, procfs, ptrace
+from blcr.host.native.making import MadeProcess
+
+_OPTIONS = (
+    1  # TRACESYSGOOD
+    | ptrace.PTRACE_O_TRACECLONE
+    | ptrace.PTRACE_O_TRACEEXEC
+    | ptrace.PTRACE_O_EXITKILL
+)
+
+_CAP_SYS_ADMIN = 21
+_CAP_CHECKPOINT_RESTORE = 40
+_AMBIENT = (_CAP_SYS_ADMIN, _CAP_CHECKPOINT_RESTORE)
+_PR_SET_KEEPCAPS = 8
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_RAISE = 2
+_CAPABILITY_VERSION_3 = 0x20080522
+
+_SOURCE_FD = 900
+"""Where a process finds the context to fill itself from; moved if it is taken."""
+
+
+class Making:
+    """Processes being made; see `Restart`."""
+
+    def __init__(self, plan: RestartPlan) -> None:
+        self.warnings: list[str] = []
+        self._plan = plan
+        self._spaces: namespaces.Namespaces | None = None
+        self._made: list[MadeProcess] = []
+        self._as_root = os.geteuid() == 0 and _may_choose_pids()
+        self._direct = _may_choose_pids()
+        self._released = False
+
+    def __enter__(self) -> Self:
+        saved = self._plan.context.clocks
+        now = _offsets(saved)
+        if not self._plan.restore_pid:
+            if not (self._direct and namespaces.set_clock_offsets(*now)):
+                self._warn_of_clocks(now)
+        elif self._direct:
+            if not namespaces.set_clock_offsets(*now):
+                self._warn_of_clocks(now)
+        else:
+            self._spaces = namespaces.enter_new(*now)
+            self.warnings += self._spaces.warnings
+        return self
+
+    def _warn_of_clocks(self, offsets: tuple[int, int]) -> None:
+        """Say by how much CLOCK_MONOTONIC jumps, where it does noticeably."""
+        seconds = -offsets[0] / 1e9
+        if abs(seconds) >= 0.001:
+            self.warnings.append(
+                "no time namespace could be made: CLOCK_MONOTONIC jumps by "
+                f"{seconds:.3f} s; sleeps until a time of that clock end accordingly"
+            )
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None and not self._released:
+            self._destroy()
+        if self._spaces:
+            for fd in (self._spaces.mount, self._spaces.time):
+                if fd >= 0:
+                    os.close(fd)
+            if not self._released:
+                os.close(self._spaces.leash)
+
+    def _destroy(self) -> None:
+        """Kill everything that was made."""
+        for process in self._made:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.outer_pid, signal.SIGKILL)
+            for task in reversed(process.tasks):
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(task.outer_tid, ptrace.WALL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(process.outer_pid, 0)
+        self._made = []
+
+    def create(self, record: records.Process, arch: Arch) -> MadeProcess:
+        """Make a process by execve of its executable, stopped at its first instruction."""
+        used = {one.fd for one in record.descriptors}
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        highest = min(_SOURCE_FD, limit - 1)
+        source = next(fd for fd in range(highest, 2, -1) if fd not in used)
+        go_reader, go_writer = os.pipe()
+        said_reader, said_writer = os.pipe()
+        tid = record.pid if self._plan.restore_pid else 0
+        try:
+            pid = namespaces.clone(0, tid)
+        except FileExistsError as error:
+            raise BusyError(
+                f"pid {record.pid} is in use; end that process, or restart with "
+                "--no-restore-pid"
+            ) from error
+        except PermissionError as error:
+            raise HostError(
+                "the right to choose pids is missing; restart with --no-restore-pid"
+            ) from error
+        if pid == 0:
+            self._become(record, source, go_reader, said_writer)
+        os.close(go_reader)
+        os.close(said_writer)
+        try:
+            ptrace.seize(pid, _OPTIONS)
+            os.write(go_writer, b"g")
+            self._await_execve(pid, record, said_reader)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, ptrace.WALL)
+            raise
+        finally:
+            os.close(go_writer)
+            os.close(said_reader)
+        process = MadeProcess(pid, arch, record, source)
+        self._made.append(process)
+        return process
+
+    def _become(
+        self, record: records.Process, source: int, go: int, said: int
+    ) -> None:
+        """In the child: take on what only the process itself can, and execve."""
+        try:
+            os.read(go, 1)
+            os.dup2(self._plan.source_fd, source, inheritable=True)
+            if self._spaces:
+                namespaces.call("setns", self._spaces.mount, namespaces.CLONE_NEWNS)
+                if self._spaces.time >= 0:
+                    namespaces.call(
+                        "setns", self._spaces.time, namespaces.CLONE_NEWTIME
+                    )
+            self._take_place(record)
+            if record.personality:
+                _libc.personality(ctypes.c_ulong(record.personality))
+            for number in range(1, signal.NSIG):
+                with contextlib.suppress(OSError, ValueError):
+                    signal.signal(number, signal.SIG_DFL)
+            _take_identity(record, as_root=self._as_root)
+            os.execve(record.exe, [record.exe], {})
+        except OSError as error:
+            where = error.filename or record.exe
+            text = f"{error.errno} {os.strerror(error.errno or 0)}: {where}"
+            os.write(said, os.fsencode(text))
+        except BaseException as error:  # noqa: BLE001  the child must end here
+            os.write(said, f"0 {error}".encode(errors="replace"))
+        os._exit(127)
+
+    def _take_place(self, record: records.Process) -> None:
+        """Enter process group and session."""
+        plan = self._plan
+        if plan.restore_sid and record.sid == record.pid:
+            os.setsid()
+        elif (plan.restore_pgid and record.pgid == record.pid) or self._spaces:
+            os.setpgid(0, 0)
+        elif plan.restore_pgid:
+            os.setpgid(0, record.pgid)
+
+    def _await_execve(self, pid: int, record: records.Process, said: int) -> None:
+        """Wait until the child has become its own executable."""
+        while True:
+            try:
+                stop = ptrace.wait(pid)
+            except TaskGoneError:
+                text = os.fsdecode(os.read(said, 4096))
+                code, _, what = text.partition(" ")
+                raise RestartError(
+                    f"process {record.pid}: cannot be started anew: {what or 'it ended'}",
+                    status=int(code) if code.isdigit() and int(code) else errno.EIO,
+                ) from None
+            assert stop is not None
+            if stop.event == ptrace.PTRACE_EVENT_EXEC:
+                return
+            ptrace.resume(pid, 0 if stop.event else stop.signal)
+
+    def release(self, number: int) -> None:
+        """Let all processes go; from here on they live without this one."""
+        self._parent = _Parent(self._made[0].outer_pid)
+        for process in self._made:
+            process.leave_page()
+        for process, record in zip(self._made, self._plan.context.processes, strict=True):
+            if record.stopped and not number:
+                os.kill(process.outer_pid, signal.SIGSTOP)
+            elif number:
+                os.kill(process.outer_pid, number)
+        self._parent.lend_terminal()
+        self._released = True
+        for process in self._made:
+            for task in process.tasks:
+                with contextlib.suppress(TaskGoneError):
+                    ptrace.detach(task.outer_tid)
+            process.memory.close()
+
+    def wait(self) -> int:
+        """Stay as parent of the first process."""
+        return self._parent.wait()
+
+
+class _Parent:
+    """
+    Staying as parent: signals that processes send to us go on to the child, its stops
+    and its end are ours.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._signals = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+        self._before = signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
+        self._terminal = -1
+        if os.getpgid(pid) != os.getpgrp():
+            with contextlib.suppress(OSError):
+                self._terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
+
+    def lend_terminal(self) -> None:
+        """Make the child's process group the foreground one, if ours is that now."""
+        with contextlib.suppress(OSError):
+            if self._terminal >= 0 and os.tcgetpgrp(self._terminal) == os.getpgrp():
+                os.tcsetpgrp(self._terminal, os.getpgid(self._pid))
+
+    def _take_terminal_back(self) -> None:
+        """Make ours the foreground process group, if the child's is that now."""
+        with contextlib.suppress(OSError):
+            if self._terminal >= 0:
+                os.tcsetpgrp(self._terminal, os.getpgrp())
+
+    def wait(self) -> int:
+        """Return the status with which the child ends."""
+        while True:
+            seen, status = os.waitpid(self._pid, os.WNOHANG | os.WUNTRACED)
+            if seen and os.WIFSTOPPED(status):
+                self._stop_too()
+            elif seen:
+                self._take_terminal_back()
+                signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+                return status
+            else:
+                self._forward(signal.sigwaitinfo(self._signals))
+
+    def _forward(self, info: signal.struct_siginfo) -> None:
+        """Pass a signal on that a process sent; the terminal's reach the child anyhow."""
+        if info.si_signo == signal.SIGCHLD or info.si_code > 0:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, info.si_signo)
+
+    def _stop_too(self) -> None:
+        """Stop as the child did; continued, continue it."""
+        self._take_terminal_back()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        self.lend_terminal()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGCONT)
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _may_choose_pids() -> bool:
+    """Tell whether this process has CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN."""
+    caps = procfs.status(os.getpid()).effective_caps
+    return any(caps >> one & 1 for one in _AMBIENT)
+
+
+def _offsets(saved: records.Clocks) -> tuple[int, int]:
+    """Return what the clocks must show more than now, to go on from where they were."""
+    return (
+        saved.monotonic - time.clock_gettime_ns(time.CLOCK_MONOTONIC),
+        saved.boottime - time.clock_gettime_ns(time.CLOCK_BOOTTIME),
+    )
+
+
+def _take_identity(record: records.Process, *, as_root: bool) -> None:
+    """
+    Become the user of the process if we may, keeping the rights to make it.
+
+    The rights go through the execve as ambient capabilities; `MadeProcess.settle`
+    gives them up.
+    """
+    if as_root and any(record.uids):
+        namespaces.call("prctl", _PR_SET_KEEPCAPS, 1, 0, 0, 0)
+        os.setgroups(record.groups)
+        os.setresgid(*record.gids)
+        os.setresuid(*record.uids)
+    if as_root and not any(record.uids):
+        return
+    permitted = sum(1 << one for one in _AMBIENT)
+    head = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    with contextlib.suppress(OSError):
+        namespaces.call("capset", head, _capability_words(permitted))
+        for one in _AMBIENT:
+            namespaces.call("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, one, 0, 0)
+
+
+def _capability_words(bits: int) -> bytes:
+    """Return struct __user_cap_data_struct[2] with the same bits in all three sets."""
+    low, high = bits & 0xFFFF_FFFF, bits >> 32
+    return struct.pack("=6I", low, low, low, high, high, high)
