@@ -29,7 +29,7 @@ class Option(NamedTuple):
         key: What it decides; of several options with one key the last one wins.
         flags: Its spellings, such as ``"-f --file"``.
         help: What it does.
-        value: What it decides for.
+        value: What it decides for; with an argument, of what kind that is.
         metavar: What its argument is called; empty: it takes none.
         optional: The argument may be left out.
         hidden: Understood, but not shown.
@@ -47,6 +47,14 @@ class Option(NamedTuple):
     def spellings(self) -> tuple[str, ...]:
         """Its flags one by one."""
         return tuple(self.flags.split())
+
+    def shown(self) -> tuple[str, ...]:
+        """Return the flags as help shows them, the last one with the argument."""
+        *others, last = self.spellings
+        if not self.metavar:
+            return self.spellings
+        argument = f"{'=' if last.startswith('--') else ' '}{self.metavar}"
+        return (*others, last + (f"[{argument}]" if self.optional else argument))
 
 
 class Group(NamedTuple):
@@ -255,14 +263,27 @@ CHECKPOINT = Command(
                     "The file context.ID in the current folder (the default).",
                     "cwd",
                 ),
-                Option("destination", "-f --file", "This file.", metavar="FILE"),
+                Option(
+                    "destination",
+                    "-f --file",
+                    "This file.",
+                    value="file",
+                    metavar="FILE",
+                ),
                 Option(
                     "destination",
                     "-F --fd",
                     "This open descriptor, from its current offset.",
+                    value="fd",
                     metavar="FD",
                 ),
-                Option("destination", "-d --dir", "Not implemented.", metavar="DIR"),
+                Option(
+                    "destination",
+                    "-d --dir",
+                    "Not implemented.",
+                    value="dir",
+                    metavar="DIR",
+                ),
             ),
         ),
         Group(
@@ -278,6 +299,7 @@ CHECKPOINT = Command(
                     "policy",
                     "--backup",
                     "Likewise, and keep it as NAME, or as FILE.~N~.",
+                    value="backup",
                     metavar="NAME",
                     optional=True,
                 ),
@@ -337,9 +359,9 @@ RESTART = Command(
     "[OPTION]... [FILE]",
     "let the processes of a context file go on",
     (
-        "Rebuilds the processes that cr_checkpoint(1) wrote to FILE. Either all of them "
-        "run, or none is left. cr_restart stays as their parent, passes on the signals "
-        "that it gets, and ends as the first of them does.",
+        "Rebuilds the processes that cr_checkpoint(1) wrote to FILE. Either all of "
+        "them run, or none is left. cr_restart stays as their parent, passes on the "
+        "signals that it gets, and ends as the first of them does.",
     ),
     (
         Group(
@@ -355,14 +377,19 @@ RESTART = Command(
         Group(
             "Where from",
             (
-                Option("source", "-f --file", "This file.", metavar="FILE"),
+                Option(
+                    "source", "-f --file", "This file.", value="file", metavar="FILE"
+                ),
                 Option(
                     "source",
                     "-F --fd",
                     "This open descriptor, from its current offset; also a pipe.",
+                    value="fd",
                     metavar="FD",
                 ),
-                Option("source", "-d --dir", "Not implemented.", metavar="DIR"),
+                Option(
+                    "source", "-d --dir", "Not implemented.", value="dir", metavar="DIR"
+                ),
             ),
         ),
         Group(

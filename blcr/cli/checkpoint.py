@@ -1,0 +1,144 @@
+"""``cr_checkpoint``: write running processes to a context file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from blcr.cli import main as common
+from blcr.cli.messages import Progress, Warnings
+from blcr.cli.options import CHECKPOINT, Arguments, BadUsageError
+from blcr.errors import NoSuchProcessError, TracedError, UsageError
+
+if TYPE_CHECKING:
+    from blcr.context.target import Policy, Target
+    from blcr.engine.checkpoint import CheckpointResult
+
+DEFAULT_TIMEOUT_S = 10.0
+
+SUPPORTED = {"ptraced": {"error", "skip"}, "ptracer": {"error"}}
+"""Values of options of which others are not supported yet."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    return common.run(CHECKPOINT, _checkpoint, words)
+
+
+def _checkpoint(arguments: Arguments) -> int:
+    pid, guest = _identity(arguments)
+    number = common.signal_number(arguments.last("signal", "0"))
+    timeout_s = _timeout(arguments)
+    common.refuse_unsupported(
+        arguments, {"ptraced": {"error", "skip"}, "ptracer": {"error"}}
+    )
+    _refuse_saved_files(arguments)
+    target = _target(arguments, f"{pid}.{guest}" if guest else str(pid))
+    warnings = Warnings(arguments)
+    progress = Progress(arguments)
+
+    from blcr.engine.checkpoint import checkpoint
+
+    progress.say(f"writing {target.name}")
+    try:
+        with warnings.shown_on_failure(), progress, target:
+            result = checkpoint(
+                pid,
+                target,
+                guest=guest,
+                scope=arguments.last("scope", "tree"),
+                signal=number,
+                timeout_s=timeout_s,
+                warn=warnings.add,
+                progress=progress.advance,
+            )
+    except TracedError as error:
+        if arguments.last("ptraced") != "skip":
+            raise
+        raise NoSuchProcessError(f"nothing is left to save: {error}") from error
+    _tell(arguments, target, result, warnings, progress)
+    return 0
+
+
+def _identity(arguments: Arguments) -> tuple[int, int]:
+    """Return the pid, and the process inside it or 0."""
+    if len(arguments.operands) != 1:
+        raise BadUsageError(f"one ID is needed, not {len(arguments.operands)}")
+    pid, colon, guest = arguments.operands[0].partition(":")
+    numbers = [pid, guest] if colon else [pid]
+    if not all(one.isdecimal() and int(one) > 0 for one in numbers):
+        raise BadUsageError(f"'{arguments.operands[0]}' is no process id")
+    return int(pid), int(guest or 0)
+
+
+def _timeout(arguments: Arguments) -> float:
+    text = arguments.last("time")
+    if not text:
+        return DEFAULT_TIMEOUT_S
+    try:
+        seconds = float(text)
+    except ValueError as error:
+        raise BadUsageError(f"'{text}' is no number of seconds") from error
+    if not 0 <= seconds < float("inf"):
+        raise UsageError(f"a time of {text} seconds is not possible")
+    return seconds or DEFAULT_TIMEOUT_S
+
+
+def _refuse_saved_files(arguments: Arguments) -> None:
+    """Refuse to save files; the options add up, and ``--save-none`` starts over."""
+    wanted = ""
+    for given in arguments.all("save"):
+        wanted = "" if given.value == "none" else given.option.flags
+    if wanted:
+        raise common.NotSupportedError(f"option '{wanted}' is not supported yet")
+
+
+def _target(arguments: Arguments, name: str) -> Target:
+    from blcr.context.target import Target
+
+    given = arguments.all("destination")
+    kinds = {(one.option.value, one.argument) for one in given}
+    if len(kinds) > 1:
+        raise UsageError("more than one destination")
+    kind, argument = kinds.pop() if kinds else ("cwd", None)
+    if kind == "dir":
+        raise UsageError("option '--dir' is not implemented")
+    sync = arguments.last("sync", "yes") == "yes"
+    if kind == "fd":
+        return Target(fd=common.descriptor(argument or ""), sync=sync)
+    policy, backup = "atomic", None
+    if policies := arguments.all("policy"):
+        policy, backup = policies[-1].option.value, policies[-1].argument
+    return Target(
+        Path(argument if argument is not None else f"context.{name}"),
+        policy=cast("Policy", policy),
+        backup=Path(backup) if backup else None,
+        sync=sync,
+    )
+
+
+def _tell(
+    arguments: Arguments,
+    target: Target,
+    result: CheckpointResult,
+    warnings: Warnings,
+    progress: Progress,
+) -> None:
+    progress.say(
+        f"{target.name}: {result.size} bytes, process {result.pids[0]} stood still for "
+        f"{result.frozen_ms:.1f} ms of {result.total_ms:.1f}"
+    )
+    if arguments.has("json"):
+        import json
+
+        print(
+            json.dumps(
+                {**result._asdict(), "file": target.name, "warnings": warnings.all}
+            )
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""``cr_run``: start a program that is going to be checkpointed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from blcr.cli import main as common
+from blcr.cli.messages import say
+from blcr.cli.options import RUN, Arguments, BadUsageError
+from blcr.errors import UsageError
+
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
+"""What a shell ends with."""
+
+SUPPORTED = {"mode": {"run"}}
+"""Values of options of which others are not supported yet."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    return common.run(RUN, _start, words)
+
+
+def _start(arguments: Arguments) -> int:
+    if not arguments.operands:
+        raise BadUsageError("no program is named")
+    common.refuse_unsupported(arguments, SUPPORTED)
+    emulate = arguments.has("emulate")
+    for key in ("sysroot", "strace"):
+        if arguments.has(key) and not emulate:
+            raise UsageError(f"option '--{key}' is for emulated programs: --emulate")
+    program = shutil.which(arguments.operands[0])
+    if program is None:
+        found = os.path.exists(arguments.operands[0])  # noqa: PTH110
+        why = "cannot be executed" if found else "not found"
+        say(RUN, arguments, f"{arguments.operands[0]}: {why}")
+        return NOT_EXECUTABLE if found else NOT_FOUND
+    if arguments.has("cpu"):
+        os.environ.update(_bound(program, arguments.last("cpu")))
+    if emulate:
+        status = common.emulator().run(
+            [program, *arguments.operands[1:]],
+            sysroot=arguments.last("sysroot") or None,
+            strace=arguments.has("strace"),
+        )
+        return common.mirror(status)
+    return _execute(arguments, program)
+
+
+def _execute(arguments: Arguments, program: str) -> int:
+    """Become the program; return if that fails."""
+    sys.stdout.flush()
+    try:
+        os.execv(program, arguments.operands)
+    except OSError as error:
+        say(RUN, arguments, f"{program}: {os.strerror(error.errno or 0).lower()}")
+        return NOT_EXECUTABLE
+
+
+def _bound(program: str, level: str) -> Mapping[str, str]:
+    """
+    Return the environment in which the C library binds itself to no more than `level`.
+
+    Raises:
+        UsageError: The program's architecture has no such level.
+    """
+    from blcr import registry
+
+    # A script runs in an interpreter of this machine, as this one is.
+    arch = registry.find(
+        *(_identity(program) or _identity(sys.executable) or (0, 0, ""))
+    )
+    if level not in arch.cpu_levels:
+        known = ", ".join(sorted(arch.cpu_levels)) or "none"
+        raise UsageError(f"'{level}' is no CPU level of {arch.name}; known: {known}")
+    # These variables are lists; what the user has put into them stays.
+    return {
+        name: ":".join(filter(None, [os.environ.get(name), value]))
+        for name, value in arch.cpu_levels[level].items()
+    }
+
+
+def _identity(path: str) -> tuple[int, int, str] | None:
+    """Return e_machine, word size and byte order of an ELF file; None: it is none."""
+    with open(path, "rb") as file:  # noqa: PTH123
+        head = file.read(20)
+    if len(head) < 20 or not head.startswith(b"\x7fELF"):
+        return None
+    byteorder: Literal["little", "big"] = "big" if head[5] == 2 else "little"
+    return int.from_bytes(head[18:20], byteorder), 4 * head[4], byteorder
+
+
+if __name__ == "__main__":
+    sys.exit(main())
