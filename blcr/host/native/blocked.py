@@ -260,6 +260,8 @@ def prime(task: NativeTask, record: records.BlockedCall) -> None:
     _resume_to_call(tid)
     ptrace.request(ptrace.PTRACE_SYSCALL, tid)
     _await_sleep(task, number)
+    # The stop at the end of the call has used up the first interrupt.
+    ptrace.interrupt(tid)
     ptrace.resume(tid)
     _await_event_stop(tid)
     after = ptrace.register_set(tid, note)
@@ -286,12 +288,11 @@ def _resume_to_call(tid: int) -> None:
 
 
 def _await_sleep(task: NativeTask, number: int) -> None:
-    """Wait until a thread sleeps in the call, and interrupt it; or until it is over."""
+    """Wait until a thread sleeps in the call, and end it; or until it is over."""
     tid, deadline = task.outer_tid, time.monotonic() + 5
     while True:
         stop = ptrace.wait(tid, os.WNOHANG)
         if stop is not None:
-            ptrace.interrupt(tid)
             return
         asleep = procfs.stat(task.process.outer_pid, tid).state == "S"
         seen = procfs.system_call(task.process.outer_pid, tid) if asleep else None

@@ -195,6 +195,9 @@ class Making:
                 ) from None
             assert stop is not None
             if stop.event == ptrace.PTRACE_EVENT_EXEC:
+                # Still inside execve, which would set the result register as it ends.
+                ptrace.interrupt(pid)
+            elif stop.event == ptrace.PTRACE_EVENT_STOP:
                 return
             ptrace.resume(pid, 0 if stop.event else stop.signal)
 
