@@ -6,7 +6,7 @@ int main(void)
 {
     const int modes[] = {O_RDONLY, O_WRONLY, O_RDWR, O_WRONLY | O_APPEND,
                          O_RDWR | O_NONBLOCK, O_RDWR | O_SYNC, O_RDONLY | O_NOATIME,
-                         O_RDWR | O_APPEND | O_CLOEXEC, O_PATH};
+                         O_RDWR | O_APPEND | O_CLOEXEC};
     enum { COUNT = sizeof modes / sizeof *modes };
     int fds[COUNT], flags[COUNT];
     check(close(open("log", O_WRONLY | O_CREAT | O_TRUNC, 0600)) == 0);

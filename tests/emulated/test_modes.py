@@ -1,0 +1,70 @@
+"""Every program, in every mode, on the emulated host, for every architecture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from _pytest.mark import ParameterSet
+
+from harness import commands, modes, seeds
+from harness.programs import SCENARIOS, Scenario, build
+from harness.subject import Subject
+
+VARIANTS = ("x86_64", "x86", "ppc")
+
+HOST_ONLY = frozenset({"process_controls", "memory_advice"})
+"""Programs about what only a real kernel has."""
+
+CROSSING = {"static": "x86-64-v2", "musl": "x86-64-v2", "m32-static": "i686"}
+"""CPU levels for native programs that shall be restarted anywhere."""
+
+
+def _combinations() -> list[ParameterSet]:
+    """Return all combinations, or for each program and architecture one mode."""
+    found: list[ParameterSet] = []
+    for scenario in SCENARIOS:
+        if scenario.program in HOST_ONLY or scenario.children:
+            continue
+        for variant in VARIANTS:
+            name = f"{scenario.name}-{variant}"
+            for mode in seeds.sample(name, modes.modes_of(scenario)[1:], 1):
+                parameters = (scenario, mode, variant)
+                found.append(pytest.param(*parameters, id=f"{name}-{mode}"))
+    return found
+
+
+@pytest.mark.parametrize(("scenario", "mode", "variant"), _combinations())
+def test_emulated_program_keeps_its_state(
+    scenario: Scenario, mode: str, variant: str, user: int | None, home: Path
+) -> None:
+    """A program in a machine of ours finds its state as it was."""
+    modes.run(scenario, variant, mode, user, home, emulated=True)
+
+
+CROSSED = [s for s in SCENARIOS if s.program not in HOST_ONLY and not s.children]
+
+
+@pytest.mark.parametrize("variant", list(CROSSING))
+@pytest.mark.parametrize(
+    "scenario", seeds.sample("crossing", CROSSED, 10), ids=lambda s: s.name
+)
+def test_program_crosses_to_emulation_and_back(
+    scenario: Scenario, variant: str, user: int | None, home: Path
+) -> None:
+    """A native program goes on emulated, and natively again."""
+    scenario = scenario.lasting(4)
+    program = build(scenario.program, variant)
+    level = CROSSING[variant]
+    args = commands.argv("run", "--cpu", level, program, *scenario.args, user=user)
+    with Subject(args, cwd=home, user=user) as subject:
+        subject.executable = str(program)
+        subject.ready()
+        for emulated in (True, False):
+            path = subject.checkpoint_and_kill()
+            subject.emulated = emulated
+            subject.restart(path)
+        if not scenario.duration_s:
+            subject.tell()
+
+        assert subject.finish().endswith(b"ok\n")
