@@ -197,7 +197,7 @@ class ContextReader:
         try:
             return CoreReader(read, member.offset, member.size, process)
         except ContextError as error:
-            raise ContextError(f"member '{member.name}' {error}") from error
+            raise ContextError(f"member '{member.name}': {error}") from error
 
     def _check_shared(self) -> None:
         """Check that members of shared memory are as long as the records say."""
@@ -259,8 +259,7 @@ def _check_version(plain: dict[str, Any]) -> None:
     match version:
         case [int(major), int(minor)] if major != records.FORMAT_MAJOR:
             raise ContextVersionError(
-                f"is of format {major}.{minor}, this version reads "
-                f"{records.FORMAT_MAJOR}.x"
+                f"format {major}.{minor}, this version reads {records.FORMAT_MAJOR}.x"
             )
     if isinstance(requires, list):
         unknown = [each for each in map(str, requires) if each not in records.FEATURES]

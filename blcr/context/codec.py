@@ -266,8 +266,8 @@ def _decode_bytes(value: object) -> object:
         raise _expected("a string of base64", value)
     try:
         return binascii.a2b_base64(value, strict_mode=True)
-    except ValueError as error:
-        raise _MismatchError(f"not base64: {error}") from None
+    except ValueError:
+        raise _MismatchError("expected base64, found other text") from None
 
 
 _SCALARS: dict[object, Callable[[object], object]] = {

@@ -23,7 +23,7 @@ def check(context: records.Context) -> None:
         ContextError: They contradict each other; the message names the record.
     """
     if not context.processes:
-        raise ContextError("has no process")
+        raise ContextError("there is no process in it")
     _once("process", (process.pid for process in context.processes))
     _once("thread", (t.tid for each in context.processes for t in each.threads))
     for index, memory in enumerate(context.shared_memory):

@@ -467,9 +467,9 @@ class ContainerReader:
         position = members[-1].offset + members[-1].size
         expected = _directory(members, position)
         end = position + len(expected)
-        self._need(end, f"its directory ends at byte {end}")
+        self._need(end, f"the directory ends at byte {end}")
         if self._bytes(position, len(expected)) != expected:
-            raise ContextError("its directory is damaged")
+            raise ContextError("the directory is damaged")
         return end
 
     def _check_zeros(self, position: int, end: int, name: str) -> None:

@@ -397,12 +397,12 @@ class CoreReader:
                 self._add_run(segment)
         _check_runs(self._runs, process.mappings)
         if len(notes) != 1:
-            raise ContextError(f"has {len(notes)} segments of notes, not one")
+            raise ContextError(f"{len(notes)} segments of notes, not one")
         self._registers = self._parse_notes(notes[0])
         expected = sorted(thread.tid for thread in process.threads)
         if sorted(self._registers) != expected:
             raise ContextError(
-                f"has registers of threads {sorted(self._registers)}, "
+                f"registers of threads {sorted(self._registers)}, "
                 f"the records are of {expected}"
             )
 
@@ -437,30 +437,30 @@ class CoreReader:
     def _segments(self, machine: int) -> Iterator[_Segment]:
         """Yield the program headers, after a look at the ELF header."""
         form = self._form
-        head = self._bytes(0, BLOCK, "its header")
+        head = self._bytes(0, BLOCK, "the ELF header")
         fields = form.header.unpack_from(head)
         segments_at, sections_at, count = fields[5], fields[6], fields[10]
         if count == _PN_XNUM:
-            section = self._bytes(sections_at, form.section.size, "its section header")
+            section = self._bytes(sections_at, form.section.size, "the section header")
             count = form.section.unpack(section)[7]
             if section != form.section.pack(0, 0, 0, 0, 0, 0, 0, count, 0, 0):
-                raise ContextError("its section header is damaged")
+                raise ContextError("the section header is damaged")
         if count > SEGMENT_LIMIT:
-            raise ContextError(f"has {count} segments, more than {SEGMENT_LIMIT}")
+            raise ContextError(f"{count} segments, more than {SEGMENT_LIMIT}")
         if head != _head(form, machine, segments_at, count, sections_at):
             raise ContextError(
-                "its ELF header is damaged, or of another machine than the records"
+                "the ELF header is damaged, or of another machine than the records"
             )
         size = count * form.segment.size
-        table = self._bytes(segments_at, size, "its table of segments")
+        table = self._bytes(segments_at, size, "the table of segments")
         yield from _unpack_segments(form, table)
 
     def _add_run(self, segment: _Segment) -> None:
         if segment.type != _PT_LOAD:
-            raise ContextError(f"has a segment of type {segment.type:#x}")
+            raise ContextError(f"a segment of type {segment.type:#x}")
         if not segment.file_size:
             return
-        what = f"its segment at {segment.address:#x}"
+        what = f"the segment at {segment.address:#x}"
         self._check(segment.offset, segment.file_size, what)
         if segment.file_size > segment.memory_size:
             raise ContextError(f"{what} has more bytes than room")
@@ -469,20 +469,20 @@ class CoreReader:
     def _parse_notes(self, segment: _Segment) -> dict[int, dict[int, bytes]]:
         """Return register sets by thread and note type."""
         if segment.file_size > _NOTES_LIMIT:
-            raise ContextError(f"has more than {_NOTES_LIMIT} bytes of notes")
-        data = self._bytes(segment.offset, segment.file_size, "its notes")
+            raise ContextError(f"more than {_NOTES_LIMIT} bytes of notes")
+        data = self._bytes(segment.offset, segment.file_size, "the notes")
         threads: dict[int, dict[int, bytes]] = {}
         sets: dict[int, bytes] | None = None
         for kind, content in _split_notes(self._form, data):
             if kind == NT_PRSTATUS:
                 tid, general = _parse_status(self._form, content)
                 if tid in threads:
-                    raise ContextError(f"has thread {tid} twice")
+                    raise ContextError(f"thread {tid} is there twice")
                 sets = threads[tid] = {NT_PRSTATUS: general}
             elif kind in (NT_PRPSINFO, NT_SIGINFO, NT_AUXV, NT_FILE):
                 continue
             elif sets is None or kind in sets:
-                raise ContextError(f"has a note of type {kind:#x} out of place")
+                raise ContextError(f"a note of type {kind:#x} out of place")
             else:
                 sets[kind] = content
         return threads
@@ -503,14 +503,14 @@ def _check_runs(runs: Sequence[_Run], mappings: Sequence[records.Mapping]) -> No
     index = end = 0
     for run in runs:
         if run.address < end:
-            raise ContextError(f"its segment at {run.address:#x} is out of order")
+            raise ContextError(f"the segment at {run.address:#x} is out of order")
         end = run.address + run.size
         while index < len(mappings) and mappings[index].end <= run.address:
             index += 1
         if index == len(mappings) or not (
             mappings[index].start <= run.address and end <= mappings[index].end
         ):
-            raise ContextError(f"its segment at {run.address:#x} is in no mapping")
+            raise ContextError(f"the segment at {run.address:#x} is in no mapping")
 
 
 def _split_notes(form: _Format, data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -518,12 +518,12 @@ def _split_notes(form: _Format, data: bytes) -> Iterator[tuple[int, bytes]]:
     at = 0
     while at < len(data):
         if at + form.note.size > len(data):
-            raise ContextError("its notes end within one")
+            raise ContextError("the notes end within one")
         name_size, size, kind = form.note.unpack_from(data, at)
         start = at + form.note.size + -(-name_size // 4) * 4
         at = start + -(-size // 4) * 4
         if at > len(data):
-            raise ContextError(f"its note of type {kind:#x} is longer than all notes")
+            raise ContextError(f"the note of type {kind:#x} is longer than all notes")
         yield kind, data[start : start + size]
 
 
@@ -537,6 +537,6 @@ def _parse_status(form: _Format, content: bytes) -> tuple[int, bytes]:
     word = form.word_size
     pid_at, registers_at = 16 + 2 * word, 32 + 10 * word
     if len(content) < registers_at + word:
-        raise ContextError("has a status of a thread that is too short")
+        raise ContextError("the status of a thread is too short")
     (tid,) = struct.unpack_from(form.order + "I", content, pid_at)
     return tid, content[registers_at:-word]
