@@ -184,7 +184,7 @@ def mirror(status: int) -> int:
 
 def _report(command: Command, arguments: Arguments, error: BlcrError) -> int:
     say(command, arguments, str(error))
-    if isinstance(error, BadUsageError):
+    if type(error) is BadUsageError:
         say(command, arguments, f"try '{command.name} --help'")
     if arguments.has("json"):
         import json

@@ -120,10 +120,9 @@ def _source(arguments: Arguments) -> Iterator[tuple[int, str]]:
     try:
         fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError as error:
-        raise UnreadableError(
-            f"{name}: {os.strerror(error.errno or 0).lower()}"
-        ) from error
+        raise _unreadable(name, error) from error
     try:
+        _check_readable(fd, name)
         yield fd, name
     finally:
         # The engine closes it as soon as it has read everything.
@@ -134,10 +133,10 @@ def _source(arguments: Arguments) -> Iterator[tuple[int, str]]:
 def _check_readable(fd: int, name: str) -> None:
     try:
         flags, mode = fcntl.fcntl(fd, fcntl.F_GETFL), os.fstat(fd).st_mode
-        if flags & os.O_ACCMODE == os.O_WRONLY:
-            raise OSError(errno.EBADF, "")
     except OSError as error:
         raise _unreadable(name, error) from error
+    if flags & os.O_ACCMODE == os.O_WRONLY:
+        raise UnreadableError(f"{name}: it is not open for reading")
     if stat.S_ISDIR(mode):
         raise RestartError(f"{name}: is a directory", status=errno.EISDIR)
 

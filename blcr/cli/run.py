@@ -40,7 +40,10 @@ def _start(arguments: Arguments) -> int:
         say(RUN, arguments, f"{arguments.operands[0]}: {why}")
         return NOT_EXECUTABLE if found else NOT_FOUND
     if arguments.has("cpu"):
-        os.environ.update(_bound(program, arguments.last("cpu")))
+        bounds = _bound(program, arguments.last("cpu"))
+        for name in bounds.keys() & os.environ.keys():
+            say(RUN, arguments, f"the value of {name} is replaced")
+        os.environ.update(bounds)
     if emulate:
         status = common.emulator().run(
             [program, *arguments.operands[1:]],
@@ -77,11 +80,7 @@ def _bound(program: str, level: str) -> Mapping[str, str]:
     if level not in arch.cpu_levels:
         known = ", ".join(sorted(arch.cpu_levels)) or "none"
         raise UsageError(f"'{level}' is no CPU level of {arch.name}; known: {known}")
-    # These variables are lists; what the user has put into them stays.
-    return {
-        name: ":".join(filter(None, [os.environ.get(name), value]))
-        for name, value in arch.cpu_levels[level].items()
-    }
+    return arch.cpu_levels[level]
 
 
 def _identity(path: str) -> tuple[int, int, str] | None:
