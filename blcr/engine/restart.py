@@ -13,7 +13,7 @@ Whatever fails before the last step leaves no process behind.
 
 from __future__ import annotations
 
-import threading
+import os
 from collections.abc import Callable, Iterator, Sequence
 
 from blcr import registry, remote
@@ -23,6 +23,7 @@ from blcr.context.archive import ContextReader
 from blcr.errors import (
     ArchitectureError,
     BlcrError,
+    ContextError,
     HostError,
     RemoteCallError,
     RestartError,
@@ -83,8 +84,9 @@ def restart(
         sysroot,
     )
     chosen = _choose(host, plan)
+    checking = _Checking(reader, progress)
     with chosen.restart(plan) as making:
-        _make_all(making, plan, reader, warn, progress)
+        _make_all(making, plan, reader, checking, warn)
         for message in making.warnings:
             warn(message)
         making.release(signal)
@@ -147,23 +149,17 @@ def _make_all(
     making: Restart,
     plan: RestartPlan,
     reader: ContextReader,
+    checking: _Checking,
     warn: Warn,
-    progress: Progress | None,
 ) -> None:
     """Make every process up to its registers."""
     made = []
-    checking = _Checking(reader, progress)
-    try:
-        for record, arch in zip(plan.context.processes, plan.archs, strict=True):
-            process = making.create(record, arch)
-            # Only now: new namespaces can be entered by a single thread alone.
-            checking.start()
-            with _named(record):
-                _rebuild(process, record, plan, reader, warn)
-            made.append((process, record))
-    finally:
-        checking.join()
-    checking.raise_error()
+    for record, arch in zip(plan.context.processes, plan.archs, strict=True):
+        process = making.create(record, arch)
+        with _named(record):
+            _rebuild(process, record, plan, reader, warn)
+        made.append((process, record))
+    checking.finish()
     for process, record in made:
         with _named(record):
             _finish(process, record, plan, reader, warn)
@@ -229,46 +225,47 @@ def _object_runs(
 
 
 class _Checking:
-    """The checksums of a context, verified in a thread of its own."""
+    """
+    The checksums of a context, verified beside the filling of memory.
+
+    In a process of its own: one that has entered a pid namespace for its children can
+    make no threads.
+    """
 
     def __init__(self, reader: ContextReader, progress: Progress | None) -> None:
-        self._reader = reader
-        self._progress = progress
-        self._thread: threading.Thread | None = None
-        self._error: BaseException | None = None
-
-    def start(self) -> None:
-        """Begin, once."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run)
-            self._thread.start()
-
-    def _run(self) -> None:
-        """Verify, and keep what comes of it for the other thread."""
+        self._answer, answer = os.pipe()
+        self._pid = os.fork()
+        if self._pid:
+            os.close(answer)
+            return
+        text = "the checking of the checksums did not end"
         try:
-            self._reader.verify(self._advance)
-        except BaseException as error:  # noqa: BLE001  raised again by raise_error
-            self._error = error
+            reader.verify(
+                (lambda done, total: progress("checking", done, total))
+                if progress
+                else None
+            )
+            text = ""
+        except BlcrError as error:
+            text = str(error)
+        finally:
+            os.write(answer, os.fsencode(text or "\n"))
+            os._exit(0)
 
-    def _advance(self, done: int, total: int) -> None:
-        """Pass on how far it is."""
-        if self._progress:
-            self._progress("checking", done, total)
-
-    def join(self) -> None:
-        """Wait for the end."""
-        if self._thread:
-            self._thread.join()
-
-    def raise_error(self) -> None:
+    def finish(self) -> None:
         """
-        Raise what the verification found.
+        Wait for the end.
 
         Raises:
             ContextError: A member is damaged.
         """
-        if self._error:
-            raise self._error
+        text = b""
+        while part := os.read(self._answer, 4096):
+            text += part
+        os.close(self._answer)
+        os.waitpid(self._pid, 0)
+        if text != b"\n":
+            raise ContextError(os.fsdecode(text) or "the checksums were not checked")
 
 
 class _named:  # noqa: N801  reads as a statement
