@@ -43,6 +43,13 @@ _ET_CORE = 4
 _PT_LOAD, _PT_NOTE = 1, 4
 _PN_XNUM = 0xFFFF
 """The value of e_phnum that says that section header 0 has the number."""
+_NOWHERE = BLOCK // 2
+"""
+The offset of segments without bytes in the file: zeros.
+
+Debuggers look there for the ELF header of a mapped file even so, and at offset 0 would
+find the core's own, with all its threads once more.
+"""
 _READ, _WRITE, _EXECUTE = 4, 2, 1
 """``PF_*``: the bits of ``PROT_*`` in the opposite order."""
 
@@ -275,7 +282,7 @@ def _loads(
             parts.append(runs[at].part(mapping.start, mapping.end))
             at += 1
         if not parts or parts[0].address > mapping.start:
-            parts.insert(0, _Run(mapping.start, 0, 0))
+            parts.insert(0, _Run(mapping.start, 0, _NOWHERE))
         ends = [part.address for part in parts[1:]] + [mapping.end]
         flags = _flags(mapping.protection)
         for (address, size, offset), end in zip(parts, ends, strict=True):

@@ -68,11 +68,10 @@ def test_missing_process(target: Path, user: int | None) -> None:
 
 def test_zombie(target: Path, user: int | None) -> None:
     """A process that has ended but was not waited for is status 3."""
-    child = commands.popen(["true"], user=user, cwd=target.parent)
-    outside.wait_until(lambda: not outside.exists(child.pid), "zombie")
+    with commands.popen(["true"], user=user, cwd=target.parent) as child:
+        outside.wait_until(lambda: not outside.exists(child.pid), "zombie")
 
-    assert _status(child.pid, target, user) == NO_SUCH_PROCESS
-    child.wait()
+        assert _status(child.pid, target, user) == NO_SUCH_PROCESS
 
 
 @ROOT_ONLY

@@ -141,10 +141,12 @@ def find_area(
     state_size: int,
 ) -> Area | None:
     """
-    Find room for a frame where nothing can be alive: the bottom of the main stack.
+    Find room for a frame where nothing can be alive.
 
-    The kernel gave the main thread that stack, so what lies far below its pointer is
-    nobody's.  Below the pointer of any other stack there may be another stack.
+    First the bottom of the main stack: the kernel gave it to the main thread, so what
+    lies far below its pointer is nobody's, while below the pointer of any other stack
+    there may be another stack.  Where recursion has gone down to it, the end of the
+    heap, if that has never been written to.
 
     Args:
         main_sp: The main thread's stack pointer; None if it has ended.
@@ -159,6 +161,11 @@ def find_area(
             limit = main_sp - arch.frame.red_zone
         if limit - part.start >= max(need + 4096, _STACK_RESERVE):
             return Area(memory, part.start, part.start + need)
+    for part in ranges:
+        if part.path == "[heap]" and part.end - part.start > 2 * need:
+            tail = memory.read(part.end - need, need)
+            if not any(tail):
+                return Area(memory, part.end - need, part.end)
     return None
 
 

@@ -1,0 +1,204 @@
+"""
+Guests and their threads: what the machine knows of each beside its registers.
+
+A thread that waits keeps its registers as they were when it made the call, the pc
+behind the instruction, and a `Wait`.  Whenever something may have ended the wait, the
+call's function runs again with `Thread.resumed` set, and either returns or raises
+`Blocked` once more; so there is one way through each call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from blcr.architecture import AlternateStack, Arch
+from blcr.context import records
+from blcr.host.emulated.cpu import Call, Cpu, State
+from blcr.host.emulated.memory import AddressSpace
+from blcr.linux import constants, structures
+
+if TYPE_CHECKING:
+    from blcr.host.emulated.files import Descriptors
+    from blcr.host.emulated.machine import Machine
+
+NO_ALTSTACK = AlternateStack(0, 2, 0)  # SS_DISABLE
+NEVER = None
+
+
+class Wait:
+    """
+    Why a thread does not run.
+
+    Attributes:
+        until: When the wait ends by itself, on the guest's monotonic clock in ns.
+        events: Host descriptors and the ``POLL*`` events that may end it.
+        restarts: Whether the call is made again after a handler with SA_RESTART.
+        interrupt: What to do when a handler ends it with EINTR.
+        awaits: Signals that end it though they are blocked.
+        result: What the call returns, once somebody else has ended the wait.
+        progress: Bytes that a call has moved before it had to wait.
+    """
+
+    __slots__ = (
+        *("awaits", "events", "interrupt", "progress", "restarts", "result", "until"),
+    )
+
+    def __init__(
+        self,
+        until: int | None = NEVER,
+        events: tuple[tuple[int, int], ...] = (),
+        *,
+        restarts: bool = True,
+        interrupt: Callable[[], None] | None = None,
+        awaits: int = 0,
+        progress: int = 0,
+    ) -> None:
+        self.until = until
+        self.events = events
+        self.restarts = restarts
+        self.interrupt = interrupt
+        self.awaits = awaits
+        self.progress = progress
+        self.result: int | None = None
+
+
+class Blocked(Exception):  # noqa: N818
+    """The call that is being made has to wait."""
+
+    def __init__(self, wait: Wait) -> None:
+        self.wait = wait
+        super().__init__()
+
+
+class Ended(Exception):  # noqa: N818
+    """The thread that was running is no more."""
+
+
+class Action(NamedTuple):
+    """What happens on a signal: handler's address, ``SA_*``, restorer, mask."""
+
+    handler: int = 0
+    flags: int = 0
+    restorer: int = 0
+    mask: int = 0
+
+
+class Thread:
+    """One thread of a guest."""
+
+    def __init__(self, guest: Guest, tid: int, state: State) -> None:
+        self.guest = guest
+        self.tid = tid
+        self.state = state
+        self.comm = ""
+        self.mask = 0
+        self.pending: list[bytes] = []
+        self.altstack = NO_ALTSTACK
+        self.clear_child_tid = 0
+        self.robust_list = (0, 0)
+        self.wait: Wait | None = None
+        self.call: Call | None = None
+        """The call in which it waits."""
+        self.resumed: Wait | None = None
+        """The earlier wait of the call that is being made again."""
+        self.time_left: tuple[int, int] | None = None
+        """Number of the call that it resumes, and how long that has still to wait."""
+        self.restore_mask: int | None = None
+        """The mask to put back when the next handler returns."""
+
+    def load(self) -> Cpu:
+        """Make this the thread that the CPU runs, and return the CPU."""
+        self.guest.cpu.load(self.state, self.guest.space)
+        return self.guest.cpu
+
+    def deadline(self, timeout: int | None) -> int | None:
+        """Return when a timeout of the call being made, in ns from its start, ends."""
+        if self.resumed is not None and self.resumed.until is not None:
+            return self.resumed.until
+        return None if timeout is None else self.guest.machine.monotonic() + timeout
+
+
+class Timer(NamedTuple):
+    """An interval timer: its next end on the monotonic clock, and interval, in ns."""
+
+    end: int
+    interval: int
+
+
+class Guest:
+    """One process: what its threads share."""
+
+    def __init__(
+        self, machine: Machine, arch: Arch, pid: int, descriptors: Descriptors
+    ) -> None:
+        self.machine = machine
+        self.arch = arch
+        self.pid = pid
+        self.ppid = 1
+        self.pgid = self.sid = pid
+        self.cpu = machine.cpu(arch)
+        self.space = AddressSpace(machine.ram, arch.task_size)
+        self.constants = constants.of(arch)
+        self.threads: dict[int, Thread] = {}
+        self.descriptors = descriptors
+        self.actions: dict[int, Action] = {}
+        self.pending: list[bytes] = []
+        self.timers: dict[int, Timer] = {}
+        self.cwd = "/"
+        self.umask = 0o022
+        self.exe = ""
+        self.layout = records.MemoryLayout(*[0] * 11, b"")
+        self.personality = 0
+        self.dumpable = 1
+        self.no_new_privs = False
+        self.parent_death_signal = 0
+        self.child_subreaper = False
+        self.stopped = False
+        self.status: int | None = None
+        """How it ended, as `os.waitpid` says it."""
+        self._structures: dict[str, structures.Structure] = {}
+
+    def structure(self, name: str) -> structures.Structure:
+        """Return a structure in this guest's layout."""
+        found = self._structures.get(name)
+        if found is None:
+            found = self._structures[name] = structures.of(self.arch, name)
+        return found
+
+    def fetch(self, name: str, address: int) -> dict[str, Any]:
+        """Return a structure in the guest's memory; EFAULT where there is none."""
+        structure = self.structure(name)
+        return structure.unpack(self.space.read(address, structure.size))
+
+    def store(self, name: str, address: int, **values: Any) -> None:  # noqa: ANN401
+        """Put a structure into the guest's memory; EFAULT where it cannot be."""
+        self.space.write(address, self.structure(name).pack(**values))
+
+    def fetch_int(self, address: int, size: int = 4) -> int:
+        """Return an unsigned number in the guest's memory."""
+        return int.from_bytes(self.space.read(address, size), self.arch.layout.byteorder)
+
+    def store_int(self, address: int, value: int, size: int = 4) -> None:
+        """Put a number into the guest's memory."""
+        masked = value & ((1 << 8 * size) - 1)
+        self.space.write(address, masked.to_bytes(size, self.arch.layout.byteorder))
+
+    def fetch_word(self, address: int) -> int:
+        """Return a number as wide as an address."""
+        return self.fetch_int(address, self.arch.word_size)
+
+    def path(self, address: int) -> str:
+        """Return the path at an address."""
+        return self.space.read_string(address).decode(errors="surrogateescape")
+
+    @property
+    def leader(self) -> Thread:
+        """The first thread, or the eldest that is left."""
+        return self.threads.get(self.pid) or next(iter(self.threads.values()))
+
+
+def signed(value: int, bits: int = 32) -> int:
+    """Return the low bits of a register as a signed number."""
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if value >> (bits - 1) else value
