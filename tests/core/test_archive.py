@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import subprocess
 import threading
 import zipfile
@@ -158,6 +159,8 @@ def test_zip_tools_open_it(tmp_path: Path) -> None:
         assert archive.namelist() == ["4711.core", "shared/0", "context.json"]
         assert archive.testzip() is None
         assert json.loads(archive.read("context.json"))["kernel"] == "6.12.0"
+    if not shutil.which("unzip"):
+        pytest.skip("not applicable: no unzip here")
     done = subprocess.run(["unzip", "-t", path], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
 
