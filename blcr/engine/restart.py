@@ -134,7 +134,10 @@ def _choose(name: str | None, plan: RestartPlan) -> Host:
     Raises:
         HostError, ArchitectureError: It cannot; the message says what it lacks.
     """
-    host = registry.host(name) if name else next(iter(registry.hosts()))
+    if name:
+        host = registry.host(name)
+    else:
+        host = next(one for one in registry.hosts() if one.runs_here)
     if lacking := host.missing(plan):
         raise ArchitectureError("; ".join(lacking))
     if kinds := files.unsupported(plan.context, host.rebuilds):

@@ -323,6 +323,8 @@ class Host(Protocol):
     name: str
     rebuilds: frozenset[str]
     """Kinds of `records.OpenFile` and the like that this host can rebuild."""
+    runs_here: bool
+    """It runs programs on this machine's own CPU: restarts go here unless told else."""
 
     def claims(self, pid: int) -> bool:
         """Tell whether `pid` is of this host."""

@@ -303,7 +303,8 @@ class Freezer:
 
 def _await_end(process: HeldProcess) -> None:
     """Wait, as tracer, until a killed process has let go of everything."""
-    for task in process.tasks:
+    # The leader's end shows only when the other threads are gone.
+    for task in reversed(process.tasks):
         try:
             while True:
                 os.waitpid(task.outer_tid, ptrace.WALL)

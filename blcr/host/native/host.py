@@ -19,6 +19,7 @@ class NativeHost:
     """See `blcr.host.interface.Host`."""
 
     name = "native"
+    runs_here = True
     rebuilds = frozenset(
         {"file", "directory", "device", "pipe", "eventfd", "epoll", "inherited"}
     )
