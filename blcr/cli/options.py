@@ -561,9 +561,27 @@ INFO = Command(
     "show what is in a context file",
     (
         "Shows the processes of a context: threads with registers and the instruction "
-        "at which each goes on, memory, descriptors, signals.",
+        "at which each goes on, memory, descriptors, signals. FILE may be '-', which "
+        "stands for standard input. The checksums of the whole file are compared "
+        "first.",
     ),
-    (Group("General", (JSON, HELP, VERSION, TRACEBACK)),),
+    (
+        Group("General", (JSON, HELP, VERSION, TRACEBACK)),
+        Group(
+            "What to show instead of all of it",
+            (
+                Option("threads", "--threads", "Threads and their registers."),
+                Option("maps", "--maps", "The memory map."),
+                Option("files", "--files", "Descriptors and open files."),
+                Option("signals", "--signals", "Signal actions, pending signals."),
+                Option("all", "--all", "All, and all registers of every kind."),
+            ),
+        ),
+        Group(
+            "Other options",
+            (Option("quick", "--quick", "Do not compare checksums."),),
+        ),
+    ),
 )
 
 COMMANDS = (RUN, CHECKPOINT, RESTART, INFO)

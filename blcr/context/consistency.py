@@ -13,6 +13,7 @@ from blcr.context import records
 from blcr.errors import ContextError
 
 SIGNALS = 64
+SIGINFO_SIZE = 128
 
 
 def check(context: records.Context) -> None:
@@ -61,6 +62,9 @@ def _check_process(process: records.Process, context: records.Context) -> None:
         _check_index(what, mapping.object, context.shared_memory, none=True)
     for each in process.descriptors:
         _check_index(f"{where}: descriptor {each.fd}: file", each.file, context.files)
+    for queue in (process.pending, *(each.pending for each in process.threads)):
+        if any(len(siginfo) != SIGINFO_SIZE for siginfo in queue):
+            raise ContextError(f"{where}: a pending signal has not 128 bytes")
     for action in process.actions:
         if not 1 <= action.signal <= SIGNALS:
             raise ContextError(f"{where}: there is no signal {action.signal}")

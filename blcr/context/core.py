@@ -22,6 +22,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from blcr.context.consistency import SIGINFO_SIZE
 from blcr.context.container import BLOCK, Buffer, MemberWriter
 from blcr.errors import ContextError, TargetError
 from blcr.linux import structures
@@ -36,8 +37,6 @@ NT_PRPSINFO = 3
 NT_AUXV = 6
 NT_FILE = 0x46494C45
 NT_SIGINFO = 0x53494749
-
-SIGINFO_SIZE = 128
 
 _ET_CORE = 4
 _PT_LOAD, _PT_NOTE = 1, 4
