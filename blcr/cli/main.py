@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import textwrap
 from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
@@ -194,6 +193,8 @@ def _report(command: Command, arguments: Arguments, error: BlcrError) -> int:
 
 
 def _help_lines(flags: str, text: str) -> list[str]:
+    import textwrap
+
     wrapped = textwrap.wrap(text, 50)
     if len(flags) > 26:
         return [f"  {flags}", *(f"{'':30}{line}" for line in wrapped)]
