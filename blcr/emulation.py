@@ -111,6 +111,8 @@ class Recipe(NamedTuple):
         auxv: Further entries of the auxiliary vector by name.
         platform: AT_PLATFORM.
         descriptors, entry: For CPUs with segments.
+        prctl_registers: Registers of arch_prctl(2), by what follows ``ARCH_SET_``.
+        clone_tls_first: Whether clone(2) has the thread pointer before the child's tid.
         unsupported: Whether an instruction, given as its bytes, is one that the engine
             gets wrong without a word.
         budget: As host: code of a C function (engine, address, size, cell) that takes
@@ -135,5 +137,7 @@ class Recipe(NamedTuple):
     platform: str | None = None
     descriptors: Descriptors | None = None
     entry: Entry | None = None
+    prctl_registers: Mapping[str, str] = {}
+    clone_tls_first: bool = False
     unsupported: Callable[[bytes], bool] | None = None
     budget: Listing | None = None

@@ -121,4 +121,5 @@ RECIPE = Recipe(
         "AT_UCACHEBSIZE": 0,
     },
     platform="ppc7450",
+    clone_tls_first=True,
 )

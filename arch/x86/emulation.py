@@ -136,4 +136,5 @@ RECIPE = Recipe(
         ("pc", USER_CS, EFLAGS, "sp", USER_DS),
     ),
     unsupported=vector_prefixed,
+    clone_tls_first=True,
 )

@@ -82,6 +82,7 @@ RECIPE = Recipe(
         2,
         ("pc", USER_CS, EFLAGS, "sp", USER_DS),
     ),
+    prctl_registers={"FS": "fs_base", "GS": "gs_base"},
     unsupported=vector_prefixed,
     budget=Listing(
         (

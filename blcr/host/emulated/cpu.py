@@ -266,6 +266,11 @@ class Cpu:
             self._engine.context_update(self._state.context)
             self._state = None
 
+    def reload_descriptors(self) -> None:
+        """Take the current thread's own descriptors anew."""
+        self._load_descriptors()
+        self._load_selectors(self._selectors())
+
     def _load_descriptors(self) -> None:
         descriptors, state = self.recipe.descriptors, self._state
         if state and descriptors and descriptors.encode:
@@ -490,8 +495,7 @@ class Cpu:
         if descriptors and note_type == descriptors.tls_note_type:
             words = registers.codec.unpack(data)
             state.tls = [words[i + 1 : i + 4] for i in range(0, len(words), 4)]
-            self._load_descriptors()
-            self._load_selectors(self._selectors())
+            self.reload_descriptors()
             return
         parts = [part for part in self.recipe.transfers if part.note_type == note_type]
         if registers.fit and parts:

@@ -1,0 +1,238 @@
+"""
+Memory.
+
+Source: mmap(2), mremap(2), brk(2), madvise(2).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from blcr.host.emulated.calls.table import call, fail
+from blcr.host.emulated.memory import (
+    PAGE,
+    READ,
+    WRITE,
+    Area,
+    Backing,
+    FileWindow,
+    MappedFile,
+    SharedObject,
+    pages_of,
+)
+from blcr.host.emulated.tasks import Guest, Thread, signed
+
+_MMAP2_UNIT = 4096
+_PROTECTION = 7
+
+
+def _top(guest: Guest) -> int:
+    """Return below which address mappings go that may be anywhere."""
+    room = 128 << 20
+    stack = next((a for a in guest.space.areas if a.special == "stack"), None)
+    return (stack.end if stack else guest.space.limit) - room & -PAGE
+
+
+@call("mmap")
+def mmap(  # noqa: PLR0917
+    thread: Thread, address: int, size: int, protection: int, flags: int, fd: int,
+    offset: int,
+) -> int:
+    """Map memory or a file."""
+    guest, names, space = thread.guest, thread.guest.constants, thread.guest.space
+    size = pages_of(size)
+    kind = flags & names["MAP_SHARED_VALIDATE"]
+    if not size or offset % PAGE or not kind:
+        raise fail(errno.EINVAL)
+    if size > space.limit:
+        raise fail(errno.ENOMEM)
+    replace = flags & names["MAP_FIXED"]
+    if flags & (names["MAP_FIXED"] | names["MAP_FIXED_NOREPLACE"]):
+        if address % PAGE:
+            raise fail(errno.EINVAL)
+        if address + size > space.limit:
+            raise fail(errno.ENOMEM)
+        if not replace and space.overlapping(address, address + size):
+            raise fail(errno.EEXIST)
+    else:
+        address &= -PAGE
+        taken = space.overlapping(address, address + size)
+        if not address or taken or address + size > space.limit:
+            address = space.gap(size, _top(guest))
+    shared = kind != names["MAP_PRIVATE"]
+    if flags & names["MAP_ANONYMOUS"]:
+        offset = 0
+        backing = Backing(shared=SharedObject(space.ram, size) if shared else None)
+    else:
+        backing = _file_backing(
+            guest, signed(fd), offset, size, shared=shared, write=protection & WRITE
+        )
+    area = Area(
+        address,
+        address + size,
+        protection & _PROTECTION,
+        backing,
+        offset if backing != Backing() else 0,
+        grows_down=bool(flags & names["MAP_GROWSDOWN"]),
+        noreserve=bool(flags & names["MAP_NORESERVE"]),
+    )
+    space.add(area)
+    return address
+
+
+def _file_backing(  # noqa: PLR0913
+    guest: Guest, fd: int, offset: int, size: int, *, shared: bool, write: int
+) -> Backing:
+    opened = guest.descriptors.get(fd)
+    access = opened.flags & guest.constants["O_ACCMODE"]
+    if access == os.O_WRONLY or (shared and write and access != os.O_RDWR):
+        raise fail(errno.EACCES)
+    if opened.kind == "device" and opened.path == "/dev/zero":
+        ram = guest.space.ram
+        return Backing(shared=SharedObject(ram, offset + size) if shared else None)
+    if opened.kind != "file":
+        raise fail(errno.ENODEV)
+    file = MappedFile(opened.fd, opened.path, writable=access == os.O_RDWR)
+    if not shared:
+        return Backing(file)
+    return Backing(file, FileWindow(guest.space.ram, file, offset, size))
+
+
+@call("mmap2")
+def mmap2(  # noqa: PLR0917
+    thread: Thread, address: int, size: int, protection: int, flags: int, fd: int,
+    pages: int,
+) -> int:
+    """Map, with the offset counted in units of 4096 bytes."""
+    return mmap(thread, address, size, protection, flags, fd, pages * _MMAP2_UNIT) or 0
+
+
+@call("munmap")
+def munmap(thread: Thread, address: int, size: int) -> int:
+    """Unmap."""
+    if address % PAGE or not size or address + size > thread.guest.space.limit:
+        raise fail(errno.EINVAL)
+    thread.guest.space.remove(address, address + pages_of(size))
+    return 0
+
+
+@call("mprotect", "pkey_mprotect")
+def mprotect(thread: Thread, address: int, size: int, protection: int) -> int:
+    """Change what may be done with memory."""
+    names, space = thread.guest.constants, thread.guest.space
+    if address % PAGE:
+        raise fail(errno.EINVAL)
+    start = address
+    if protection & names["PROT_GROWSDOWN"] and (area := space.find(address)):
+        start = area.start
+    if size:
+        end = address + pages_of(size)
+        space.protect(start, end, protection & _PROTECTION)
+    return 0
+
+
+@call("mremap")
+def mremap(
+    thread: Thread, address: int, old_size: int, new_size: int, flags: int, target: int
+) -> int:
+    """Grow, shrink or move a mapping."""
+    guest, names, space = thread.guest, thread.guest.constants, thread.guest.space
+    old_size, new_size = pages_of(old_size), pages_of(new_size)
+    fixed = flags & names["MREMAP_FIXED"]
+    if address % PAGE or not new_size or (fixed and target % PAGE):
+        raise fail(errno.EINVAL)
+    area = space.find(address)
+    if area is None or not old_size or address + old_size > area.end:
+        raise fail(errno.EFAULT)
+    if flags & names["MREMAP_DONTUNMAP"]:
+        raise fail(errno.EINVAL)
+    if fixed:
+        if target < address + old_size and address < target + new_size:
+            raise fail(errno.EINVAL)
+        space.move(address, address + old_size, target, new_size)
+        return target
+    end = address + old_size
+    if new_size <= old_size:
+        if new_size < old_size:
+            space.remove(address + new_size, end)
+        return address
+    room = end == area.end and not space.overlapping(end, address + new_size)
+    if room and address + new_size <= space.limit and area.backing.window is None:
+        grown = area.cut(end, end)._replace(end=address + new_size)
+        space.add(grown)
+        return address
+    if not flags & names["MREMAP_MAYMOVE"]:
+        raise fail(errno.ENOMEM)
+    target = space.gap(new_size, _top(guest))
+    space.move(address, end, target, new_size)
+    return target
+
+
+@call("brk")
+def brk(thread: Thread, address: int) -> int:
+    """Move the end of the heap; it stays where it is when that is not possible."""
+    guest, space = thread.guest, thread.guest.space
+    layout = guest.layout
+    if address < layout.start_brk:
+        return layout.brk
+    old, new = pages_of(layout.brk), pages_of(address)
+    if new > old:
+        taken = space.overlapping(old, new + PAGE)
+        if taken or new > space.limit:
+            return layout.brk
+        try:
+            space.add(Area(old, new, READ | WRITE, special="heap"))
+        except OSError:
+            return layout.brk
+    elif new < old:
+        space.remove(new, old)
+    guest.layout = layout._replace(brk=address)
+    return address
+
+
+@call("madvise")
+def madvise(thread: Thread, address: int, size: int, advice: int) -> int:
+    """Say how memory will be used; some advice has effects that can be seen."""
+    names, space = thread.guest.constants, thread.guest.space
+    end = address + pages_of(size)
+    if address % PAGE:
+        raise fail(errno.EINVAL)
+    if advice in {names["MADV_HUGEPAGE"], names["MADV_NOHUGEPAGE"]}:
+        huge = 1 if advice == names["MADV_HUGEPAGE"] else -1
+        space.change(address, end, huge=huge)
+    elif advice in {names["MADV_DONTNEED"], names["MADV_FREE"]}:
+        for area in space.overlapping(address, end):
+            space.discard(max(address, area.start), min(end, area.end))
+    elif advice in {names["MADV_GUARD_INSTALL"], names["MADV_GUARD_REMOVE"]}:
+        raise fail(errno.EINVAL)
+    return 0
+
+
+@call("msync", "mlock", "munlock", "mlock2")
+def msync(thread: Thread, address: int, size: int) -> int:
+    """Check that the range is mapped: files are shared, memory is never swapped."""
+    end = address + pages_of(size)
+    at = address & -PAGE
+    for area in thread.guest.space.overlapping(at, end):
+        if area.start > at:
+            break
+        at = area.end
+    if at < end:
+        raise fail(errno.ENOMEM)
+    return 0
+
+
+@call("mlockall", "munlockall")
+def mlockall(_thread: Thread) -> int:
+    """Keep memory from being swapped, which it never is."""
+    return 0
+
+
+@call("mincore")
+def mincore(thread: Thread, address: int, size: int, result: int) -> int:
+    """Tell which pages are in memory."""
+    space = thread.guest.space
+    first, last = address // PAGE, (address + size + PAGE - 1) // PAGE
+    space.write(result, bytes(int(page in space.pages) for page in range(first, last)))
+    return 0

@@ -1,0 +1,351 @@
+"""
+What a process can ask and change about itself.
+
+Source: the manual pages, section 2; prctl(2) for the options.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+
+from blcr.host.emulated.calls.table import call, fail
+from blcr.host.emulated.tasks import Thread, signed
+
+RELEASE = b"6.1.0"
+_COMM_SIZE = 16
+_UNLIMITED = (1 << 64) - 1
+_LOWEST_PRIORITY, _HIGHEST_PRIORITY = 1, 99
+
+
+@call("getpid")
+def getpid(thread: Thread) -> int:
+    """Return the process's id."""
+    return thread.guest.pid
+
+
+@call("gettid")
+def gettid(thread: Thread) -> int:
+    """Return the thread's id."""
+    return thread.tid
+
+
+@call("getppid")
+def getppid(thread: Thread) -> int:
+    """Return the parent's id."""
+    return thread.guest.ppid
+
+
+@call("getpgrp")
+def getpgrp(thread: Thread) -> int:
+    """Return the id of the process's group."""
+    return thread.guest.pgid
+
+
+@call("getpgid")
+def getpgid(thread: Thread, pid: int) -> int:
+    """Return the id of a process's group."""
+    guest = thread.guest.machine.guests.get(pid or thread.guest.pid)
+    if guest is None:
+        raise fail(errno.ESRCH)
+    return guest.pgid
+
+
+@call("getsid")
+def getsid(thread: Thread, pid: int) -> int:
+    """Return the id of a process's session."""
+    guest = thread.guest.machine.guests.get(pid or thread.guest.pid)
+    if guest is None:
+        raise fail(errno.ESRCH)
+    return guest.sid
+
+
+@call("setpgid")
+def setpgid(thread: Thread, pid: int, pgid: int) -> int:
+    """Put a process into a group."""
+    guest = thread.guest.machine.guests.get(pid or thread.guest.pid)
+    if guest is None:
+        raise fail(errno.ESRCH)
+    guest.pgid = pgid or guest.pid
+    return 0
+
+
+@call("setsid")
+def setsid(thread: Thread) -> int:
+    """Begin a session."""
+    guest = thread.guest
+    guest.sid = guest.pgid = guest.pid
+    return guest.sid
+
+
+@call("getuid", "getuid32", "geteuid", "geteuid32")
+def getuid(_thread: Thread) -> int:
+    """Return whose the process is."""
+    return os.getuid()
+
+
+@call("getgid", "getgid32", "getegid", "getegid32")
+def getgid(_thread: Thread) -> int:
+    """Return of which group the process's owner is."""
+    return os.getgid()
+
+
+@call("getresuid", "getresuid32", "getresgid", "getresgid32")
+def getresuid(thread: Thread, real: int, effective: int, saved: int) -> int:
+    """Tell whose the process is, three times."""
+    for address in (real, effective, saved):
+        thread.guest.store_int(address, os.getuid())
+    return 0
+
+
+@call("getgroups", "getgroups32")
+def getgroups(thread: Thread, count: int, result: int) -> int:
+    """Tell the supplementary groups."""
+    groups = os.getgroups()
+    if count:
+        if count < len(groups):
+            raise fail(errno.EINVAL)
+        for i, group in enumerate(groups):
+            thread.guest.store_int(result + 4 * i, group)
+    return len(groups)
+
+
+@call("uname")
+def uname(thread: Thread, result: int) -> int:
+    """Tell the names of the system."""
+    host = os.uname()
+    machine = thread.guest.cpu.recipe.platform or thread.guest.arch.name
+    thread.guest.store(
+        "utsname",
+        result,
+        sysname=b"Linux",
+        nodename=os.fsencode(host.nodename)[:64],
+        release=RELEASE,
+        version=b"#1",
+        machine=os.fsencode(machine),
+        domainname=b"(none)",
+    )
+    return 0
+
+
+@call("sysinfo")
+def sysinfo(thread: Thread, result: int) -> int:
+    """Tell about memory and load."""
+    ram = thread.guest.space.ram
+    thread.guest.store(
+        "sysinfo",
+        result,
+        uptime=thread.guest.machine.boottime() // 10**9,
+        totalram=ram.size,
+        freeram=max(0, ram.size - ram.committed),
+        procs=len(list(thread.guest.machine.threads())),
+        mem_unit=1,
+    )
+    return 0
+
+
+@call("getrandom")
+def getrandom(thread: Thread, result: int, size: int, _flags: int) -> int:
+    """Give bytes that the seed fixes."""
+    size = min(size, 1 << 20)
+    thread.guest.space.write(result, thread.guest.machine.random.randbytes(size))
+    return size
+
+
+def _limits(thread: Thread, which: int) -> tuple[int, int]:
+    names = thread.guest.constants
+    if which == names["RLIMIT_STACK"]:
+        return thread.guest.space.stack_limit, _UNLIMITED
+    if which == names["RLIMIT_NOFILE"]:
+        return thread.guest.descriptors.limit, thread.guest.descriptors.limit
+    try:
+        soft, hard = resource.getrlimit(which)
+    except ValueError:
+        raise fail(errno.EINVAL) from None
+    return soft & _UNLIMITED, hard & _UNLIMITED
+
+
+@call("prlimit64")
+def prlimit64(thread: Thread, pid: int, which: int, new: int, old: int) -> int:
+    """Look at, or set, a limit."""
+    guest, names = thread.guest, thread.guest.constants
+    if pid not in {0, guest.pid}:
+        raise fail(errno.ESRCH)
+    soft, hard = _limits(thread, which)
+    if new:
+        wanted = guest.fetch("rlimit64", new)["cur"]
+        if which == names["RLIMIT_STACK"]:
+            guest.space.stack_limit = min(wanted, 1 << 30)
+        elif which == names["RLIMIT_NOFILE"]:
+            guest.descriptors.limit = min(wanted, 1 << 16)
+    if old:
+        guest.store("rlimit64", old, cur=soft, max=hard)
+    return 0
+
+
+@call("getrlimit", "ugetrlimit")
+def getrlimit(thread: Thread, which: int, result: int) -> int:
+    """Look at a limit, in a word."""
+    top = (1 << 8 * thread.guest.arch.word_size) - 1
+    soft, hard = (min(limit, top) for limit in _limits(thread, which))
+    thread.guest.store("rlimit", result, cur=soft, max=hard)
+    return 0
+
+
+@call("setrlimit")
+def setrlimit(thread: Thread, which: int, new: int) -> int:
+    """Set a limit; only those that the machine keeps itself have an effect."""
+    guest, names = thread.guest, thread.guest.constants
+    wanted = guest.fetch("rlimit", new)["cur"]
+    if which == names["RLIMIT_STACK"]:
+        guest.space.stack_limit = min(wanted, 1 << 30)
+    elif which == names["RLIMIT_NOFILE"]:
+        guest.descriptors.limit = min(wanted, 1 << 16)
+    return 0
+
+
+@call("getrusage")
+def getrusage(thread: Thread, _who: int, result: int) -> int:
+    """Tell what has been used: the machine's own time."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    times = {
+        name: {"sec": int(value), "usec": int(value % 1 * 10**6)}
+        for name, value in (("utime", used.ru_utime), ("stime", used.ru_stime))
+    }
+    thread.guest.store("rusage", result, maxrss=used.ru_maxrss, **times)
+    return 0
+
+
+@call("prctl")
+def prctl(thread: Thread, option: int, value: int) -> int:
+    """Change or tell one of many things."""
+    guest, names = thread.guest, thread.guest.constants
+    if option == names["PR_SET_NAME"]:
+        name = guest.space.read_string(value)[: _COMM_SIZE - 1]
+        thread.comm = name.decode(errors="surrogateescape")
+    elif option == names["PR_GET_NAME"]:
+        name = thread.comm.encode(errors="surrogateescape")
+        guest.space.write(value, name.ljust(_COMM_SIZE, b"\0"))
+    elif option == names["PR_SET_PDEATHSIG"]:
+        guest.parent_death_signal = value
+    elif option == names["PR_GET_PDEATHSIG"]:
+        guest.store_int(value, guest.parent_death_signal)
+    elif option == names["PR_SET_DUMPABLE"]:
+        guest.dumpable = value
+    elif option == names["PR_GET_DUMPABLE"]:
+        return guest.dumpable
+    elif option == names["PR_SET_NO_NEW_PRIVS"]:
+        guest.no_new_privs = bool(value)
+    elif option == names["PR_GET_NO_NEW_PRIVS"]:
+        return int(guest.no_new_privs)
+    elif option == names["PR_SET_CHILD_SUBREAPER"]:
+        guest.child_subreaper = bool(value)
+    elif option == names["PR_GET_CHILD_SUBREAPER"]:
+        guest.store_int(value, int(guest.child_subreaper))
+    elif option == names["PR_GET_TID_ADDRESS"]:
+        guest.store_int(value, thread.clear_child_tid, guest.arch.word_size)
+    elif option == names["PR_GET_SECCOMP"]:
+        return 0
+    elif option in {names["PR_SET_VMA"], names["PR_SET_TIMERSLACK"]}:
+        return 0
+    elif option == names["PR_CAPBSET_READ"]:
+        return 0
+    else:
+        raise fail(errno.EINVAL)
+    return 0
+
+
+@call("personality")
+def personality(thread: Thread, value: int) -> int:
+    """Tell, or set, how the system behaves towards the process."""
+    before = thread.guest.personality
+    if value & 0xFFFF_FFFF != 0xFFFF_FFFF:  # noqa: PLR2004
+        thread.guest.personality = value
+    return before
+
+
+@call("umask")
+def umask(thread: Thread, mask: int) -> int:
+    """Set the permissions that new files do not get."""
+    before, thread.guest.umask = thread.guest.umask, mask & 0o777
+    return before
+
+
+@call("wait4")
+def wait4(_thread: Thread, _pid: int, _status: int, _options: int) -> int:
+    """Wait for a child; there are none yet."""
+    raise fail(errno.ECHILD)
+
+
+@call("waitid")
+def waitid(_thread: Thread, _kind: int, _pid: int, _info: int, _options: int) -> int:
+    """Wait for a child; there are none yet."""
+    raise fail(errno.ECHILD)
+
+
+@call("sched_yield")
+def sched_yield(_thread: Thread) -> int:
+    """Let others run; the turn is soon over anyway."""
+    return 0
+
+
+@call("sched_getaffinity")
+def sched_getaffinity(thread: Thread, _tid: int, size: int, mask: int) -> int:
+    """Tell which CPUs the thread may use: there is one."""
+    word = thread.guest.arch.word_size
+    if size < word:
+        raise fail(errno.EINVAL)
+    thread.guest.store_int(mask, 1, word)
+    return word
+
+
+@call("sched_setaffinity", "sched_setscheduler", "sched_setparam")
+def sched_setaffinity(_thread: Thread, _tid: int, _first: int, _second: int) -> int:
+    """Choose CPUs or a policy, without effect."""
+    return 0
+
+
+@call("sched_getscheduler")
+def sched_getscheduler(_thread: Thread, _tid: int) -> int:
+    """Tell the policy: the usual one."""
+    return 0
+
+
+@call("sched_getparam")
+def sched_getparam(thread: Thread, _tid: int, result: int) -> int:
+    """Tell the priority within the policy."""
+    thread.guest.store("sched_param", result, priority=0)
+    return 0
+
+
+@call("sched_get_priority_max", "sched_get_priority_min")
+def sched_get_priority(thread: Thread, policy: int) -> int:
+    """Tell a limit of priorities; the policies in use have none."""
+    names = thread.guest.constants
+    if policy in {names["SCHED_FIFO"], names["SCHED_RR"]}:
+        return _LOWEST_PRIORITY
+    return 0
+
+
+@call("getcpu")
+def getcpu(thread: Thread, cpu: int, node: int) -> int:
+    """Tell the CPU."""
+    for address in (cpu, node):
+        if address:
+            thread.guest.store_int(address, 0)
+    return 0
+
+
+@call("getpriority")
+def getpriority(_thread: Thread, _which: int, _who: int) -> int:
+    """Tell the nice value, counted down from 20."""
+    return 20
+
+
+@call("membarrier")
+def membarrier(_thread: Thread, command: int, _flags: int) -> int:
+    """Order memory accesses, which one CPU never disorders."""
+    if signed(command) < 0:
+        raise fail(errno.EINVAL)
+    return 0

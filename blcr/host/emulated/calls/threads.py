@@ -1,0 +1,284 @@
+"""
+Threads and futexes.
+
+Source: clone(2), futex(2), set_tid_address(2), get_robust_list(2), set_thread_area(2).
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+from blcr.host.emulated.calls.table import call, fail, timed
+from blcr.host.emulated.calls.time import fetch_time, read_clock
+from blcr.host.emulated.tasks import Blocked, Ended, Guest, Thread, Wait, signed
+
+_THREAD_FLAGS = "CLONE_VM CLONE_FS CLONE_FILES CLONE_SIGHAND CLONE_THREAD".split()
+_MATCH_ANY = 0xFFFF_FFFF
+
+
+@call("clone")
+def clone(  # noqa: PLR0917
+    thread: Thread, flags: int, stack: int, parent_tid: int, fourth: int, fifth: int
+) -> int:
+    """Make a thread; the order of the last two arguments differs."""
+    tls_first = thread.guest.cpu.recipe.clone_tls_first
+    tls, child_tid = (fourth, fifth) if tls_first else (fifth, fourth)
+    return _clone(thread, flags, stack, parent_tid, child_tid, tls)
+
+
+@call("clone3")
+def clone3(thread: Thread, args: int, size: int) -> int:
+    """Make a thread, as a structure says."""
+    guest = thread.guest
+    structure = guest.structure("clone_args")
+    data = guest.space.read(args, min(size, structure.size))
+    row: dict[str, Any] = structure.unpack(data.ljust(structure.size, b"\0"))
+    return _clone(
+        thread,
+        row["flags"] | row["exit_signal"],
+        row["stack"] + row["stack_size"],
+        row["parent_tid"],
+        row["child_tid"],
+        row["tls"],
+    )
+
+
+def _clone(  # noqa: PLR0913, PLR0917
+    thread: Thread, flags: int, stack: int, parent_tid: int, child_tid: int, tls: int
+) -> int:
+    guest, names = thread.guest, thread.guest.constants
+    if not all(flags & names[name] for name in _THREAD_FLAGS):
+        # Another process: there is only one yet.
+        guest.machine.unserved.add("fork")
+        raise fail(errno.ENOSYS)
+    tid = guest.machine.new_pid()
+    cpu = thread.load()
+    new = guest.machine.add_thread(guest, tid, cpu.copy_state(thread.state))
+    new.mask, new.comm = thread.mask, thread.comm
+    cpu.load(new.state)
+    cpu.set_result(0)
+    if stack:
+        cpu.set_general({guest.arch.sp: stack})
+    if flags & names["CLONE_SETTLS"]:
+        set_tls(new, tls)
+    if flags & names["CLONE_PARENT_SETTID"]:
+        guest.store_int(parent_tid, tid)
+    if flags & names["CLONE_CHILD_SETTID"]:
+        guest.store_int(child_tid, tid)
+    if flags & names["CLONE_CHILD_CLEARTID"]:
+        new.clear_child_tid = child_tid
+    return tid
+
+
+def set_tls(thread: Thread, tls: int) -> None:
+    """Give a thread its thread pointer, in a register or by a descriptor."""
+    guest = thread.guest
+    if guest.arch.thread_pointer is not None:
+        thread.load().set_general({guest.arch.thread_pointer: tls})
+    else:
+        _set_descriptor(thread, tls)
+
+
+def _set_descriptor(thread: Thread, address: int) -> int:
+    """Set one of the thread's descriptors from a user_desc; return its slot."""
+    guest, cpu = thread.guest, thread.load()
+    descriptors = cpu.recipe.descriptors
+    if descriptors is None or descriptors.encode is None:
+        raise fail(errno.ENOSYS)
+    row = guest.fetch("user_desc", address)
+    rows = list(thread.state.tls or [descriptors.tls_unset] * 3)
+    slot = signed(row["entry_number"])
+    at = rows.index(descriptors.tls_unset) if slot == -1 else slot - descriptors.tls_slot
+    if not 0 <= at < len(rows):
+        raise fail(errno.EINVAL)
+    rows[at] = (row["base_addr"], row["limit"], row["flags"])
+    thread.state.tls = rows
+    cpu.reload_descriptors()
+    return descriptors.tls_slot + at
+
+
+@call("set_thread_area")
+def set_thread_area(thread: Thread, address: int) -> int:
+    """Set a segment descriptor, in a free slot if none is named."""
+    try:
+        slot = _set_descriptor(thread, address)
+    except ValueError:
+        raise fail(errno.ESRCH) from None
+    thread.guest.store_int(address, slot)
+    return 0
+
+
+@call("get_thread_area")
+def get_thread_area(thread: Thread, address: int) -> int:
+    """Look at a segment descriptor."""
+    guest = thread.guest
+    descriptors = guest.cpu.recipe.descriptors
+    if descriptors is None or descriptors.encode is None:
+        raise fail(errno.ENOSYS)
+    slot = guest.fetch_int(address)
+    rows = thread.state.tls or [descriptors.tls_unset] * 3
+    at = slot - descriptors.tls_slot
+    if not 0 <= at < len(rows):
+        raise fail(errno.EINVAL)
+    base, limit, flags = rows[at]
+    guest.store(
+        "user_desc", address, entry_number=slot, base_addr=base, limit=limit, flags=flags
+    )
+    return 0
+
+
+@call("arch_prctl")
+def arch_prctl(thread: Thread, code: int, value: int) -> int:
+    """Set or get the registers that only the kernel can."""
+    guest, names, cpu = thread.guest, thread.guest.constants, thread.load()
+    for name, register in cpu.recipe.prctl_registers.items():
+        if code == names[f"ARCH_SET_{name}"]:
+            cpu.set_general({register: value})
+            return 0
+        if code == names[f"ARCH_GET_{name}"]:
+            guest.store_int(value, cpu.general()[register], guest.arch.word_size)
+            return 0
+    raise fail(errno.EINVAL)
+
+
+@call("set_tid_address")
+def set_tid_address(thread: Thread, address: int) -> int:
+    """Say which word to clear when the thread ends."""
+    thread.clear_child_tid = address
+    return thread.tid
+
+
+@call("set_robust_list")
+def set_robust_list(thread: Thread, head: int, size: int) -> int:
+    """Say which futexes to release when the thread ends."""
+    if size != thread.guest.structure("robust_list_head").size:
+        raise fail(errno.EINVAL)
+    thread.robust_list = (head, size)
+    return 0
+
+
+@call("get_robust_list")
+def get_robust_list(thread: Thread, tid: int, head: int, size: int) -> int:
+    """Tell where a thread's list is."""
+    guest = thread.guest
+    target = guest.threads.get(tid or thread.tid)
+    if target is None:
+        raise fail(errno.ESRCH)
+    at, length = target.robust_list
+    guest.store_int(head, at, guest.arch.word_size)
+    guest.store_int(
+        size, length or guest.structure("robust_list_head").size, guest.arch.word_size
+    )
+    return 0
+
+
+@call("exit")
+def exit_(thread: Thread, code: int) -> None:
+    """End the thread."""
+    thread.guest.machine.end_thread(thread, code & 0xFF)
+    raise Ended
+
+
+@call("exit_group")
+def exit_group(thread: Thread, code: int) -> None:
+    """End the process."""
+    thread.guest.machine.end_guest(thread.guest, (code & 0xFF) << 8)
+    raise Ended
+
+
+@timed(futex="timespec", futex_time64="timespec64")
+def futex(  # noqa: PLR0913, PLR0917
+    thread: Thread, unit: str, address: int, command: int, value: int, fourth: int,
+    second: int, third: int,
+) -> int:
+    """Wait at a word, or wake those who do."""
+    guest, names = thread.guest, thread.guest.constants
+    futexes = guest.machine.futexes
+    operation = command & ~(names["FUTEX_PRIVATE_FLAG"] | names["FUTEX_CLOCK_REALTIME"])
+    operation &= 0xFFFF_FFFF
+    value &= 0xFFFF_FFFF
+    if address % 4:
+        raise fail(errno.EINVAL)
+    key = futexes.key(guest, address)
+    if operation == names["FUTEX_WAIT"]:
+        timeout = fetch_time(guest, unit, fourth) if fourth else None
+        return _wait(thread, address, value, thread.deadline(timeout), _MATCH_ANY)
+    if operation == names["FUTEX_WAIT_BITSET"]:
+        end = _absolute(thread, unit, fourth, command)
+        return _wait(thread, address, value, end, third & _MATCH_ANY)
+    if operation == names["FUTEX_WAKE"]:
+        return futexes.wake(key, signed(value))
+    if operation == names["FUTEX_WAKE_BITSET"]:
+        return futexes.wake(key, signed(value), third & _MATCH_ANY)
+    target = futexes.key(guest, second)
+    if operation in {names["FUTEX_REQUEUE"], names["FUTEX_CMP_REQUEUE"]}:
+        compare = operation == names["FUTEX_CMP_REQUEUE"]
+        if compare and guest.fetch_int(address) != third & 0xFFFF_FFFF:
+            raise fail(errno.EAGAIN)
+        woken = futexes.wake(key, signed(value))
+        moved = futexes.requeue(key, target, signed(fourth))
+        return woken + (moved if compare else 0)
+    if operation == names["FUTEX_WAKE_OP"]:
+        holds = _operate(guest, second, third)
+        woken = futexes.wake(key, signed(value))
+        return woken + (futexes.wake(target, signed(fourth)) if holds else 0)
+    raise fail(errno.ENOSYS)
+
+
+def _absolute(thread: Thread, unit: str, address: int, command: int) -> int | None:
+    """Return the end of a wait until a time, on the monotonic clock."""
+    guest = thread.guest
+    if not address:
+        return None
+    if thread.resumed is not None:
+        return thread.resumed.until
+    end = fetch_time(guest, unit, address)
+    if command & guest.constants["FUTEX_CLOCK_REALTIME"]:
+        now = read_clock(guest, guest.constants["CLOCK_REALTIME"])
+        end += guest.machine.monotonic() - now
+    return end
+
+
+def _wait(
+    thread: Thread, address: int, value: int, end: int | None, bits: int
+) -> int:
+    guest = thread.guest
+    futexes = guest.machine.futexes
+    futexes.leave(thread)
+    if not bits:
+        raise fail(errno.EINVAL)
+    if guest.fetch_int(address) != value:
+        raise fail(errno.EAGAIN)
+    if end is not None and guest.machine.monotonic() >= end:
+        raise fail(errno.ETIMEDOUT)
+    futexes.enter(thread, futexes.key(guest, address), bits)
+    raise Blocked(Wait(end))
+
+
+def _operate(guest: Guest, address: int, code: int) -> bool:
+    """Change a word as FUTEX_WAKE_OP codes it; tell whether its comparison holds."""
+    operation, comparison = code >> 28 & 0xF, code >> 24 & 0xF
+    argument, compared = signed(code >> 12, 12), signed(code, 12)
+    if operation & 8:
+        argument = 1 << (argument & 31)
+    old = guest.fetch_int(address)
+    new = {
+        0: argument,
+        1: old + argument,
+        2: old | argument,
+        3: old & ~argument,
+        4: old ^ argument,
+    }.get(operation & 7)
+    if new is None or comparison > 5:  # noqa: PLR2004
+        raise fail(errno.ENOSYS)
+    guest.store_int(address, new)
+    before = signed(old)
+    return (
+        before == compared,
+        before != compared,
+        before < compared,
+        before <= compared,
+        before > compared,
+        before >= compared,
+    )[comparison]

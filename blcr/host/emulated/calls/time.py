@@ -1,0 +1,182 @@
+"""
+Time.
+
+The guests' monotonic clocks go on from where a context has them; the real one is ours.
+
+Source: clock_gettime(2), clock_nanosleep(2), getitimer(2), timerfd_create(2).
+"""
+
+from __future__ import annotations
+
+import errno
+import time as host_time
+
+from blcr.host.emulated.calls.table import call, fail, timed
+from blcr.host.emulated.tasks import Blocked, Guest, Thread, Timer, Wait, signed
+
+NS = 10**9
+
+
+def fetch_time(guest: Guest, unit: str, address: int) -> int:
+    """
+    Return a time in ns.
+
+    Args:
+        guest: In whose memory it is.
+        unit: ``timespec``, ``timespec64`` or ``timeval``.
+        address: EINVAL where what is there is not a time.
+    """
+    row = guest.fetch(unit, address)
+    fraction = row["usec"] * 1000 if unit == "timeval" else row["nsec"]
+    if row["sec"] < 0 or not 0 <= fraction < NS:
+        raise fail(errno.EINVAL)
+    return int(row["sec"] * NS + fraction)
+
+
+def store_time(guest: Guest, unit: str, address: int, ns: int) -> None:
+    """Put a time into the guest's memory."""
+    seconds, rest = divmod(ns, NS)
+    if unit == "timeval":
+        guest.store(unit, address, sec=seconds, usec=rest // 1000)
+    else:
+        guest.store(unit, address, sec=seconds, nsec=rest)
+
+
+def read_clock(guest: Guest, clock: int) -> int:
+    """Return what a clock shows, in ns; EINVAL if there is none."""
+    names, machine = guest.constants, guest.machine
+    clock = signed(clock)
+    if clock in {names["CLOCK_REALTIME"], names["CLOCK_REALTIME_COARSE"]}:
+        return host_time.time_ns()
+    if clock in {
+        names["CLOCK_MONOTONIC"],
+        names["CLOCK_MONOTONIC_RAW"],
+        names["CLOCK_MONOTONIC_COARSE"],
+    }:
+        return machine.monotonic()
+    if clock == names["CLOCK_BOOTTIME"]:
+        return machine.boottime()
+    if clock == names["CLOCK_TAI"]:
+        return host_time.time_ns()
+    if clock < 0 or clock in {
+        names["CLOCK_PROCESS_CPUTIME_ID"],
+        names["CLOCK_THREAD_CPUTIME_ID"],
+    }:
+        return host_time.process_time_ns()
+    raise fail(errno.EINVAL)
+
+
+@timed(clock_gettime="timespec", clock_gettime64="timespec64")
+def clock_gettime(thread: Thread, unit: str, clock: int, result: int) -> int:
+    """Tell the time."""
+    store_time(thread.guest, unit, result, read_clock(thread.guest, clock))
+    return 0
+
+
+@timed(clock_getres="timespec", clock_getres_time64="timespec64")
+def clock_getres(thread: Thread, unit: str, clock: int, result: int) -> int:
+    """Tell how fine a clock is."""
+    read_clock(thread.guest, clock)
+    if result:
+        store_time(thread.guest, unit, result, 1)
+    return 0
+
+
+@call("gettimeofday")
+def gettimeofday(thread: Thread, result: int, zone: int) -> int:
+    """Tell the time in microseconds."""
+    if result:
+        store_time(thread.guest, "timeval", result, host_time.time_ns())
+    if zone:
+        thread.guest.space.write(zone, bytes(8))
+    return 0
+
+
+@call("time")
+def time(thread: Thread, result: int) -> int:
+    """Tell the time in seconds."""
+    now = host_time.time_ns() // NS
+    if result:
+        thread.guest.store_int(result, now, thread.guest.arch.word_size)
+    return now
+
+
+@call("times")
+def times(thread: Thread, result: int) -> int:
+    """Tell processor time in hundredths of a second."""
+    used = host_time.process_time_ns() // 10**7
+    if result:
+        thread.guest.store("tms", result, utime=used)
+    return thread.guest.machine.monotonic() // 10**7 & 0x7FFF_FFFF
+
+
+@call("nanosleep")
+def nanosleep(thread: Thread, request: int, remainder: int) -> int:
+    """Sleep for some time."""
+    return _sleep_for(thread, "timespec", request, remainder)
+
+
+@timed(clock_nanosleep="timespec", clock_nanosleep_time64="timespec64")
+def clock_nanosleep(  # noqa: PLR0917
+    thread: Thread, unit: str, clock: int, flags: int, request: int, remainder: int
+) -> int:
+    """Sleep for some time, or until a clock shows it."""
+    guest = thread.guest
+    now = read_clock(guest, clock)
+    if not flags & guest.constants["TIMER_ABSTIME"]:
+        return _sleep_for(thread, unit, request, remainder)
+    end = fetch_time(guest, unit, request)
+    if now >= end:
+        return 0
+    raise Blocked(Wait(guest.machine.monotonic() + end - now))
+
+
+def _sleep_for(thread: Thread, unit: str, request: int, remainder: int) -> int:
+    guest = thread.guest
+    end = thread.deadline(fetch_time(guest, unit, request))
+    assert end is not None, "a sleep ends"
+
+    def interrupt() -> None:
+        if remainder:
+            left = max(0, end - guest.machine.monotonic())
+            store_time(guest, unit, remainder, left)
+
+    if guest.machine.monotonic() >= end:
+        return 0
+    raise Blocked(Wait(end, restarts=False, interrupt=interrupt))
+
+
+@call("setitimer")
+def setitimer(thread: Thread, which: int, new: int, old: int) -> int:
+    """Set an interval timer."""
+    guest, machine = thread.guest, thread.guest.machine
+    if which != guest.constants["ITIMER_REAL"]:
+        raise fail(errno.EINVAL)
+    if old:
+        getitimer(thread, which, old)
+    guest.timers.pop(which, None)
+    if new:
+        row = guest.fetch("itimerval", new)
+        interval, value = (
+            row[name]["sec"] * NS + row[name]["usec"] * 1000
+            for name in ("interval", "value")
+        )
+        if value:
+            guest.timers[which] = Timer(machine.monotonic() + value, interval)
+    return 0
+
+
+@call("getitimer")
+def getitimer(thread: Thread, which: int, result: int) -> int:
+    """Tell what is left of an interval timer."""
+    guest = thread.guest
+    now = guest.machine.monotonic()
+    timer = guest.timers.get(which, Timer(now, 0))
+    value, interval = max(0, timer.end - now), timer.interval
+    guest.store(
+        "itimerval",
+        result,
+        value={"sec": value // NS, "usec": value % NS // 1000},
+        interval={"sec": interval // NS, "usec": interval % NS // 1000},
+    )
+    return 0

@@ -1,0 +1,211 @@
+"""
+Descriptors and open files of guests, and where their paths lead.
+
+Each open file of a guest is one descriptor of ours.  A guest's absolute paths are
+looked up below the sysroot first, if there is one.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from itertools import count
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from blcr.host.emulated.tasks import Guest
+
+_OPEN_FLAGS = """
+    O_CREAT O_EXCL O_NOCTTY O_TRUNC O_APPEND O_NONBLOCK O_DSYNC O_DIRECT O_LARGEFILE
+    O_DIRECTORY O_NOFOLLOW O_NOATIME O_SYNC O_PATH O_TMPFILE
+""".split()
+_HOST_FLAGS = {name: getattr(os, name, 0) for name in _OPEN_FLAGS}
+# What open(2) does once and F_GETFL does not show.
+TRANSIENT = ("O_CREAT", "O_EXCL", "O_NOCTTY", "O_TRUNC")
+
+_serial = count(1)
+
+
+class OpenFile:
+    """
+    An open file description.
+
+    Attributes:
+        kind: As in `records.OpenFile`.
+        flags: ``O_*`` of the guest, as F_GETFL shows them.
+        path: As the guest sees it; a label for what has none.
+        interest: Of an epoll: events and data by host descriptor.
+    """
+
+    def __init__(self, fd: int, kind: str, path: str, flags: int) -> None:
+        self.fd = fd
+        self.kind = kind
+        self.path = path
+        self.flags = flags
+        self.references = 0
+        self.description = next(_serial)
+        self.interest: dict[int, tuple[int, int, int]] = {}
+        self.position = 0
+        """Of a directory: how many names have been read."""
+        self.kept = False
+        """It is one of ours, too, and stays open when the guest closes it."""
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether reading or writing it may have to wait."""
+        return self.kind not in {"file", "directory"}
+
+    def release(self) -> None:
+        """Close it when nobody refers to it any more."""
+        self.references -= 1
+        if not self.references and not self.kept:
+            os.close(self.fd)
+
+
+class Descriptor(NamedTuple):
+    """An entry of a guest's table."""
+
+    file: OpenFile
+    cloexec: bool
+
+
+class Descriptors:
+    """A guest's table of descriptors."""
+
+    def __init__(self, limit: int = 1024) -> None:
+        self.limit = limit
+        self._table: dict[int, Descriptor] = {}
+
+    def __iter__(self) -> Iterator[tuple[int, Descriptor]]:
+        return iter(sorted(self._table.items()))
+
+    def get(self, fd: int) -> OpenFile:
+        """Return the open file of a descriptor; EBADF if there is none."""
+        return self.entry(fd).file
+
+    def entry(self, fd: int) -> Descriptor:
+        """Return an entry; EBADF if there is none."""
+        found = self._table.get(fd)
+        if found is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return found
+
+    def add(self, file: OpenFile, *, cloexec: bool = False, lowest: int = 0) -> int:
+        """Put an open file at the lowest free number; EMFILE if there is none."""
+        for fd in range(lowest, self.limit):
+            if fd not in self._table:
+                self.set(fd, file, cloexec=cloexec)
+                return fd
+        if not file.references:
+            file.references = 1
+            file.release()
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    def set(self, fd: int, file: OpenFile, *, cloexec: bool) -> None:
+        """Put an open file at a number, in place of what is there."""
+        file.references += 1
+        if fd in self._table:
+            self._table[fd].file.release()
+        self._table[fd] = Descriptor(file, cloexec)
+
+    def set_cloexec(self, fd: int, *, cloexec: bool) -> None:
+        """Change the flag of an entry."""
+        self._table[fd] = self.entry(fd)._replace(cloexec=cloexec)
+
+    def close(self, fd: int) -> None:
+        """Remove an entry; EBADF if there is none."""
+        self.entry(fd).file.release()
+        del self._table[fd]
+
+    def close_all(self) -> None:
+        """Remove all entries."""
+        for fd in list(self._table):
+            self.close(fd)
+
+
+def to_host_flags(constants: Mapping[str, int], flags: int) -> int:
+    """Return our ``O_*`` for a guest's."""
+    result = flags & os.O_ACCMODE | os.O_CLOEXEC
+    for name, value in _HOST_FLAGS.items():
+        wanted = constants[name]
+        if flags & wanted == wanted:
+            result |= value
+    return result
+
+
+def to_guest_flags(constants: Mapping[str, int], flags: int) -> int:
+    """Return a guest's ``O_*`` for ours."""
+    result = flags & os.O_ACCMODE
+    for name, value in _HOST_FLAGS.items():
+        if value and flags & value == value:
+            result |= constants[name]
+    return result
+
+
+def kind_of(mode: int) -> str:
+    """Return what sort of open file a file's mode makes."""
+    if stat.S_ISREG(mode):
+        return "file"
+    if stat.S_ISDIR(mode):
+        return "directory"
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        return "device"
+    return "pipe" if stat.S_ISFIFO(mode) else "socket"
+
+
+def inherit(guest: Guest, fds: tuple[int, ...] = (0, 1, 2)) -> None:
+    """Give a guest descriptors of ours, under the same numbers."""
+    shared: dict[tuple[int, int, int], OpenFile] = {}
+    for fd in fds:
+        try:
+            status = os.fstat(fd)
+            path = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115
+        except OSError:
+            continue
+        flags = to_guest_flags(guest.constants, fcntl.fcntl(fd, fcntl.F_GETFL))
+        # Descriptors of one terminal are copies of one, as a shell makes them.
+        key = (status.st_dev, status.st_ino, flags)
+        if key not in shared or not os.isatty(fd):
+            file = OpenFile(fd, "inherited", path, flags)
+            if stat.S_ISREG(status.st_mode):
+                file.kind = "file"
+            file.kept = True
+            shared[key] = file
+        guest.descriptors.set(fd, shared[key], cloexec=False)
+
+
+def host_path(guest: Guest, directory: int, path: str) -> str:
+    """
+    Return where a guest's path leads, as a path of ours.
+
+    Args:
+        guest: Whose path it is.
+        directory: The descriptor that relative paths start from, or AT_FDCWD.
+        path: Not empty.
+    """
+    if not path:
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+    if not path.startswith("/"):
+        if directory != guest.constants["AT_FDCWD"]:
+            file = guest.descriptors.get(directory)
+            if file.kind != "directory":
+                raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            return f"/proc/self/fd/{file.fd}/{path}"
+        path = os.path.join(guest.cwd, path)  # noqa: PTH118
+    sysroot = guest.machine.sysroot
+    if sysroot is not None:
+        below = f"{sysroot}{path}"
+        if os.path.lexists(below):
+            return below
+    return path
+
+
+def own_proc(guest: Guest, path: str) -> str | None:
+    """Return the part of a path below the guest's own folder in ``/proc``, or None."""
+    for folder in ("/proc/self/", f"/proc/{guest.pid}/", "/proc/thread-self/"):
+        if path.startswith(folder):
+            return path[len(folder) :]
+    return None

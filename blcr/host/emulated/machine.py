@@ -1,0 +1,361 @@
+"""
+The machine: guests, their threads, and the scheduler that runs one after the other.
+
+A turn of a thread lasts until it waits or has used up its budget of blocks of code,
+which is drawn from the seed: two runs with one seed switch threads at the same
+instructions, as long as nothing comes from outside.  Between turns one `poll` gathers
+what does: descriptors that guests wait for, signals sent to us, requests for a
+checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from random import Random
+from types import FrameType
+from typing import Protocol
+
+from blcr.architecture import Arch
+from blcr.host.emulated import files, loader, signals
+from blcr.host.emulated.calls import CallTable, table_of
+from blcr.host.emulated.cpu import Call, Cpu, Cut, State, Trap
+from blcr.host.emulated.futexes import Futexes
+from blcr.host.emulated.memory import Ram
+from blcr.host.emulated.tasks import Blocked, Ended, Guest, Thread, Wait
+
+FIRST_PID = 1000
+# Blocks of code in a turn, and what a system call counts for.
+_TURN = (20_000, 80_000)
+_CALL_COST = 200
+_ENOSYS = 38
+
+_FORWARDED = [
+    *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2),
+    *(signal.SIGALRM, signal.SIGTERM, signal.SIGCONT, signal.SIGTSTP, signal.SIGTTIN),
+    *(signal.SIGTTOU, signal.SIGWINCH, signal.SIGPIPE),
+]
+
+_RAM_LIMIT = 2 << 30
+_WINDOW = 1 << 30
+
+
+def _ram_size() -> int:
+    """Return how much memory guests may have together: half of what there is."""
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(_RAM_LIMIT, max(there // 2, 64 << 20)) & -(1 << 20)
+
+
+class Service(Protocol):
+    """Somebody who answers requests between turns."""
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait at."""
+
+    def serve(self) -> None:
+        """Answer what has come."""
+
+
+class Machine:
+    """One machine; it lives in this process."""
+
+    def __init__(
+        self, *, sysroot: str | None = None, seed: int = 0, strace: bool = False
+    ) -> None:
+        self.sysroot = sysroot
+        self.random = Random(seed)  # noqa: S311
+        self.ram = Ram(_ram_size(), _WINDOW)
+        self.guests: dict[int, Guest] = {}
+        self.futexes = Futexes()
+        self.monotonic_offset = 0
+        self.boottime_offset = 0
+        self.unserved: set[str] = set()
+        self.warnings: list[str] = []
+        self.strace = strace
+        self.service: Service | None = None
+        self._cpus: dict[str, Cpu] = {}
+        self._tables: dict[str, CallTable] = {}
+        self._signals: list[int] = []
+        self._next_pid = FIRST_PID
+        self._wakeup: int | None = None
+
+    # Time, in ns.
+
+    def monotonic(self) -> int:
+        """Return the guests' CLOCK_MONOTONIC."""
+        return time.monotonic_ns() + self.monotonic_offset
+
+    def boottime(self) -> int:
+        """Return the guests' CLOCK_BOOTTIME."""
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) + self.boottime_offset
+
+    # Guests.
+
+    def cpu(self, arch: Arch) -> Cpu:
+        """Return the CPU for an architecture."""
+        if arch.name not in self._cpus:
+            self._cpus[arch.name] = Cpu(arch, self.ram)
+            self._tables[arch.name] = table_of(arch)
+        return self._cpus[arch.name]
+
+    def add_guest(self, arch: Arch, pid: int | None = None) -> Guest:
+        """Make a process without memory or threads, with our standard descriptors."""
+        guest = Guest(self, arch, pid or self.new_pid(), files.Descriptors())
+        guest.cwd = os.getcwd()  # noqa: PTH109
+        guest.umask = os.umask(0)
+        os.umask(guest.umask)
+        self.guests[guest.pid] = guest
+        files.inherit(guest)
+        return guest
+
+    def new_pid(self) -> int:
+        """Return an id that no process or thread has."""
+        taken = {tid for guest in self.guests.values() for tid in guest.threads}
+        while self._next_pid in taken or self._next_pid in self.guests:
+            self._next_pid += 1
+        self._next_pid += 1
+        return self._next_pid - 1
+
+    def add_thread(self, guest: Guest, tid: int, state: State) -> Thread:
+        """Add a thread, which runs from the next turn on."""
+        thread = Thread(guest, tid, state)
+        guest.threads[tid] = thread
+        return thread
+
+    def start(self, argv: Sequence[str], env: Mapping[str, str]) -> Guest:
+        """
+        Make a process of an executable.
+
+        Raises:
+            BlcrError: The file cannot be run here.
+        """
+        path = _find_program(argv[0])
+        executable = loader.read_headers(path)
+        guest = self.add_guest(executable.arch)
+        loader.load(guest, path, executable, argv, env)
+        return guest
+
+    def end_thread(self, thread: Thread, code: int) -> None:
+        """End a thread as exit(2) does."""
+        guest = thread.guest
+        self.futexes.leave(thread)
+        if len(guest.threads) > 1:
+            self.futexes.bequeath(thread)
+        del guest.threads[thread.tid]
+        if not guest.threads:
+            self.end_guest(guest, code << 8)
+
+    def end_guest(self, guest: Guest, status: int) -> None:
+        """End a process with a wait status."""
+        if guest.status is None:
+            guest.status = status
+            for thread in guest.threads.values():
+                self.futexes.leave(thread)
+            guest.threads.clear()
+            guest.space.clear()
+            guest.descriptors.close_all()
+
+    # The scheduler.
+
+    def run(self, first: Guest) -> int:
+        """Run until `first` ends and return its wait status."""
+        with self._catching_signals():
+            while first.status is None:
+                for thread in self._gather(first):
+                    self._take_turn(thread)
+        if self.unserved:
+            names = ", ".join(sorted(self.unserved))
+            sys.stderr.write(f"system calls that are not served: {names}\n")
+        return first.status
+
+    def threads(self) -> Iterator[Thread]:
+        """Yield all threads of all guests."""
+        for guest in self.guests.values():
+            yield from guest.threads.values()
+
+    def _gather(self, first: Guest) -> list[Thread]:
+        """Take in what comes from outside; return the threads that can go on."""
+        self._pass_signals(first)
+        if all(guest.stopped for guest in self.guests.values() if guest.threads):
+            self._stand_still()
+        ready = [thread for thread in self.threads() if self._can_go_on(thread)]
+        waiting: dict[int, list[Thread]] = {}
+        events: dict[int, int] = {}
+        for thread in self.threads():
+            for fd, wanted in thread.wait.events if thread.wait else ():
+                waiting.setdefault(fd, []).append(thread)
+                events[fd] = events.get(fd, 0) | wanted
+        if self._wakeup is not None:
+            events[self._wakeup] = select.POLLIN
+        if self.service is not None:
+            events[self.service.fileno()] = select.POLLIN
+        poll = select.poll()
+        for fd, wanted in events.items():
+            poll.register(fd, wanted)
+        for fd, _ in poll.poll(0 if ready else self._timeout_ms()):
+            if fd == self._wakeup:
+                os.read(fd, 4096)
+            elif self.service is not None and fd == self.service.fileno():
+                self.service.serve()
+            else:
+                ready += [t for t in waiting[fd] if t not in ready]
+        self.random.shuffle(ready)
+        return ready
+
+    def _can_go_on(self, thread: Thread) -> bool:
+        if thread.guest.stopped:
+            return False
+        wait = thread.wait
+        return (
+            wait is None
+            or wait.result is not None
+            or (wait.until is not None and wait.until <= self.monotonic())
+            or signals.concerned(thread)
+        )
+
+    def _timeout_ms(self) -> int | None:
+        """Return how long nothing will happen by itself, in ms, rounded up."""
+        ends = [t.wait.until for t in self.threads() if t.wait and t.wait.until]
+        ends += [timer.end for g in self.guests.values() for timer in g.timers.values()]
+        if not ends:
+            return None
+        return max(0, -(-(min(ends) - self.monotonic()) // 10**6))
+
+    def _take_turn(self, thread: Thread) -> None:
+        guest, budget = thread.guest, self.random.randint(*_TURN)
+        try:
+            while budget > 0 and guest.threads.get(thread.tid) is thread:
+                signals.deliver(thread)
+                if guest.stopped or not self._resume(thread):
+                    return
+                cpu = thread.load()
+                event, budget = cpu.run(budget)
+                if isinstance(event, Call):
+                    self._make_call(thread, event)
+                    budget -= _CALL_COST
+                elif isinstance(event, Trap):
+                    signals.fault(thread, event)
+                elif cpu.guard:
+                    self._give_up(thread, cpu)
+                if isinstance(event, Cut):
+                    return
+        except Ended:
+            return
+
+    def _give_up(self, thread: Thread, cpu: Cpu) -> None:
+        """End a guest whose code the engine would run wrongly."""
+        sys.stderr.write(
+            f"process {thread.guest.pid}: the emulated CPU does not have the "
+            f"instruction {cpu.guard}; start the program with 'cr_run --cpu LEVEL'\n"
+        )
+        cpu.guard = ""
+        self.end_guest(thread.guest, signal.SIGILL)
+
+    # System calls.
+
+    def _make_call(self, thread: Thread, call: Call) -> None:
+        entry = self._tables[thread.guest.arch.name].get(call.number)
+        if entry is None:
+            name = thread.guest.arch.syscall_name(call.number) or f"#{call.number}"
+            self.unserved.add(name)
+            self._trace(name, call, -_ENOSYS)
+            thread.load().set_result(-_ENOSYS)
+            return
+        thread.resumed = None
+        if thread.time_left is not None:
+            number, left = thread.time_left
+            thread.time_left = None
+            if number == call.number:
+                thread.resumed = Wait(self.monotonic() + left)
+        self._perform(thread, call)
+
+    def _resume(self, thread: Thread) -> bool:
+        """Try to end the call in which a thread waits; tell whether it can run."""
+        wait, call = thread.wait, thread.call
+        if wait is None or call is None:
+            return True
+        if wait.result is not None:
+            self._finish(thread, call, wait.result)
+            return True
+        thread.resumed = wait
+        self._perform(thread, call)
+        return thread.wait is None
+
+    def _perform(self, thread: Thread, call: Call) -> None:
+        entry = self._tables[thread.guest.arch.name][call.number]
+        try:
+            result = entry.function(thread, *entry.arguments(call.args))
+        except Blocked as blocked:
+            thread.wait, thread.call = blocked.wait, call
+            return
+        except OSError as error:
+            result = -(error.errno or errno.EIO)
+        self._finish(thread, call, result)
+
+    def _finish(self, thread: Thread, call: Call, result: int | None) -> None:
+        """Let a call return; None: it has set the registers itself."""
+        thread.wait = thread.call = thread.resumed = None
+        if thread.restore_mask is not None:
+            thread.mask, thread.restore_mask = thread.restore_mask, None
+        self._trace(
+            self._tables[thread.guest.arch.name][call.number].name, call, result
+        )
+        if result is not None:
+            thread.load().set_result(result)
+
+    def _trace(self, name: str, call: Call, result: int | None) -> None:
+        if self.strace:
+            args = ", ".join(f"{arg:#x}" for arg in call.args)
+            sys.stderr.write(f"{name}({args}) = {result}\n")
+
+    # Signals sent to us.
+
+    @contextlib.contextmanager
+    def _catching_signals(self) -> Iterator[None]:
+        """Note signals sent to this process, to pass them on."""
+        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wakeup = reader
+        old = {number: signal.signal(number, self._note) for number in _FORWARDED}
+        old_fd = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(old_fd)
+            for number, handler in old.items():
+                signal.signal(number, handler)
+            os.close(reader)
+            os.close(writer)
+            self._wakeup = None
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._signals.append(number)
+
+    def _pass_signals(self, first: Guest) -> None:
+        while self._signals:
+            number = self._signals.pop(0)
+            signals.send(first, signals.from_outside(first, number))
+        for guest in self.guests.values():
+            signals.expire_timers(guest)
+
+    def _stand_still(self) -> None:
+        """Stop as the guests do, so that whoever started us sees it, and go on."""
+        os.kill(os.getpid(), signal.SIGSTOP)
+        for guest in self.guests.values():
+            guest.stopped = False
+
+
+def _find_program(name: str) -> str:
+    """Return the path of a program, looked up as a shell does."""
+    if "/" in name:
+        return os.path.realpath(name)
+    found = shutil.which(name)
+    if found is None:
+        raise loader.NotExecutableError(f"'{name}' is not found on PATH")
+    return os.path.realpath(found)

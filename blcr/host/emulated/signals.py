@@ -1,0 +1,270 @@
+"""
+Signals: sending, and what happens on arrival.
+
+A signal is the 128 bytes of its siginfo.  It is delivered between two instructions of a
+thread: ignored, or its default action taken, or a frame built for the handler that
+`Arch.frame` lays out as the kernel does.
+
+Source: signal(7); kernel/signal.c of Linux 6.12.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from blcr.architecture import AlternateStack, FrameRequest, InterruptedCall
+from blcr.host.emulated.cpu import Trap
+from blcr.host.emulated.tasks import NO_ALTSTACK, Action, Ended, Timer
+from blcr.linux.constants import GENERIC
+
+if TYPE_CHECKING:
+    from blcr.host.emulated.tasks import Guest, Thread, Wait
+
+SIG_DFL, SIG_IGN = GENERIC["SIG_DFL"], GENERIC["SIG_IGN"]
+_IGNORED = {GENERIC[n] for n in "SIGCHLD SIGURG SIGWINCH SIGCONT".split()}
+_STOPPING = {GENERIC[n] for n in "SIGSTOP SIGTSTP SIGTTIN SIGTTOU".split()}
+_DUMPING = {
+    GENERIC[n]
+    for n in """
+        SIGQUIT SIGILL SIGTRAP SIGABRT SIGBUS SIGFPE SIGSEGV SIGXCPU SIGXFSZ SIGSYS
+    """.split()
+}
+_KILL, _STOP, _CONT = GENERIC["SIGKILL"], GENERIC["SIGSTOP"], GENERIC["SIGCONT"]
+_REAL_TIME = GENERIC["SIGRTMIN"]
+_CORE_FLAG = 0x80
+UNBLOCKABLE = 1 << _KILL - 1 | 1 << _STOP - 1
+_ALTSTACK_OF_THREAD = GENERIC["SS_ONSTACK"]
+_ERESTARTSYS = GENERIC["ERESTARTSYS"]
+
+
+def bit(number: int) -> int:
+    """Return a signal's bit in a mask."""
+    return 1 << number - 1
+
+
+def number_of(guest: Guest, info: bytes) -> int:
+    """Return the signal that a siginfo is of."""
+    return int.from_bytes(info[:4], guest.arch.layout.byteorder)
+
+
+def sent_by(guest: Guest, number: int, code: str) -> bytes:
+    """Return the siginfo of a signal that a guest sends."""
+    return guest.structure("siginfo_kill").pack(
+        signo=number, code=GENERIC[code], pid=guest.pid, uid=os.getuid()
+    )
+
+
+def from_outside(guest: Guest, number: int) -> bytes:
+    """Return the siginfo of a signal that comes from outside the machine."""
+    return guest.structure("siginfo_kill").pack(signo=number, code=GENERIC["SI_USER"])
+
+
+def send(target: Guest | Thread, info: bytes) -> None:
+    """Queue a signal for a process, or for one of its threads."""
+    guest: Guest = getattr(target, "guest", target)
+    number = number_of(guest, info)
+    if not guest.threads:
+        return
+    if number == _CONT:
+        guest.stopped = False
+    blocked = getattr(target, "mask", None)
+    if blocked is None:
+        blocked = guest.leader.mask
+    awaited = any(t.wait and t.wait.awaits & bit(number) for t in guest.threads.values())
+    if _is_ignored(guest, number) and not blocked & bit(number) and not awaited:
+        return
+    if number < _REAL_TIME and any(
+        number_of(guest, other) == number for other in target.pending
+    ):
+        return
+    target.pending.append(info)
+
+
+def concerned(thread: Thread) -> bool:
+    """Tell whether a signal is there that a waiting thread has to look at."""
+    if not thread.pending and not thread.guest.pending:
+        return False
+    passed = thread.mask & ~(thread.wait.awaits if thread.wait else 0)
+    return any(
+        not passed & bit(number_of(thread.guest, info))
+        for info in (*thread.pending, *thread.guest.pending)
+    )
+
+
+def pending_mask(thread: Thread) -> int:
+    """Return the signals that are queued for a thread or its process."""
+    guest = thread.guest
+    found = 0
+    for info in (*thread.pending, *guest.pending):
+        found |= bit(number_of(guest, info))
+    return found
+
+
+def take(thread: Thread, wanted: int) -> bytes | None:
+    """Take the first queued signal of a set out of the queue, lowest numbers first."""
+    guest = thread.guest
+    for queue in (thread.pending, guest.pending):
+        fitting = [info for info in queue if wanted & bit(number_of(guest, info))]
+        if fitting:
+            info = min(fitting, key=lambda info: number_of(guest, info))
+            queue.remove(info)
+            return info
+    return None
+
+
+def deliver(thread: Thread) -> None:
+    """
+    Let a thread meet the signals that it does not block.
+
+    Raises:
+        Ended: The process is no more.
+    """
+    guest = thread.guest
+    while (thread.pending or guest.pending) and not guest.stopped:
+        info = take(thread, ~thread.mask | UNBLOCKABLE)
+        if info is None:
+            return
+        number = number_of(guest, info)
+        action = guest.actions.get(number, Action())
+        if action.handler == SIG_IGN or (
+            action.handler == SIG_DFL and number in _IGNORED
+        ):
+            continue
+        if action.handler == SIG_DFL or number in {_KILL, _STOP}:
+            _take_default(guest, number)
+        else:
+            _call_handler(thread, number, info, action)
+
+
+def fault(thread: Thread, trap: Trap) -> None:
+    """Send a thread the signal for what it has done; blocked or ignored, it is fatal."""
+    guest = thread.guest
+    number = guest.constants[trap.signal]
+    action = guest.actions.get(number, Action())
+    if thread.mask & bit(number) or action.handler == SIG_IGN:
+        thread.mask &= ~bit(number)
+        guest.actions[number] = Action()
+    kind = "siginfo" if trap.code == "SI_KERNEL" else "siginfo_fault"
+    values = {"signo": number, "code": guest.constants[trap.code]}
+    if kind == "siginfo_fault":
+        values["addr"] = trap.address
+    thread.pending.insert(0, guest.structure(kind).pack(**values))
+
+
+def expire_timers(guest: Guest) -> None:
+    """Send the signals of interval timers that have ended."""
+    now = guest.machine.monotonic()
+    for which, timer in list(guest.timers.items()):
+        if timer.end > now:
+            continue
+        if timer.interval:
+            missed = (now - timer.end) // timer.interval + 1
+            guest.timers[which] = Timer(
+                timer.end + missed * timer.interval, timer.interval
+            )
+        else:
+            del guest.timers[which]
+        info = guest.structure("siginfo").pack(
+            signo=GENERIC["SIGALRM"], code=GENERIC["SI_KERNEL"]
+        )
+        send(guest, info)
+
+
+def _is_ignored(guest: Guest, number: int) -> bool:
+    handler = guest.actions.get(number, Action()).handler
+    return handler == SIG_IGN or (handler == SIG_DFL and number in _IGNORED)
+
+
+def _take_default(guest: Guest, number: int) -> None:
+    if number in _STOPPING:
+        guest.stopped = True
+        return
+    core = _CORE_FLAG if number in _DUMPING else 0
+    guest.machine.end_guest(guest, number | core)
+    raise Ended
+
+
+def _call_handler(thread: Thread, number: int, info: bytes, action: Action) -> None:
+    """Build the frame of a handler, so that the thread runs it next."""
+    guest, arch = thread.guest, thread.guest.arch
+    cpu = thread.load()
+    if thread.wait is not None:
+        _break_off(thread, thread.wait, action)
+    saved_mask = thread.mask if thread.restore_mask is None else thread.restore_mask
+    thread.restore_mask = None
+    sets = {
+        registers.note_type: data
+        for registers in arch.register_sets
+        if (data := cpu.read_set(registers.note_type)) is not None
+    }
+    sp = arch.gp.decode(sets[arch.gp.note_type])[arch.sp] - arch.frame.red_zone
+    stack = thread.altstack
+    usable = stack.size and not stack.flags & GENERIC["SS_DISABLE"]
+    on_stack = usable and stack.address < sp <= stack.address + stack.size
+    if action.flags & GENERIC["SA_ONSTACK"] and usable and not on_stack:
+        sp = stack.address + stack.size
+    flags = stack.flags | (_ALTSTACK_OF_THREAD if on_stack else 0)
+    frame = arch.frame.build(
+        FrameRequest(
+            sp=sp,
+            sets=sets,
+            mask=saved_mask,
+            altstack=AlternateStack(stack.address, flags, stack.size),
+            signal=number,
+            siginfo=info,
+            handler=action.handler,
+            flags=action.flags,
+            restorer=action.restorer,
+        )
+    )
+    try:
+        guest.space.write(frame.address, frame.data)
+    except OSError:
+        # No stack to run a handler on: the kernel kills with SIGSEGV.
+        _take_default(guest, guest.constants["SIGSEGV"])
+    if stack.flags & GENERIC["SS_AUTODISARM"]:
+        thread.altstack = NO_ALTSTACK
+    cpu.write_set(arch.gp.note_type, frame.registers)
+    if action.flags & GENERIC["SA_RESETHAND"]:
+        guest.actions[number] = Action()
+    thread.mask |= action.mask & ~UNBLOCKABLE
+    if not action.flags & GENERIC["SA_NODEFER"]:
+        thread.mask |= bit(number)
+
+
+def _break_off(thread: Thread, wait: Wait, action: Action) -> None:
+    """End the call in which a thread waits, for a handler to run."""
+    call, arch, cpu = thread.call, thread.guest.arch, thread.guest.cpu
+    assert call is not None, "a thread waits in a call"
+    thread.guest.machine.futexes.leave(thread)
+    thread.wait = thread.call = None
+    if wait.result is not None or wait.progress:
+        cpu.set_result(wait.progress if wait.result is None else wait.result)
+    elif wait.restarts and action.flags & GENERIC["SA_RESTART"]:
+        interrupted = InterruptedCall(call.number, call.args, _ERESTARTSYS)
+        cpu.set_general(arch.rewind_call(cpu.general(), interrupted))
+    else:
+        if wait.interrupt is not None:
+            wait.interrupt()
+        cpu.set_result(-GENERIC["EINTR"])
+
+
+def return_from(thread: Thread, *, rt: bool) -> None:
+    """Put back what a signal frame holds (``sigreturn``); a bad one is fatal."""
+    guest, arch = thread.guest, thread.guest.arch
+    cpu = thread.load()
+    data = cpu.read_set(arch.gp.note_type)
+    assert data is not None, "every CPU has general registers"
+    try:
+        restored = arch.frame.parse({arch.gp.note_type: data}, guest.space.read, rt)
+        for note_type, values in restored.sets.items():
+            cpu.write_set(note_type, values)
+    except (OSError, ValueError, KeyError):
+        fault(thread, Trap("SIGSEGV", "SI_KERNEL", 0))
+        return
+    thread.mask = restored.mask & ~UNBLOCKABLE
+    if restored.altstack is not None:
+        stack = restored.altstack
+        thread.altstack = stack._replace(flags=stack.flags & ~_ALTSTACK_OF_THREAD)
+
