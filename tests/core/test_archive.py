@@ -52,7 +52,7 @@ def test_a_context_reads_as_it_was_written(arch: Arch) -> None:
         )
         assert process.read(contexts.HEAP + contexts.PAGE, contexts.PAGE + 1) is None
         for tid in (contexts.PID, contexts.PID + 1):
-            assert process.register_sets(tid) == contexts.registers(arch, tid)
+            assert process.register_sets(tid) == contexts.default_registers(arch, tid)
         for at, address, _ in process.runs():
             assert at % container.BLOCK % contexts.PAGE == 0
             assert os.pread(reader.fd, 8, at) == process.read(address, 8)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from blcr.architecture import Arch
 from blcr.context import records
@@ -54,7 +55,7 @@ def context(arch: Arch) -> records.Context:
             records.Mapping(STACK, STACK + 16 * PAGE, 3, special="stack"),
         ),
         actions=(records.SignalAction(15, CODE + 16, 0x1000_0000, CODE + 32, 1 << 9),),
-        pending=(b"\x0a" + bytes(127),),
+        pending=((10).to_bytes(4, arch.layout.byteorder) + bytes(124),),
         descriptors=(
             records.Descriptor(0, 0, cloexec=False),
             records.Descriptor(3, 1, cloexec=True),
@@ -91,7 +92,7 @@ def context(arch: Arch) -> records.Context:
     )
 
 
-def registers(arch: Arch, tid: int) -> dict[int, bytes]:
+def default_registers(arch: Arch, tid: int) -> dict[int, bytes]:
     """Return register sets whose bytes say whose they are."""
     return {
         each.note_type: bytes((tid + at) & 255 for at in range(each.size or 832))
@@ -104,16 +105,18 @@ def write(
     arch: Arch,
     context: records.Context,
     writes: Sequence[Write] = WRITES,
+    registers: Callable[[int], dict[int, bytes]] | None = None,
 ) -> None:
-    """Write a context whose only process has `writes` saved, in their order."""
+    """Write a context of one process with `writes` saved, and these registers."""
     (process,) = context.processes
+    of_thread = registers or partial(default_registers, arch)
     with ContextWriter(fd) as writer:
         core = writer.core(f"{process.pid}.core", arch)
         for address, data in writes:
             core.pages(address, data)
         core.finish(
             process,
-            [(thread, registers(arch, thread.tid)) for thread in process.threads],
+            [(thread, of_thread(thread.tid)) for thread in process.threads],
         )
         for index, memory in enumerate(context.shared_memory):
             shared = writer.shared(index)
