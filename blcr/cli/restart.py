@@ -77,7 +77,7 @@ def _restart(arguments: Arguments) -> int:
                 relocate=[pair for pair in relocate if pair[0] != pair[1]],
                 warn=warnings.add,
                 progress=progress.advance,
-                running=lambda: _run_success_hook(arguments),
+                running=lambda: _tell_running(arguments, name, warnings),
             )
     return common.mirror(status)
 
@@ -168,7 +168,12 @@ class HookError(BlcrError):
         super().__init__(f"the command to run on success ended with {status}")
 
 
-def _run_success_hook(arguments: Arguments) -> None:
+def _tell_running(arguments: Arguments, name: str, warnings: Warnings) -> None:
+    """Say that the processes run, by JSON and the command for it."""
+    if arguments.has("json"):
+        import json
+
+        print(json.dumps({"file": name, "warnings": warnings.all}), flush=True)
     hooks = arguments.all("on-success")
     if hooks and (status := _run(hooks[-1])):
         raise HookError(status)

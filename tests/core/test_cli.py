@@ -427,6 +427,16 @@ def test_success_runs_its_command(engine: Engine, context: str) -> None:
     assert restart.main(["--run-on-success=exit 9", context]) == 9
 
 
+def test_a_restart_is_told_as_json(
+    engine: Engine, context: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As soon as the processes run, before they end."""
+    engine.status = 5 << 8
+
+    assert restart.main(["--json", context]) == 5
+    assert json.loads(capsys.readouterr().out) == {"file": context, "warnings": []}
+
+
 # cr_run.
 
 
