@@ -265,7 +265,11 @@ def _sync(fd: int) -> None:
 
 
 def _sync_folder(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        # One may write to a folder that one may not read; the file itself is safe.
+        return
     try:
         _sync(fd)
     finally:
