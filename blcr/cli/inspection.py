@@ -13,6 +13,7 @@ import struct
 from bisect import bisect_right
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from blcr import registry
@@ -166,10 +167,11 @@ class ProcessView:
 
 def _file_bytes(mapping: records.Mapping, address: int, size: int) -> bytes:
     """Return bytes of a mapped file, if it is still the file that was mapped."""
-    if not mapping.path:
-        return b""
     try:
-        fd = os.open(mapping.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        # Not opened if it is anything else: that may have an effect.
+        if not Path(mapping.path).is_file():
+            return b""
+        fd = os.open(mapping.path, os.O_RDONLY | os.O_CLOEXEC)
     except (OSError, ValueError):
         return b""
     try:

@@ -22,6 +22,7 @@ from blcr.context.container import (
     ContainerWriter,
     Member,
     MemberWriter,
+    unreadable,
 )
 from blcr.context.core import CoreReader, CoreWriter
 from blcr.errors import ContextError, ContextVersionError
@@ -183,10 +184,8 @@ class ContextReader:
             plain = codec.parse(self._container.read(member.offset, member.size))
             _check_version(plain)
             return codec.decode(records.Context, plain)
-        except ContextVersionError:
-            raise
         except ContextError as error:
-            raise ContextError(f"{LAST}: {error}") from error
+            raise _placed(LAST, error) from error
 
     def _open_core(self, process: records.Process) -> CoreReader:
         member = self._member(f"{process.pid}.core")
@@ -197,7 +196,7 @@ class ContextReader:
         try:
             return CoreReader(read, member.offset, member.size, process)
         except ContextError as error:
-            raise ContextError(f"member '{member.name}': {error}") from error
+            raise _placed(f"member '{member.name}'", error) from error
 
     def _check_shared(self) -> None:
         """Check that members of shared memory are as long as the records say."""
@@ -245,12 +244,16 @@ class _Named:
         pass
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, ContextError):
-            raise type(error)(f"{self._name}: {error}") from error
-        if isinstance(error, OSError):
-            ours = ContextError(f"{self._name}: {os.strerror(error.errno or 0)}")
-            ours.exit_status = error.errno or ours.exit_status
-            raise ours from error
+        found = unreadable(error) if isinstance(error, OSError) else error
+        if isinstance(found, ContextError):
+            raise _placed(self._name, found) from error
+
+
+def _placed(where: str, error: ContextError) -> ContextError:
+    """Return the error with the place in front of its message."""
+    placed = type(error)(f"{where}: {error}")
+    placed.exit_status = error.exit_status
+    return placed
 
 
 def _check_version(plain: dict[str, Any]) -> None:

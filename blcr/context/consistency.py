@@ -48,6 +48,8 @@ def _check_process(process: records.Process, context: records.Context) -> None:
     _once(f"{where}: action of signal", (each.signal for each in process.actions))
     if process.pid <= 0 or not process.threads or process.threads[0].tid <= 0:
         raise ContextError(f"{where} has no thread, or no proper id")
+    if not 0 <= process.arch.machine < 1 << 16:
+        raise ContextError(f"{where} is of ELF machine {process.arch.machine}")
     if process.arch.word_size not in (4, 8):
         raise ContextError(f"{where} has words of {process.arch.word_size} bytes")
     if process.arch.byteorder not in ("little", "big"):

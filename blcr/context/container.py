@@ -372,12 +372,14 @@ class ContainerReader:
         Return bytes at an offset of `fd`.
 
         Raises:
-            ContextError: The file has become shorter.
-            OSError: It cannot be read.
+            ContextError: It cannot be read, or has become shorter.
         """
         parts = []
         while size:
-            part = os.pread(self.fd, min(size, 1 << 30), offset)
+            try:
+                part = os.pread(self.fd, min(size, 1 << 30), offset)
+            except OSError as error:
+                raise unreadable(error) from error
             if not part:
                 raise ContextError(f"ends at byte {offset}; it was cut off")
             parts.append(part)
@@ -395,14 +397,16 @@ class ContainerReader:
             progress: Is called with the number of bytes that were looked at since.
 
         Raises:
-            ContextError: One is damaged; the message names it.
-            OSError: It cannot be read.
+            ContextError: One is damaged or cannot be read; the message names it.
         """
         buffer = memoryview(bytearray(CHUNK))
         for name, offset, size, expected in members:
             crc, end = 0, offset + size
             while offset < end:
-                count = os.preadv(self.fd, [buffer[: end - offset]], offset)
+                try:
+                    count = os.preadv(self.fd, [buffer[: end - offset]], offset)
+                except OSError as error:
+                    raise unreadable(error, f"member '{name}': ") from error
                 if not count:
                     raise ContextError(f"member '{name}': cut off at byte {offset}")
                 crc = zlib.crc32(buffer[:count], crc)
@@ -510,3 +514,10 @@ def _not_a_context(begin: bytes) -> str:
     if begin.startswith(_LOCAL_SIGNATURE):
         return "not a context: it is another kind of ZIP archive, or damaged"
     return f"not a context: it begins with {begin[:16]!r}"
+
+
+def unreadable(error: OSError, where: str = "") -> ContextError:
+    """Return the error for a file that the system does not let us read."""
+    ours = ContextError(f"{where}cannot be read: {os.strerror(error.errno or 0)}")
+    ours.exit_status = error.errno or ours.exit_status
+    return ours

@@ -427,8 +427,7 @@ class CoreReader:
         Return memory of the process, or None if not all of it was saved.
 
         Raises:
-            ContextError: The file has become shorter.
-            OSError: It cannot be read.
+            ContextError: The file cannot be read, or has become shorter.
         """
         parts = []
         while size > 0:

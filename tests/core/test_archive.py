@@ -350,6 +350,12 @@ THREAD = {"tid": contexts.PID, "comm": "x", "blocked_signals": 0}
         ),
         (
             with_process(
+                arch={"name": "", "machine": -1, "word_size": 8, "byteorder": "little"}
+            ),
+            "process 4711 is of ELF machine -1",
+        ),
+        (
+            with_process(
                 arch={"name": "", "machine": 9, "word_size": 8, "byteorder": "little"}
             ),
             "member '4711.core': the ELF header is damaged, or of another machine",
@@ -496,6 +502,46 @@ def test_short_writes_are_continued(monkeypatch: pytest.MonkeyPatch) -> None:
             contexts.write(fd, SOME_ARCH, contexts.context(SOME_ARCH))
 
         assert os.pread(fd, 1 << 24, 0) == SAMPLE
+
+
+def test_any_failing_read_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each read in turn fails: always a ContextError with that status."""
+    pread, preadv = os.pread, os.preadv
+    left = 0
+
+    def count_down() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def failing_pread(*args: Any) -> bytes:  # noqa: ANN401
+        count_down()
+        return pread(*args)
+
+    def failing_preadv(*args: Any) -> int:  # noqa: ANN401
+        count_down()
+        return preadv(*args)
+
+    def failure(fd: int) -> ContextError | None:
+        try:
+            with ContextReader(fd, "c") as reader:
+                reader.verify()
+        except ContextError as error:
+            return error
+        return None
+
+    for count in range(100):
+        left = count
+        with contexts.memory_file(SAMPLE) as fd, monkeypatch.context() as patch:
+            patch.setattr(os, "pread", failing_pread)
+            patch.setattr(os, "preadv", failing_preadv)
+            error = failure(fd)
+        if error is None:
+            break
+        assert error.exit_status == errno.EIO
+        assert str(error).startswith("c: ")
+    assert 3 < count < 99
 
 
 def test_progress_counts_all_bytes() -> None:

@@ -229,8 +229,12 @@ def test_damage_is_found_unless_in_a_hurry(
     ("words", "status", "message"),
     [
         ([], 255, "one FILE is needed, not 0"),
-        (["/nowhere/context"], 2, "/nowhere/context: No such file or directory"),
-        (["/"], 21, ": Is a directory"),
+        (
+            ["/nowhere/context"],
+            2,
+            "/nowhere/context: cannot be read: No such file or directory",
+        ),
+        (["/"], 21, ": cannot be read: Is a directory"),
         (["/dev/null"], 22, "null: not a context: it is empty"),
     ],
 )
