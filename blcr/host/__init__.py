@@ -1,0 +1,1 @@
+"""Where processes live: the interface, and a folder for each host."""

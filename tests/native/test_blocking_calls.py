@@ -33,7 +33,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_stop_does_to_the_call_what_the_table_says(program: Path, name: str) -> None:
-    """It fails with EINTR, and the time left is written back, just if the row says so."""
+    """It fails with EINTR, and time is written back, just if the row says so."""
     child = subprocess.Popen([program, name], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     child.stdout.readline()

@@ -1,0 +1,1 @@
+"""Processes under an emulator of their CPU, with a Linux of our own."""

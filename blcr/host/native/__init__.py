@@ -1,0 +1,1 @@
+"""Processes of the kernel that runs us, by ptrace and /proc."""
