@@ -12,9 +12,13 @@ import os
 
 
 class BlcrError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package; they can be sent from process to process."""
 
     exit_status = 1
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The arguments of a class may be others than the message it makes of them.
+        return type(self).__new__, (type(self), *self.args), vars(self)
 
 
 class UsageError(BlcrError):
