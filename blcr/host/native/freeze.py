@@ -303,9 +303,15 @@ class Freezer:
 
 def _await_end(process: HeldProcess) -> None:
     """Wait, as tracer, until a killed process has let go of everything."""
+    is_child = procfs.status(process.outer_pid).ppid == os.getpid()
     # The leader's end shows only when the other threads are gone.
     for task in reversed(process.tasks):
         try:
+            if is_child and task.outer_tid == process.outer_pid:
+                # How it ended is left for the part of us that is its parent.
+                options = os.WEXITED | os.WNOWAIT | ptrace.WALL
+                os.waitid(os.P_PID, task.outer_tid, options)
+                continue
             while True:
                 os.waitpid(task.outer_tid, ptrace.WALL)
         except ChildProcessError:
