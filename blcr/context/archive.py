@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blcr.context import codec, records
@@ -226,7 +225,7 @@ def open_context(path: str | os.PathLike[str]) -> ContextReader:
     with _Named(name):
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        reader = ContextReader(fd, Path(name).name)
+        reader = ContextReader(fd, name)
     except ContextError:
         os.close(fd)
         raise

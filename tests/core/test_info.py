@@ -222,7 +222,7 @@ def test_damage_is_found_unless_in_a_hurry(
     assert main([str(path)]) == 22
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith("cr_info: c: member '4711.core' is damaged")
+    assert printed.err.startswith(f"cr_info: {path}: member '4711.core' is damaged")
 
 
 @pytest.mark.parametrize(
