@@ -113,6 +113,8 @@ class Recipe(NamedTuple):
         descriptors, entry: For CPUs with segments.
         prctl_registers: Registers of arch_prctl(2), by what follows ``ARCH_SET_``.
         clone_tls_first: Whether clone(2) has the thread pointer before the child's tid.
+        vdso_patches: Pairs of old and new code, equally long, for a vdso from another
+            kernel: ways into the kernel that the engine does not have.
         unsupported: Whether an instruction, given as its bytes, is one that the engine
             gets wrong without a word.
         budget: As host: code of a C function (engine, address, size, cell) that takes
@@ -139,5 +141,6 @@ class Recipe(NamedTuple):
     entry: Entry | None = None
     prctl_registers: Mapping[str, str] = {}
     clone_tls_first: bool = False
+    vdso_patches: tuple[tuple[bytes, bytes], ...] = ()
     unsupported: Callable[[bytes], bool] | None = None
     budget: Listing | None = None

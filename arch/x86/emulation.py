@@ -86,6 +86,13 @@ BLANK_STATE = (bytes(SOFTWARE_AT) + struct.pack("<Q40xQ", BASELINE, BASELINE)).l
     BASELINE_SIZE, b"\0"
 )
 
+# __kernel_vsyscall with sysenter, or syscall: without these it goes on to int 0x80.
+_INT_80 = bytes.fromhex("cd 80")
+VDSO_PATCHES = tuple(
+    (bytes.fromhex(code) + _INT_80, b"\x90" * 4 + _INT_80)
+    for code in ("89 e5 0f 34", "89 cd 0f 05")
+)
+
 RECIPE = Recipe(
     engine="UC_ARCH_X86",
     modes=("UC_MODE_32",),
@@ -135,6 +142,7 @@ RECIPE = Recipe(
         1,
         ("pc", USER_CS, EFLAGS, "sp", USER_DS),
     ),
+    vdso_patches=VDSO_PATCHES,
     unsupported=vector_prefixed,
     clone_tls_first=True,
 )

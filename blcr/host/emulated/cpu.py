@@ -447,6 +447,10 @@ class Cpu:
         after = self.arch.set_result(values, result)
         self._call.write([after[name] for name in names])
 
+    def pc(self) -> int:
+        """Return the program counter."""
+        return self._pc.read()[0]
+
     def general(self) -> Registers:
         """Return the general registers."""
         data = self.read_set(self.arch.gp.note_type)
@@ -468,7 +472,9 @@ class Cpu:
             rows = enumerate(
                 state.tls or [descriptors.tls_unset] * 3, descriptors.tls_slot
             )
-            return registers.codec.pack(*(n for slot, row in rows for n in (slot, *row)))
+            return registers.codec.pack(
+                *(n for slot, row in rows for n in (slot, *row))
+            )
         parts = [part for part in self.recipe.transfers if part.note_type == note_type]
         size = registers.size or max(part.offset + len(part.blank) for part in parts)
         batch = self._batches[note_type]
@@ -591,7 +597,9 @@ def _budget_code() -> int | None:
         listing = recipe.budget
         if listing is None:
             return None
-        page = mmap.mmap(-1, PAGE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        page = mmap.mmap(
+            -1, PAGE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
+        )
     except (ArchitectureError, ValueError, OSError):
         return None
     page.write(listing.code)

@@ -48,8 +48,6 @@ class OpenFile:
         self.references = 0
         self.description = next(_serial)
         self.interest: dict[int, tuple[int, int, int]] = {}
-        self.position = 0
-        """Of a directory: how many names have been read."""
         self.kept = False
         """It is one of ours, too, and stays open when the guest closes it."""
 
@@ -172,6 +170,8 @@ def inherit(guest: Guest, fds: tuple[int, ...] = (0, 1, 2)) -> None:
             file = OpenFile(fd, "inherited", path, flags)
             if stat.S_ISREG(status.st_mode):
                 file.kind = "file"
+            elif stat.S_ISCHR(status.st_mode) and not os.isatty(fd):
+                file.kind = "device"
             file.kept = True
             shared[key] = file
         guest.descriptors.set(fd, shared[key], cloexec=False)

@@ -79,7 +79,9 @@ def read_headers(path: str) -> Executable:
         with Path(path).open("rb") as file:
             head = file.read(_LIMIT)
     except OSError as error:
-        raise NotExecutableError(f"'{path}' cannot be read: {error.strerror}") from error
+        raise NotExecutableError(
+            f"'{path}' cannot be read: {error.strerror}"
+        ) from error
     if head[:4] != b"\x7fELF" or head[4:5] not in {b"\1", b"\2"}:
         raise NotExecutableError(f"'{path}' is not an ELF executable")
     wide = head[4] == GENERIC["ELFCLASS64"]
@@ -153,7 +155,6 @@ def load(
             stack_top - STACK_SIZE,
             stack_top,
             READ | WRITE,
-            special="stack",
             grows_down=True,
         )
     )

@@ -230,6 +230,8 @@ class Machine:
 
     def _take_turn(self, thread: Thread) -> None:
         guest, budget = thread.guest, self.random.randint(*_TURN)
+        if thread.wait is None and len(guest.threads) > 1:
+            thread.leave_sequence()
         try:
             while budget > 0 and guest.threads.get(thread.tid) is thread:
                 signals.deliver(thread)

@@ -51,7 +51,9 @@ _libc.mmap.argtypes = [
 _MAP_FIXED, _MAP_NORESERVE, _MAP_FAILED = 0x10, 0x4000, ctypes.c_void_p(-1).value
 
 
-def _host_mmap(address: int | None, size: int, prot: int, flags: int, *file: int) -> int:
+def _host_mmap(
+    address: int | None, size: int, prot: int, flags: int, *file: int
+) -> int:
     fd, offset = file or (-1, 0)
     at = _libc.mmap(address, size, prot, flags | _MAP_NORESERVE, fd, offset)
     if at in {None, _MAP_FAILED}:
@@ -119,9 +121,7 @@ class Ram:
         if at + size > self.total:
             raise OSError(errno.ENOMEM, "no room for shared file mappings")
         prot = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
-        _host_mmap(
-            self.base + at, size, prot, mmap.MAP_SHARED | _MAP_FIXED, fd, offset
-        )
+        _host_mmap(self.base + at, size, prot, mmap.MAP_SHARED | _MAP_FIXED, fd, offset)
         self._windows.append((at, at + size))
         self._windows.sort()
         return at
@@ -201,7 +201,6 @@ class Area(NamedTuple):
     Attributes:
         protection: ``PROT_*``.
         offset: Bytes into the file or object.
-        special: ``"heap"``, ``"stack"`` or empty; `name` of anonymous memory.
         huge: As in `records.Mapping`.
     """
 
@@ -210,8 +209,6 @@ class Area(NamedTuple):
     protection: int
     backing: Backing = Backing()
     offset: int = 0
-    special: str = ""
-    name: str = ""
     grows_down: bool = False
     noreserve: bool = False
     huge: int = 0
@@ -472,8 +469,7 @@ class AddressSpace:
         area = next(iter(self._take_out(start, end)))
         kept = min(area.end - area.start, new_size)
         entries = {
-            page: self.pages.pop(page)
-            for page in self._touched(start, start + kept)
+            page: self.pages.pop(page) for page in self._touched(start, start + kept)
         }
         self._insert([area])
         self.remove(start, end)
@@ -546,9 +542,7 @@ class AddressSpace:
         if last.end > end:
             around.append(last.cut(end, last.end))
         self.areas[at : at + len(inside)] = around
-        return [
-            area.cut(max(area.start, start), min(area.end, end)) for area in inside
-        ]
+        return [area.cut(max(area.start, start), min(area.end, end)) for area in inside]
 
     def _insert(self, areas: list[Area]) -> None:
         """Add areas where nothing is, made one with neighbours that they continue."""

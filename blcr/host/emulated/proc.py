@@ -21,20 +21,22 @@ def render(guest: Guest, name: str) -> bytes | None:
     return make(guest) if make else None
 
 
-def label(area: Area) -> str:
+def _label(guest: Guest, area: Area) -> str:
     """Return what stands at the end of an area's line in ``maps``."""
     if area.backing.file is not None:
         return area.backing.file.path
     if area.backing.shared is not None:
         return "/dev/zero (deleted)"
-    return f"[{area.special}]" if area.special else area.name
+    special = guest.special_of(area)
+    return f"[{special}]" if special else ""
 
 
 def _maps(guest: Guest) -> bytes:
     lines = []
     for area in guest.space.areas:
         letters = "".join(
-            letter if area.protection >> i & 1 else "-" for i, letter in enumerate("rwx")
+            letter if area.protection >> i & 1 else "-"
+            for i, letter in enumerate("rwx")
         )
         kind = "p" if area.is_private else "s"
         file = area.backing.file
@@ -43,7 +45,7 @@ def _maps(guest: Guest) -> bytes:
             f"{area.start:08x}-{area.end:08x} {letters}{kind} {area.offset:08x} "
             f"{major:02x}:{minor:02x} {file.inode if file else 0} "
         )
-        lines.append(f"{line:<73}{label(area)}".rstrip() + "\n")
+        lines.append(f"{line:<73}{_label(guest, area)}".rstrip() + "\n")
     return os.fsencode("".join(lines))
 
 

@@ -71,7 +71,9 @@ def send(target: Guest | Thread, info: bytes) -> None:
     blocked = getattr(target, "mask", None)
     if blocked is None:
         blocked = guest.leader.mask
-    awaited = any(t.wait and t.wait.awaits & bit(number) for t in guest.threads.values())
+    awaited = any(
+        t.wait and t.wait.awaits & bit(number) for t in guest.threads.values()
+    )
     if _is_ignored(guest, number) and not blocked & bit(number) and not awaited:
         return
     if number < _REAL_TIME and any(
@@ -191,6 +193,7 @@ def _call_handler(thread: Thread, number: int, info: bytes, action: Action) -> N
     cpu = thread.load()
     if thread.wait is not None:
         _break_off(thread, thread.wait, action)
+    thread.leave_sequence()
     saved_mask = thread.mask if thread.restore_mask is None else thread.restore_mask
     thread.restore_mask = None
     sets = {
@@ -267,4 +270,3 @@ def return_from(thread: Thread, *, rt: bool) -> None:
     if restored.altstack is not None:
         stack = restored.altstack
         thread.altstack = stack._replace(flags=stack.flags & ~_ALTSTACK_OF_THREAD)
-

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from blcr.architecture import AlternateStack, Arch
 from blcr.context import records
 from blcr.host.emulated.cpu import Call, Cpu, State
-from blcr.host.emulated.memory import AddressSpace
+from blcr.host.emulated.memory import AddressSpace, Area, Backing
+from blcr.host.emulated.vdso import Vdso
 from blcr.linux import constants, structures
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class Thread:
         self.altstack = NO_ALTSTACK
         self.clear_child_tid = 0
         self.robust_list = (0, 0)
+        self.rseq: records.RestartableSequence | None = None
         self.wait: Wait | None = None
         self.call: Call | None = None
         """The call in which it waits."""
@@ -111,6 +113,28 @@ class Thread:
         """Make this the thread that the CPU runs, and return the CPU."""
         self.guest.cpu.load(self.state, self.guest.space)
         return self.guest.cpu
+
+    def leave_sequence(self) -> None:
+        """
+        Put the thread to the abort address of a restartable sequence that it is in.
+
+        To be called whenever others may have run, or a handler will.
+        """
+        if self.rseq is None:
+            return
+        guest, arch = self.guest, self.guest.arch
+        at = self.rseq.address + guest.structure("rseq").offset("rseq_cs")
+        try:
+            section = guest.fetch_int(at, 8)
+            if not section:
+                return
+            guest.store_int(at, 0, 8)
+            row = guest.fetch("rseq_cs", section)
+        except OSError:
+            return
+        cpu = self.load()
+        if 0 <= cpu.pc() - row["start_ip"] < row["post_commit_offset"]:
+            cpu.set_general({arch.pc: row["abort_ip"]})
 
     def deadline(self, timeout: int | None) -> int | None:
         """Return when a timeout of the call being made, in ns from its start, ends."""
@@ -152,6 +176,7 @@ class Guest:
         self.personality = 0
         self.dumpable = 1
         self.no_new_privs = False
+        self.vdso = Vdso()
         self.parent_death_signal = 0
         self.child_subreaper = False
         self.stopped = False
@@ -177,7 +202,9 @@ class Guest:
 
     def fetch_int(self, address: int, size: int = 4) -> int:
         """Return an unsigned number in the guest's memory."""
-        return int.from_bytes(self.space.read(address, size), self.arch.layout.byteorder)
+        return int.from_bytes(
+            self.space.read(address, size), self.arch.layout.byteorder
+        )
 
     def store_int(self, address: int, value: int, size: int = 4) -> None:
         """Put a number into the guest's memory."""
@@ -191,6 +218,14 @@ class Guest:
     def path(self, address: int) -> str:
         """Return the path at an address."""
         return self.space.read_string(address).decode(errors="surrogateescape")
+
+    def special_of(self, area: Area) -> str:
+        """Return whether an area is the heap, or the stack that came with exec."""
+        layout = self.layout
+        if area.grows_down and area.start <= layout.start_stack < area.end:
+            return "stack"
+        inside = layout.start_brk <= area.start < layout.brk
+        return "heap" if inside and area.backing == Backing() else ""
 
     @property
     def leader(self) -> Thread:

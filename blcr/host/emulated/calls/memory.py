@@ -30,13 +30,18 @@ _PROTECTION = 7
 def _top(guest: Guest) -> int:
     """Return below which address mappings go that may be anywhere."""
     room = 128 << 20
-    stack = next((a for a in guest.space.areas if a.special == "stack"), None)
+    stack = guest.space.find(guest.layout.start_stack)
     return (stack.end if stack else guest.space.limit) - room & -PAGE
 
 
 @call("mmap")
 def mmap(  # noqa: PLR0917
-    thread: Thread, address: int, size: int, protection: int, flags: int, fd: int,
+    thread: Thread,
+    address: int,
+    size: int,
+    protection: int,
+    flags: int,
+    fd: int,
     offset: int,
 ) -> int:
     """Map memory or a file."""
@@ -101,7 +106,12 @@ def _file_backing(  # noqa: PLR0913
 
 @call("mmap2")
 def mmap2(  # noqa: PLR0917
-    thread: Thread, address: int, size: int, protection: int, flags: int, fd: int,
+    thread: Thread,
+    address: int,
+    size: int,
+    protection: int,
+    flags: int,
+    fd: int,
     pages: int,
 ) -> int:
     """Map, with the offset counted in units of 4096 bytes."""
@@ -143,6 +153,12 @@ def mremap(
     if address % PAGE or not new_size or (fixed and target % PAGE):
         raise fail(errno.EINVAL)
     area = space.find(address)
+    if area is not None and not old_size and not area.is_private:
+        # A second view of the same shared memory.
+        start = target if fixed else space.gap(new_size, _top(guest))
+        view = area.cut(address, area.end)
+        space.add(view._replace(start=start, end=start + new_size))
+        return start
     if area is None or not old_size or address + old_size > area.end:
         raise fail(errno.EFAULT)
     if flags & names["MREMAP_DONTUNMAP"]:
@@ -182,7 +198,7 @@ def brk(thread: Thread, address: int) -> int:
         if taken or new > space.limit:
             return layout.brk
         try:
-            space.add(Area(old, new, READ | WRITE, special="heap"))
+            space.add(Area(old, new, READ | WRITE))
         except OSError:
             return layout.brk
     elif new < old:

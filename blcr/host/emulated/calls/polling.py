@@ -54,15 +54,22 @@ def _is_over(thread: Thread, end: int | None) -> bool:
 
 
 def _poll(  # noqa: PLR0913
-    thread: Thread, fds: int, count: int, end: int | None, *,
-    restarts: bool, interrupt: Callable[[], None] | None = None,
+    thread: Thread,
+    fds: int,
+    count: int,
+    end: int | None,
+    *,
+    restarts: bool,
+    interrupt: Callable[[], None] | None = None,
 ) -> int:
     guest = thread.guest
     row = guest.structure("pollfd")
     if count > guest.descriptors.limit:
         raise fail(errno.EINVAL)
     data = guest.space.read(fds, row.size * count)
-    rows = [row.unpack(data[at : at + row.size]) for at in range(0, len(data), row.size)]
+    rows = [
+        row.unpack(data[at : at + row.size]) for at in range(0, len(data), row.size)
+    ]
     events: list[tuple[int, int]] = []
     found = 0
     for entry in rows:
@@ -119,7 +126,10 @@ def _time_left(
 
 
 def _select(  # noqa: PLR0913
-    thread: Thread, count: int, sets: tuple[int, int, int], end: int | None,
+    thread: Thread,
+    count: int,
+    sets: tuple[int, int, int],
+    end: int | None,
     left: Callable[[], None],
 ) -> int:
     guest = thread.guest
@@ -180,8 +190,14 @@ def select_(  # noqa: PLR0917
 
 @timed(pselect6="timespec", pselect6_time64="timespec64")
 def pselect6(  # noqa: PLR0913, PLR0917
-    thread: Thread, unit: str, count: int, reads: int, writes: int, others: int,
-    timeout: int, mask: int,
+    thread: Thread,
+    unit: str,
+    count: int,
+    reads: int,
+    writes: int,
+    others: int,
+    timeout: int,
+    mask: int,
 ) -> int:
     """Wait for descriptors with other signals blocked."""
     if mask:
@@ -195,7 +211,9 @@ def pselect6(  # noqa: PLR0913, PLR0917
 def epoll_create1(thread: Thread, flags: int) -> int:
     """Make a set of descriptors to wait for."""
     guest = thread.guest
-    file = OpenFile(select.epoll().detach(), "epoll", "anon_inode:[eventpoll]", os.O_RDWR)
+    file = OpenFile(
+        select.epoll().detach(), "epoll", "anon_inode:[eventpoll]", os.O_RDWR
+    )
     return guest.descriptors.add(
         file, cloexec=bool(flags & guest.constants["EPOLL_CLOEXEC"])
     )
@@ -271,7 +289,12 @@ def epoll_wait(thread: Thread, epfd: int, events: int, limit: int, timeout: int)
 
 @call("epoll_pwait")
 def epoll_pwait(  # noqa: PLR0913, PLR0917
-    thread: Thread, epfd: int, events: int, limit: int, timeout: int, mask: int,
+    thread: Thread,
+    epfd: int,
+    events: int,
+    limit: int,
+    timeout: int,
+    mask: int,
     size: int,
 ) -> int:
     """Wait for the descriptors of a set with other signals blocked."""
@@ -281,7 +304,12 @@ def epoll_pwait(  # noqa: PLR0913, PLR0917
 
 @call("epoll_pwait2")
 def epoll_pwait2(  # noqa: PLR0913, PLR0917
-    thread: Thread, epfd: int, events: int, limit: int, timeout: int, mask: int,
+    thread: Thread,
+    epfd: int,
+    events: int,
+    limit: int,
+    timeout: int,
+    mask: int,
     size: int,
 ) -> int:
     """Wait for the descriptors of a set, with a timeout in ns."""
@@ -311,4 +339,3 @@ def eventfd2(thread: Thread, value: int, flags: int) -> int:
 def eventfd(thread: Thread, value: int) -> int:
     """Make a counter to wait at."""
     return eventfd2(thread, value, 0) or 0
-

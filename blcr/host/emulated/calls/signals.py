@@ -45,9 +45,7 @@ def rt_sigaction(thread: Thread, number: int, new: int, old: int, size: int) -> 
         row = guest.fetch("sigaction", new)
         row.setdefault("restorer", 0)
         row["mask"] &= ~UNBLOCKABLE
-        guest.actions[number] = Action(
-            **{name: row[name] for name in Action._fields}
-        )
+        guest.actions[number] = Action(**{name: row[name] for name in Action._fields})
     if old:
         fields = guest.structure("sigaction").fields
         guest.store(
@@ -103,7 +101,9 @@ def sigaltstack(thread: Thread, new: int, old: int) -> int:
         flags = row["flags"] & 0xFFFF_FFFF
         if inside:
             raise fail(errno.EPERM)
-        if flags & ~(names["SS_DISABLE"] | names["SS_ONSTACK"] | names["SS_AUTODISARM"]):
+        if flags & ~(
+            names["SS_DISABLE"] | names["SS_ONSTACK"] | names["SS_AUTODISARM"]
+        ):
             raise fail(errno.EINVAL)
         if flags & names["SS_DISABLE"]:
             thread.altstack = AlternateStack(0, names["SS_DISABLE"], 0)
@@ -248,4 +248,3 @@ def alarm(thread: Thread, seconds: int) -> int:
     if seconds:
         guest.timers[which] = signals.Timer(now + seconds * 10**9, 0)
     return -(-(before.end - now) // 10**9) if before else 0
-

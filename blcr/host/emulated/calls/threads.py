@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 from typing import Any
 
+from blcr.context.records import RestartableSequence
 from blcr.host.emulated.calls.table import call, fail, timed
 from blcr.host.emulated.calls.time import fetch_time, read_clock
 from blcr.host.emulated.tasks import Blocked, Ended, Guest, Thread, Wait, signed
@@ -89,7 +90,9 @@ def _set_descriptor(thread: Thread, address: int) -> int:
     row = guest.fetch("user_desc", address)
     rows = list(thread.state.tls or [descriptors.tls_unset] * 3)
     slot = signed(row["entry_number"])
-    at = rows.index(descriptors.tls_unset) if slot == -1 else slot - descriptors.tls_slot
+    at = (
+        rows.index(descriptors.tls_unset) if slot == -1 else slot - descriptors.tls_slot
+    )
     if not 0 <= at < len(rows):
         raise fail(errno.EINVAL)
     rows[at] = (row["base_addr"], row["limit"], row["flags"])
@@ -123,7 +126,12 @@ def get_thread_area(thread: Thread, address: int) -> int:
         raise fail(errno.EINVAL)
     base, limit, flags = rows[at]
     guest.store(
-        "user_desc", address, entry_number=slot, base_addr=base, limit=limit, flags=flags
+        "user_desc",
+        address,
+        entry_number=slot,
+        base_addr=base,
+        limit=limit,
+        flags=flags,
     )
     return 0
 
@@ -173,6 +181,25 @@ def get_robust_list(thread: Thread, tid: int, head: int, size: int) -> int:
     return 0
 
 
+@call("rseq")
+def rseq(thread: Thread, address: int, size: int, flags: int, signature: int) -> int:
+    """Register where the thread says that it must not be interrupted."""
+    guest, names = thread.guest, thread.guest.constants
+    if flags & names["RSEQ_FLAG_UNREGISTER"]:
+        thread.rseq = None
+        return 0
+    if flags or size < guest.structure("rseq").size or address % guest.structure(
+        "rseq"
+    ).size:
+        raise fail(errno.EINVAL)
+    if thread.rseq is not None:
+        raise fail(errno.EBUSY)
+    # The first two words, cpu_id_start and cpu_id: there is one CPU.
+    guest.store_int(address, 0, 8)
+    thread.rseq = RestartableSequence(address, size, signature)
+    return 0
+
+
 @call("exit")
 def exit_(thread: Thread, code: int) -> None:
     """End the thread."""
@@ -189,8 +216,14 @@ def exit_group(thread: Thread, code: int) -> None:
 
 @timed(futex="timespec", futex_time64="timespec64")
 def futex(  # noqa: PLR0913, PLR0917
-    thread: Thread, unit: str, address: int, command: int, value: int, fourth: int,
-    second: int, third: int,
+    thread: Thread,
+    unit: str,
+    address: int,
+    command: int,
+    value: int,
+    fourth: int,
+    second: int,
+    third: int,
 ) -> int:
     """Wait at a word, or wake those who do."""
     guest, names = thread.guest, thread.guest.constants
@@ -240,9 +273,7 @@ def _absolute(thread: Thread, unit: str, address: int, command: int) -> int | No
     return end
 
 
-def _wait(
-    thread: Thread, address: int, value: int, end: int | None, bits: int
-) -> int:
+def _wait(thread: Thread, address: int, value: int, end: int | None, bits: int) -> int:
     guest = thread.guest
     futexes = guest.machine.futexes
     futexes.leave(thread)

@@ -1,0 +1,498 @@
+"""
+Guests that stand still, as the engine sees them: see `blcr.host.interface`.
+
+The objects here work on the machine's own tables, in its own process.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from blcr.architecture import InterruptedCall
+from blcr.context import records
+from blcr.errors import ArchitectureError, RemoteCallError, RestartError
+from blcr.host.emulated import signals
+from blcr.host.emulated.calls import table_of
+from blcr.host.emulated.memory import DIRTY, FORCE, OWNED, PAGE, READ, WRITE, pages_of
+from blcr.host.emulated.tasks import Blocked, Ended, Thread
+from blcr.host.interface import (
+    DescriptorFacts,
+    MappingFacts,
+    ProcessFacts,
+    Run,
+    TaskFacts,
+)
+from blcr.linux import blocking
+from blcr.linux.constants import GENERIC
+
+if TYPE_CHECKING:
+    from blcr.architecture import Arch
+    from blcr.host.emulated.files import OpenFile
+    from blcr.host.emulated.machine import Machine
+    from blcr.host.emulated.memory import Area
+    from blcr.host.emulated.tasks import Guest
+
+_ERESTARTSYS = GENERIC["ERESTARTSYS"]
+_ALL_FORCED = FORCE | READ
+
+
+class FrozenTask:
+    """See `blcr.host.interface.Task`."""
+
+    can_call = True
+
+    def __init__(self, process: FrozenProcess, thread: Thread) -> None:
+        self.process = process
+        self.thread = thread
+
+    @property
+    def tid(self) -> int:
+        """Its id."""
+        return self.thread.tid
+
+    @property
+    def scratch(self) -> int:
+        """Memory for the arguments of the next call, hidden from the guest."""
+        return self.process.scratch
+
+    def register_set(self, note_type: int) -> bytes | None:
+        """Return a register set; a thread that waits is about to make its call."""
+        thread, arch = self.thread, self.process.arch
+        data = thread.load().read_set(note_type)
+        if data is None or note_type != arch.gp.note_type or thread.call is None:
+            return data
+        regs = arch.gp.decode(data)
+        if thread.wait is not None and thread.wait.progress:
+            # What has been moved cannot be moved again: the call ends here.
+            return arch.gp.encode(arch.set_result(regs, thread.wait.progress), data)
+        if thread.wait is not None and thread.wait.result is not None:
+            return arch.gp.encode(arch.set_result(regs, thread.wait.result), data)
+        call = InterruptedCall(thread.call.number, thread.call.args, _ERESTARTSYS)
+        return arch.gp.encode(arch.rewind_call(regs, call), data)
+
+    def set_register_set(self, note_type: int, data: bytes) -> None:
+        """Set a register set that this CPU has room for."""
+        thread, arch = self.thread, self.process.arch
+        self._check(note_type, data)
+        thread.load().write_set(note_type, data)
+        thread.wait = thread.call = None
+        if note_type == arch.gp.note_type:
+            pc = arch.gp.decode(data)[arch.pc]
+            name = self.process.guest.vdso.function_at(pc)
+            if name:
+                raise RestartError(
+                    f"thread {thread.tid} stands in {name} of the vdso, which is not "
+                    "run here; take another checkpoint"
+                )
+
+    def _check(self, note_type: int, data: bytes) -> None:
+        arch = self.process.arch
+        if arch.portable_state is None or note_type == arch.gp.note_type:
+            return
+        try:
+            lacking = arch.portable_state({note_type: data})
+        except ArchitectureError as error:
+            lacking = (str(error),)
+        if lacking:
+            raise RestartError(
+                f"thread {self.tid} uses {', '.join(lacking)}, which the emulated CPU "
+                "does not have; start the program with 'cr_run --cpu LEVEL'"
+            )
+
+    def signal_mask(self) -> int:
+        """Return the blocked signals, those that a waiting call has put aside."""
+        kept = self.thread.restore_mask
+        return self.thread.mask if kept is None else kept
+
+    def set_signal_mask(self, mask: int) -> None:
+        """Set the blocked signals."""
+        self.thread.mask = mask & ~signals.UNBLOCKABLE
+
+    def pending(self) -> list[bytes]:
+        """Return the siginfos queued for this thread."""
+        return list(self.thread.pending)
+
+    def call(self, name: str, *args: int) -> int:
+        """Have the personality perform a call."""
+        guest, thread, pid = self.process.guest, self.thread, self.process.pid
+        number = guest.arch.syscalls.get(name, -1)
+        entry = table_of(guest.arch).get(number)
+        if entry is None:
+            raise RemoteCallError(pid, name, errno.ENOSYS)
+        mask = (1 << 8 * guest.arch.word_size) - 1
+        words = tuple(arg & mask for arg in (*args, *[0] * 6)[:6])
+        resumed, thread.resumed = thread.resumed, None
+        try:
+            return entry.function(thread, *entry.arguments(words)) or 0
+        except OSError as error:
+            raise RemoteCallError(pid, name, error.errno or errno.EIO) from error
+        except (Blocked, Ended) as error:
+            raise RemoteCallError(pid, name, errno.EAGAIN) from error
+        finally:
+            thread.resumed = resumed
+
+    def facts(self) -> TaskFacts:
+        """Return what an outsider sees."""
+        thread = self.thread
+        return TaskFacts(thread.tid, thread.comm, thread.robust_list, thread.rseq)
+
+    def blocked_call(self) -> records.BlockedCall | None:
+        """Return the call in which it waits."""
+        thread, guest = self.thread, self.process.guest
+        wait, call = thread.wait, thread.call
+        if wait is None or call is None or wait.result is not None or wait.progress:
+            return None
+        name = guest.arch.syscall_name(call.number) or ""
+        timeout = blocking.timeout(guest.arch, name, call.args, self.process.read)
+        left = None
+        if timeout is not None and wait.until is not None:
+            left = max(0, wait.until - guest.machine.monotonic())
+        return records.BlockedCall(name, call.args, left)
+
+    def resume_call(self, call: records.BlockedCall) -> None:
+        """Give the call that the thread is about to make the time that is left of it."""
+        if call.time_left is not None:
+            number = self.process.arch.syscalls[call.name]
+            self.thread.time_left = (number, call.time_left)
+
+
+class FrozenProcess:
+    """See `blcr.host.interface.Process` and `NewProcess`."""
+
+    def __init__(self, guest: Guest) -> None:
+        self.guest = guest
+        self.scratch = pages_of(guest.arch.task_size) + PAGE
+        self._page = self.scratch // PAGE
+
+    def open(self) -> None:
+        """Make the scratch memory."""
+        frame = self.guest.space.ram.take()
+        self.guest.space.pages[self._page] = frame | READ | WRITE | DIRTY | OWNED
+
+    def close(self) -> None:
+        """Take the scratch memory away, before the guest runs again."""
+        start = self._page * PAGE
+        self.guest.space.discard(start, start + PAGE)
+
+    @property
+    def pid(self) -> int:
+        """Its id."""
+        return self.guest.pid
+
+    @property
+    def arch(self) -> Arch:
+        """Its architecture."""
+        return self.guest.arch
+
+    @property
+    def tasks(self) -> Sequence[FrozenTask]:
+        """Its threads, the leader first."""
+        threads = self.guest.threads.values()
+        ordered = sorted(threads, key=lambda thread: thread is not self.guest.leader)
+        return [FrozenTask(self, thread) for thread in ordered]
+
+    # Bytes.
+
+    def read(self, address: int, size: int) -> bytes:
+        """Read memory, whatever its protection."""
+        buffer = bytearray(size)
+        self.read_into(address, memoryview(buffer))
+        return bytes(buffer)
+
+    def read_into(self, address: int, buffer: memoryview) -> None:
+        """Read memory into a buffer; of a vdso what it was before it was changed."""
+        at = 0
+        for piece in self.guest.space.slices(address, len(buffer), _ALL_FORCED):
+            buffer[at : at + len(piece)] = piece
+            at += len(piece)
+        self.guest.vdso.show_original(address, buffer)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write memory, whatever its protection."""
+        self.guest.space.write(address, data, FORCE | WRITE)
+
+    # Facts.
+
+    def facts(self) -> ProcessFacts:
+        """Return what an outsider sees."""
+        guest = self.guest
+        ignored = caught = 0
+        for number, action in guest.actions.items():
+            if action.handler == signals.SIG_IGN:
+                ignored |= signals.bit(number)
+            elif action.handler != signals.SIG_DFL:
+                caught |= signals.bit(number)
+        return ProcessFacts(
+            pid=guest.pid,
+            ppid=guest.ppid,
+            pgid=guest.pgid,
+            sid=guest.sid,
+            exe=guest.exe,
+            cwd=guest.cwd,
+            root="/",
+            umask=guest.umask,
+            personality=guest.personality,
+            no_new_privs=guest.no_new_privs,
+            stopped=guest.stopped,
+            ignored_signals=ignored,
+            caught_signals=caught,
+            in_namespace=False,
+            uids=os.getresuid(),
+            gids=os.getresgid(),
+            groups=tuple(os.getgroups()),
+            refused="",
+        )
+
+    def memory_layout(self) -> records.MemoryLayout:
+        """Return the fields of its mm."""
+        return self.guest.layout
+
+    def mappings(self) -> list[MappingFacts]:
+        """Return its address space."""
+        guest = self.guest
+        pieces = [
+            (piece, special)
+            for area in guest.space.areas
+            for piece, special in guest.vdso.cut(area)
+        ]
+        return [self._mapping(area, special) for area, special in pieces]
+
+    def _mapping(self, area: Area, special: records.Mapping | None) -> MappingFacts:
+        file = area.backing.file
+        record = records.Mapping(
+            start=area.start,
+            end=area.end,
+            protection=area.protection,
+            shared=not area.is_private,
+            offset=area.offset,
+            path=file.path if file else "",
+            special=special.special if special else self.guest.special_of(area),
+            grows_down=area.grows_down,
+            huge=area.huge,
+            noreserve=area.noreserve,
+            name=special.name if special else "",
+        )
+        if file is None:
+            return MappingFacts(record, (0, 0), 0, deleted=False, refused="")
+        status = os.fstat(file.fd)
+        deleted = not _leads_to(file.path, status)
+        limit = 7 if area.is_private or file.writable else 5
+        record = record._replace(
+            size=status.st_size, mtime=status.st_mtime_ns, max_protection=limit
+        )
+        refused = f"of the deleted file '{file.path}'" if deleted else ""
+        return MappingFacts(record, file.device, file.inode, deleted, refused)
+
+    def descriptors(self) -> list[DescriptorFacts]:
+        """Return its descriptors."""
+        return [
+            self._descriptor(fd, entry.file, cloexec=entry.cloexec)
+            for fd, entry in self.guest.descriptors
+        ]
+
+    def _descriptor(self, fd: int, file: OpenFile, *, cloexec: bool) -> DescriptorFacts:
+        status = os.fstat(file.fd)
+        by_path = file.kind in {"file", "directory", "device"}
+        deleted = by_path and not _leads_to(file.path, status)
+        refused = ""
+        if deleted:
+            refused = "a file that was deleted"
+        elif file.kind == "socket":
+            refused = "a socket"
+        record = records.OpenFile(
+            kind=file.kind,
+            path=file.path,
+            flags=file.flags,
+            offset=os.lseek(file.fd, 0, os.SEEK_CUR)
+            if file.kind in {"file", "directory"}
+            else 0,
+            device=status.st_dev,
+            inode=status.st_ino,
+            mode=status.st_mode,
+            size=status.st_size if stat.S_ISREG(status.st_mode) else 0,
+            rdev=status.st_rdev,
+            terminal=os.isatty(file.fd),
+            state=self._state(file),
+        )
+        return DescriptorFacts(
+            fd, file.description, record, cloexec, file.path, deleted, refused
+        )
+
+    def _state(self, file: OpenFile) -> tuple[tuple[int, ...], ...]:
+        if file.kind == "inherited":
+            return ((file.fd,),) if file.kept else ()
+        if file.kind == "epoll":
+            return tuple(
+                (fd, events, data, os.fstat(host).st_ino)
+                for host, (fd, events, data) in sorted(file.interest.items())
+                if _is_open(host)
+            )
+        if file.kind == "eventfd":
+            rows = _fdinfo(file.fd)
+            count = int(rows.get("eventfd-count", "0"), 16)
+            return ((count, int(rows.get("eventfd-semaphore", "0"))),)
+        return ()
+
+    def pending(self) -> list[bytes]:
+        """Return the siginfos queued for the whole process."""
+        return list(self.guest.pending)
+
+    def pipe(self, fd: int) -> records.Pipe:
+        """Return a pipe's bytes, which are taken out of it and put back."""
+        file = self.guest.descriptors.get(fd)
+        capacity = fcntl.fcntl(file.fd, fcntl.F_GETPIPE_SZ)
+        path = f"/proc/self/fd/{file.fd}"
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        writer = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        data = b""
+        try:
+            while part := os.read(reader, capacity):
+                data += part
+        except BlockingIOError:
+            pass
+        finally:
+            left = data
+            while left:
+                left = left[os.write(writer, left) :]
+            os.close(reader)
+            os.close(writer)
+        return records.Pipe(capacity, data)
+
+    def shared_object(self, mapping: MappingFacts) -> tuple[int, int, list[Run]]:
+        """Return what anonymous shared memory is behind a mapping."""
+        area = self.guest.space.find(mapping.record.start)
+        shared = area.backing.shared if area else None
+        assert shared is not None, "an anonymous shared mapping"
+        runs: list[Run] = []
+        for page in sorted(shared.frames):
+            start = page * PAGE
+            if runs and runs[-1].end == start:
+                runs[-1] = Run(runs[-1].start, start + PAGE)
+            else:
+                runs.append(Run(start, start + PAGE))
+        return id(shared), shared.size, runs
+
+    def read_object(
+        self, mapping: MappingFacts, offset: int, buffer: memoryview
+    ) -> None:
+        """Read bytes of that memory."""
+        area = self.guest.space.find(mapping.record.start)
+        shared = area.backing.shared if area else None
+        assert shared is not None, "an anonymous shared mapping"
+        view = self.guest.space.ram.view
+        for at in range(0, len(buffer), PAGE):
+            frame = shared.frames.get((offset + at) // PAGE)
+            size = min(PAGE, len(buffer) - at)
+            piece = view[frame : frame + size] if frame is not None else bytes(size)
+            buffer[at : at + size] = piece
+
+    # Bulk.
+
+    def present(self, mappings: Sequence[MappingFacts]) -> Iterator[Run]:
+        """Yield the private pages that differ from what file or zero give back."""
+        for mapping in mappings:
+            area = self.guest.space.find(mapping.record.start)
+            if area is None or not area.is_private:
+                continue
+            part = area.cut(mapping.record.start, mapping.record.end)
+            for start, end in self.guest.space.dirty_runs(part):
+                yield Run(start, end)
+
+    def empty(self) -> None:
+        """Remove every mapping."""
+        self.guest.space.clear()
+
+    def place_special(self, mapping: records.Mapping) -> bool:
+        """Note where a vdso is to be; there is none of our own to put there."""
+        self.guest.vdso.add(mapping)
+        return False
+
+    def fill(self, fd: int, runs: Iterable[tuple[int, int, int]]) -> None:
+        """Copy pages in."""
+        for offset, address, size in runs:
+            at = offset
+            for piece in self.guest.space.slices(address, size, FORCE | WRITE):
+                done = 0
+                while done < len(piece):
+                    count = os.preadv(fd, [piece[done:]], at + done)
+                    if not count:
+                        raise RestartError("the context ends before its pages do")
+                    done += count
+                at += len(piece)
+
+    def create_task(self, tid: int) -> FrozenTask:
+        """Make a further thread."""
+        machine = self.guest.machine
+        thread = machine.add_thread(
+            self.guest, tid or machine.new_pid(), self.guest.cpu.new_state()
+        )
+        return FrozenTask(self, thread)
+
+    def set_memory_layout(self, layout: records.MemoryLayout, exe: str) -> None:
+        """Set the fields of the mm, and the exe link."""
+        self.guest.layout = layout
+        self.guest.exe = exe
+
+    def settle(self) -> None:
+        """Turn the functions of a saved vdso into plain calls."""
+        self.guest.vdso.divert(self.guest)
+
+
+class FrozenMachine:
+    """See `blcr.host.interface.Frozen`: the guests of a machine between two turns."""
+
+    def __init__(self, machine: Machine, pids: Sequence[int] = ()) -> None:
+        self._machine = machine
+        living = [g for g in machine.guests.values() if g.threads]
+        self.processes = [
+            FrozenProcess(guest) for guest in living if not pids or guest.pid in pids
+        ]
+
+    def __enter__(self) -> FrozenMachine:
+        machine = self._machine
+        self.clocks = records.Clocks(
+            time.time_ns(), machine.monotonic(), machine.boottime()
+        )
+        for process in self.processes:
+            process.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes:
+            process.close()
+
+    def kill(self, signal: int) -> None:
+        """Send a signal, which is met before the next instruction."""
+        for process in self.processes:
+            guest = process.guest
+            signals.send(guest, signals.from_outside(guest, signal))
+
+
+def _leads_to(path: str, status: os.stat_result) -> bool:
+    """Tell whether a path still leads to that file."""
+    try:
+        there = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return False
+    return (there.st_dev, there.st_ino) == (status.st_dev, status.st_ino)
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def _fdinfo(fd: int) -> dict[str, str]:
+    """Return what the kernel says of a descriptor of ours."""
+    with open(f"/proc/self/fdinfo/{fd}") as file:  # noqa: PTH123
+        rows = [line.partition(":") for line in file]
+    return {name: value.strip() for name, _, value in rows}

@@ -1,0 +1,102 @@
+"""The emulated host: guests of machines that are processes of ours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from blcr.errors import NoSuchProcessError
+from blcr.host.emulated import service
+from blcr.host.emulated.frozen import FrozenMachine
+from blcr.host.emulated.machine import Machine
+from blcr.host.emulated.restart import Making
+from blcr.host.interface import CheckpointRequest, RestartPlan
+
+
+class EmulatedHost:
+    """See `blcr.host.interface.Host`."""
+
+    name = "emulated"
+    runs_here = False
+    rebuilds = frozenset(
+        {"file", "directory", "device", "pipe", "eventfd", "epoll", "inherited"}
+    )
+
+    def __init__(self) -> None:
+        self._machine: Machine | None = None
+
+    def claims(self, pid: int) -> bool:
+        """Tell whether a process is a machine of ours."""
+        return service.find(pid) is not None
+
+    def forward(self, request: CheckpointRequest) -> list[str] | None:
+        """Ask the machine."""
+        path = service.find(request.pid)
+        if path is None:
+            raise NoSuchProcessError(f"process {request.pid} is not a machine")
+        return service.request(path, request)
+
+    def select(self, scope: str, number: int) -> list[int]:
+        """Return the guests of the machine that this process is."""
+        del scope
+        machine = self._machine
+        guests = machine.guests.values() if machine else ()
+        living = [guest.pid for guest in guests if guest.threads]
+        if not living:
+            raise NoSuchProcessError(f"there is no machine {number} here")
+        return living
+
+    def freeze(self, pids: Sequence[int], *, timeout_s: float) -> FrozenMachine:
+        """Hold guests of the machine that this process is."""
+        del timeout_s
+        if self._machine is None:
+            raise NoSuchProcessError("this process is not a machine")
+        return FrozenMachine(self._machine, pids)
+
+    def missing(self, plan: RestartPlan) -> list[str]:
+        """Return what the machine lacks for a restart."""
+        lacking = [
+            f"architecture {arch.name} cannot be emulated"
+            for arch in plan.archs
+            if arch.emulation is None
+        ]
+        if len(plan.context.processes) > 1:
+            lacking.append("a machine runs one process only, and the context has more")
+        return lacking
+
+    def restart(self, plan: RestartPlan) -> Making:
+        """Prepare a machine."""
+        return Making(plan)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        sysroot: str | None = None,
+        env: Mapping[str, str] | None = None,
+        strace: bool = False,
+        seed: int = 0,
+    ) -> int:
+        """
+        Run a program in a machine of its own until it ends.
+
+        Args:
+            argv: The executable and its arguments.
+            sysroot: Folder in which absolute paths are looked up first.
+            env: Its environment; None: ours.
+            strace: Print each system call.
+            seed: Fixes the order of threads, and random numbers.
+
+        Returns:
+            A status as `os.waitpid` gives it.
+
+        Raises:
+            BlcrError: It cannot be run.
+        """
+        self._machine = Machine(sysroot=sysroot, seed=seed, strace=strace)
+        guest = self._machine.start(argv, os.environ if env is None else env)
+        with service.Listener(self._machine):
+            return self._machine.run(guest)
+
+
+HOST = EmulatedHost()

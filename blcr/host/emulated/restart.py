@@ -1,0 +1,75 @@
+"""Making guests from a context: see `blcr.host.interface.Restart`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from blcr.host.emulated import signals
+from blcr.host.emulated.frozen import FrozenProcess
+from blcr.host.emulated.machine import Machine
+from blcr.host.emulated.service import Listener
+
+if TYPE_CHECKING:
+    from blcr.architecture import Arch
+    from blcr.context import records
+    from blcr.host.interface import RestartPlan
+
+
+class Making:
+    """A machine whose guests are being made."""
+
+    def __init__(self, plan: RestartPlan) -> None:
+        self.warnings: list[str] = []
+        self._plan = plan
+        self._machine = Machine(sysroot=plan.sysroot)
+        self._processes: list[FrozenProcess] = []
+
+    def __enter__(self) -> Making:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            self._machine.end_guest(process.guest, 0)
+
+    def create(self, record: records.Process, arch: Arch) -> FrozenProcess:
+        """Make a process with one thread and no memory."""
+        pid = record.pid if self._plan.restore_pid else None
+        guest = self._machine.add_guest(arch, pid)
+        guest.ppid = record.ppid if self._plan.restore_pid else 1
+        guest.pgid = record.pgid if self._plan.restore_pgid else guest.pid
+        guest.sid = record.sid if self._plan.restore_sid else guest.pid
+        guest.personality, guest.no_new_privs = record.personality, record.no_new_privs
+        guest.stopped = record.stopped
+        self._machine.add_thread(guest, guest.pid, guest.cpu.new_state())
+        process = FrozenProcess(guest)
+        process.open()
+        self._processes.append(process)
+        return process
+
+    def release(self, signal: int) -> None:
+        """Let the guests live, from `wait` on."""
+        machine, clocks = self._machine, self._plan.context.clocks
+        before = machine.monotonic_offset
+        machine.monotonic_offset = clocks.monotonic - time.monotonic_ns()
+        machine.boottime_offset = clocks.boottime - time.clock_gettime_ns(
+            time.CLOCK_BOOTTIME
+        )
+        for process in self._processes:
+            guest = process.guest
+            process.close()
+            # Timers were set by the clock that the machine had until now.
+            moved = machine.monotonic_offset - before
+            guest.timers = {
+                which: timer._replace(end=timer.end + moved)
+                for which, timer in guest.timers.items()
+            }
+            if signal:
+                signals.send(guest, signals.from_outside(guest, signal))
+            if signal == guest.constants["SIGCONT"]:
+                guest.stopped = False
+
+    def wait(self) -> int:
+        """Run the machine until its first guest ends."""
+        with Listener(self._machine):
+            return self._machine.run(self._processes[0].guest)

@@ -1,0 +1,184 @@
+"""
+How a machine is asked for a checkpoint: a socket in the user's runtime folder.
+
+The one who asks sends a line of JSON and, with it, the descriptor to write to.  The
+machine takes the checkpoint between two turns of its guests, in its own process, and
+answers with a line: warnings, or an error's message and exit status.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import stat
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blcr.errors import BlcrError, NoSuchProcessError, NotPermittedError
+from blcr.host.emulated.frozen import FrozenMachine
+
+if TYPE_CHECKING:
+    from blcr.host.emulated.machine import Machine
+    from blcr.host.interface import CheckpointRequest
+
+_LINE_LIMIT = 1 << 16
+_ANSWER_TIMEOUT_S = 10.0
+_PRIVATE = 0o700
+
+
+class ForwardedError(BlcrError):
+    """The machine could not take the checkpoint; its own message and status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        self.exit_status = status
+        super().__init__(message)
+
+
+def _folders() -> list[Path]:
+    """Return where sockets may be, best place first."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    places = [Path(runtime) / "blcr"] if runtime else []
+    return [*places, Path(f"/tmp/blcr-{os.getuid()}")]  # noqa: S108
+
+
+def _is_private(folder: Path) -> bool:
+    try:
+        status = folder.lstat()
+    except OSError:
+        return False
+    mode = stat.S_IMODE(status.st_mode)
+    own = status.st_uid == os.getuid()
+    return stat.S_ISDIR(status.st_mode) and own and not mode & ~_PRIVATE
+
+
+def find(pid: int) -> Path | None:
+    """Return the socket of the machine that a process is, or None."""
+    for folder in _folders():
+        path = folder / str(pid)
+        if _is_private(folder) and path.is_socket() and Path(f"/proc/{pid}").exists():
+            return path
+    return None
+
+
+def request(path: Path, wanted: CheckpointRequest) -> list[str]:
+    """
+    Ask a machine for a checkpoint and return its warnings.
+
+    Raises:
+        BlcrError: It was not taken.
+    """
+    fields = wanted._asdict()
+    fields.pop("fd")
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(os.fspath(path))
+            line = json.dumps(fields).encode() + b"\n"
+            socket.send_fds(connection, [line], [wanted.fd])
+            answer = _read_line(connection)
+        except OSError as error:
+            raise NoSuchProcessError(
+                f"the machine {wanted.pid} does not answer: {error.strerror or error}"
+            ) from error
+    if not answer:
+        raise NoSuchProcessError(f"the machine {wanted.pid} ended meanwhile")
+    if "error" in answer:
+        raise ForwardedError(str(answer["error"]), int(answer["status"]))
+    return [str(warning) for warning in answer["warnings"]]
+
+
+def _read_line(connection: socket.socket) -> dict[str, Any]:
+    data = b""
+    while not data.endswith(b"\n") and len(data) < _LINE_LIMIT:
+        part = connection.recv(_LINE_LIMIT)
+        if not part:
+            break
+        data += part
+    answer = json.loads(data) if data else {}
+    return answer if isinstance(answer, dict) else {}
+
+
+class Listener:
+    """A machine's socket, from entering the block to leaving it."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._path: Path | None = None
+
+    def __enter__(self) -> Listener:
+        for folder in _folders():
+            with contextlib.suppress(OSError):
+                folder.mkdir(mode=_PRIVATE, exist_ok=True)
+            if not _is_private(folder):
+                continue
+            path = folder / str(os.getpid())
+            path.unlink(missing_ok=True)
+            old = os.umask(0o177)
+            try:
+                self._socket.bind(os.fspath(path))
+            finally:
+                os.umask(old)
+            self._path = path
+            self._socket.listen()
+            self._machine.service = self
+            break
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._machine.service = None
+        self._socket.close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait at."""
+        return self._socket.fileno()
+
+    def serve(self) -> None:
+        """Answer one request."""
+        connection, _ = self._socket.accept()
+        with connection:
+            connection.settimeout(_ANSWER_TIMEOUT_S)
+            answer: dict[str, object]
+            fds: list[int] = []
+            try:
+                _check_peer(connection)
+                data, fds, _, _ = socket.recv_fds(connection, _LINE_LIMIT, 1)
+                answer = {"warnings": self._checkpoint(json.loads(data), fds)}
+            except BlcrError as error:
+                answer = {"error": str(error), "status": error.exit_status}
+            except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+                answer = {"error": f"the request failed: {error}", "status": 1}
+            finally:
+                for fd in fds:
+                    os.close(fd)
+            with contextlib.suppress(OSError):
+                connection.sendall(json.dumps(answer).encode() + b"\n")
+
+    def _checkpoint(self, wanted: dict[str, Any], fds: list[int]) -> list[str]:
+        # The engine calls hosts; this host is called by itself here.
+        from blcr.engine import checkpoint  # noqa: PLC0415
+        from blcr.host.emulated.host import HOST  # noqa: PLC0415
+
+        warnings: list[str] = []
+        guest, signal = int(wanted["guest"]), int(wanted["signal"])
+        if guest and guest not in self._machine.guests:
+            raise NoSuchProcessError(f"the machine has no process {guest}")
+        with FrozenMachine(self._machine, [guest] if guest else []) as frozen:
+            checkpoint.save(HOST, frozen, fds[0], warn=warnings.append)
+            if signal:
+                frozen.kill(signal)
+        return warnings
+
+
+def _check_peer(connection: socket.socket) -> None:
+    """Let only the owner, or root, ask."""
+    credentials = connection.getsockopt(
+        socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
+    )
+    _, uid, _ = struct.unpack("3i", credentials)
+    if uid not in {0, os.getuid()}:
+        raise NotPermittedError("the machine belongs to another user")
