@@ -29,7 +29,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _checkpoint(arguments: Arguments) -> int:
     pid, guest = _identity(arguments)
-    number = common.signal_number(arguments.last("signal", "0"))
+    number = common.signal_number(arguments.last("signal"))
     timeout_s = _timeout(arguments)
     common.refuse_unsupported(
         arguments, {"ptraced": {"error", "skip"}, "ptracer": {"error"}}

@@ -109,13 +109,15 @@ def refuse_unsupported(arguments: Arguments, supported: dict[str, set[str]]) -> 
 
 def signal_number(text: str) -> int:
     """
-    Return the number of a signal given by number or name; 0: none.
+    Return the number of a signal given by number or name; 0 for an empty text.
 
     Raises:
         UsageError: There is no such signal.
     """
     name = text.upper().removeprefix("SIG")
-    if name.isdigit() and int(name) < signal.NSIG:
+    if not name:
+        return 0
+    if name.isdecimal() and 0 < int(name) < signal.NSIG:
         return int(name)
     try:
         return signal.Signals[f"SIG{name}"].value

@@ -193,7 +193,7 @@ TRACEBACK = Option(
 )
 
 _SIGNALS = (
-    Option("signal", "--run", "Let them run on (the default).", "0"),
+    Option("signal", "--run", "Let them run on (the default)."),
     Option("signal", "-S --signal", "Send them this signal.", metavar="N"),
     Option("signal", "--stop", "Send them SIGSTOP.", "STOP"),
     Option("signal", "--term", "Send them SIGTERM.", "TERM"),

@@ -51,7 +51,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _restart(arguments: Arguments) -> int:
     common.refuse_unsupported(arguments, SUPPORTED)
-    number = common.signal_number(arguments.last("signal", "0"))
+    number = common.signal_number(arguments.last("signal"))
     relocate = [_relocation(one.value) for one in arguments.all("relocate")]
     if len(relocate) > RELOCATIONS:
         raise UsageError(f"more than {RELOCATIONS} relocations")

@@ -187,6 +187,8 @@ def test_options_reach_the_engine(engine: Engine) -> None:
         (["-t", "no", "7"], MISUSED),
         (["-t", "-1", "7"], errno.EINVAL),
         (["-S", "99", "7"], errno.EINVAL),
+        (["-S", "65", "7"], errno.EINVAL),
+        (["-S", "0", "7"], errno.EINVAL),
         (["-S", "-1", "7"], errno.EINVAL),
         (["-d", "folder", "7"], errno.EINVAL),
         (["-f", "a", "-F", "1", "7"], errno.EINVAL),
