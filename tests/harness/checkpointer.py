@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import blcr
+from blcr.context.target import Target
+from blcr.engine.checkpoint import checkpoint
 from blcr.errors import BlcrError
 from blcr.host.native import ptrace
 
@@ -43,7 +44,8 @@ def fork_checkpoint(
     try:
         if hook:
             ptrace.request = hook(ptrace.request)
-        blcr.checkpoint(pid, target)
+        with Target(target, sync=False) as opened:
+            checkpoint(pid, opened, scope="pid")
         status = THROUGH
     except BlcrError as error:
         os.write(2, f"{error}\n".encode())
@@ -67,11 +69,11 @@ def die_at(n: int) -> Callable[[Request], Request]:
     return _at(n, at_n)
 
 
-def fail_at(n: int, code: int) -> Callable[[Request], Request]:
-    """Return a hook that lets the n-th request fail with that errno."""
+def fail_at(n: int, error: Exception) -> Callable[[Request], Request]:
+    """Return a hook that lets the n-th request fail."""
 
     def at_n() -> None:
-        raise OSError(code, os.strerror(code))
+        raise error
 
     return _at(n, at_n)
 

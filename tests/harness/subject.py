@@ -62,6 +62,8 @@ class Subject:
     def _start(self, args: Sequence[str | Path]) -> None:
         """Start program or command with pipes of ours."""
         self._log = (self.cwd / f"stderr-{self._contexts}").open("w+b")
+        if self.user is not None:
+            os.fchown(self._log.fileno(), self.user, self.user)
         self.command = commands.popen(
             args,
             user=self.user,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-import blcr
-from blcr.errors import BlcrError
+from blcr.engine.restart import restart
+from blcr.errors import BlcrError, TaskGoneError
 from blcr.host.native import ptrace
 from harness import checkpointer, outside
 from harness.checkpointer import FAILED_BADLY, FAILED_WELL, KILLED, THROUGH
@@ -43,7 +43,8 @@ def _restart(context: Path, hook: Hook) -> int:
         os.dup2(reading, 0)
         os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 1)
         ptrace.request = hook(ptrace.request)
-        blcr.restart(context)
+        with context.open("rb") as source:
+            restart(source.fileno(), context.name)
         status = THROUGH if output.read_bytes() == b"ok\n" else FAILED_BADLY
     except BlcrError:
         status = FAILED_WELL
@@ -80,15 +81,17 @@ def test_killed_at_every_step(context: Path, nobody_left: Callable[[], bool]) ->
     assert n > 3
 
 
-@pytest.mark.parametrize("code", [errno.EIO, errno.ESRCH])
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "made up"), TaskGoneError("made up")], ids=repr
+)
 def test_every_step_failing(
-    context: Path, code: int, nobody_left: Callable[[], bool]
+    context: Path, error: Exception, nobody_left: Callable[[], bool]
 ) -> None:
     """A failing n-th request is one of our errors, and nothing is left."""
     n = through = 0
     while through < 3:
         n += 1
-        status = _restart(context, checkpointer.fail_at(n, code))
+        status = _restart(context, checkpointer.fail_at(n, error))
         assert status in {THROUGH, FAILED_WELL}, f"step {n}"
         outside.wait_until(nobody_left, f"nobody left after step {n}", timeout_s=5)
         through = through + 1 if status == THROUGH else 0
