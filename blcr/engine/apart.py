@@ -62,11 +62,9 @@ def restart(
     told = {"warn": warn, "progress": progress, "running": running}
     ours, theirs = Pipe()
     command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno())]
-    # Where this process looks for modules, so does that one.
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with ours, theirs:
         process = subprocess.Popen(
-            command, pass_fds=(source_fd, theirs.fileno()), env=environment
+            command, pass_fds=(source_fd, theirs.fileno()), env=environment()
         )
         theirs.close()
         try:
@@ -80,6 +78,11 @@ def restart(
             raise
         finally:
             process.wait()
+
+
+def environment() -> dict[str, str]:
+    """Return one in which another Python looks for modules where this one does."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def _listen(reports: Connection, told: Mapping[str, Callable[..., None] | None]) -> int:
