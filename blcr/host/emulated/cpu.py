@@ -109,7 +109,7 @@ class _Batch:
 
     def write(self, values: list[int]) -> None:
         """Set all of them."""
-        self._values[:] = values
+        self._values[:] = values  # type: ignore[assignment]
         _lib.uc_reg_write_batch(self._handle, self._ids, self._pointers, self._count)
 
 
@@ -128,10 +128,10 @@ class Cpu:
         self._prefix = prefix
         modes = sum(getattr(unicorn_const, mode) for mode in recipe.modes)
         self._engine = Uc(getattr(unicorn_const, recipe.engine), modes)
-        self._handle = self._engine._uch  # noqa: SLF001
+        self._handle = self._engine._uch
         self._engine.ctl_set_tlb_mode(unicorn_const.UC_TLB_VIRTUAL)
         self._engine.mem_map_ptr(0, ram.total, unicorn_const.UC_PROT_ALL, ram.base)
-        self._engine.ctl_exits_enabled(True)  # noqa: FBT003
+        self._engine.ctl_exits_enabled(True)
         # A page behind the guest's address space.
         self._hidden_at = pages_of(arch.task_size)
         self._hidden = ram.take()
@@ -179,7 +179,7 @@ class Cpu:
     def _hook(
         self, kind: int, callback: object, *, data: int = 0, extra: int | None = None
     ) -> None:
-        """Register a callback for all addresses (a range that ends before it begins)."""
+        """Register a callback for all addresses: a range that ends before it begins."""
         handle = ctypes.c_size_t()
         status = _lib.uc_hook_add(
             *(self._handle, ctypes.byref(handle), kind),
@@ -383,7 +383,7 @@ class Cpu:
                 | (entry & WRITE if entry & DIRTY else 0)
                 | (entry & EXECUTE if entry & CODE else 0)
             )
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             self._error = error
             return False
         return True
@@ -416,7 +416,7 @@ class Cpu:
                 self.guard = f"'{text}' at {address:#x}, {size} bytes"
                 _lib.uc_emu_stop(engine)
                 return
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             self._error = error
 
     def _suspects(
@@ -432,7 +432,7 @@ class Cpu:
 
     def _disassembler(self) -> Any:  # noqa: ANN401
         # Its import takes longer than many programs run.
-        import capstone  # noqa: PLC0415
+        import capstone
 
         family, modes = self.arch.capstone
         mode = sum(getattr(capstone, name) for name in modes)
@@ -480,7 +480,7 @@ class Cpu:
         batch = self._batches[note_type]
         values = dict(zip(batch.names, batch.read(), strict=True))
         if note_type == self.arch.gp.note_type:
-            values |= self._selectors() | self.recipe.fixed
+            values = {**values, **self._selectors(), **self.recipe.fixed}
         data = bytearray(registers.encode(values, bytes(size)))
         for part in parts:
             end = part.offset + len(part.blank)
@@ -586,7 +586,7 @@ class Cpu:
 
 @cache
 def _budget_code() -> int | None:
-    """Return the address of this machine's code to count blocks with, if there is any."""
+    """Return the address of code of this machine to count blocks with, if any."""
     with Path("/proc/self/exe").open("rb") as file:
         header = file.read(20)
     order = "little" if header[5] == 1 else "big"

@@ -24,6 +24,7 @@ from blcr.host.emulated.tasks import Blocked, Ended, Thread
 from blcr.host.interface import (
     DescriptorFacts,
     MappingFacts,
+    Process,
     ProcessFacts,
     Run,
     TaskFacts,
@@ -32,7 +33,6 @@ from blcr.linux import blocking
 from blcr.linux.constants import GENERIC
 
 if TYPE_CHECKING:
-    from blcr.architecture import Arch
     from blcr.host.emulated.files import OpenFile
     from blcr.host.emulated.machine import Machine
     from blcr.host.emulated.memory import Area
@@ -47,19 +47,12 @@ class FrozenTask:
 
     can_call = True
 
-    def __init__(self, process: FrozenProcess, thread: Thread) -> None:
-        self.process = process
+    def __init__(self, owner: FrozenProcess, thread: Thread) -> None:
+        self.process: Process = owner
+        self.tid = thread.tid
+        self.scratch = owner.scratch
         self.thread = thread
-
-    @property
-    def tid(self) -> int:
-        """Its id."""
-        return self.thread.tid
-
-    @property
-    def scratch(self) -> int:
-        """Memory for the arguments of the next call, hidden from the guest."""
-        return self.process.scratch
+        self._guest = owner.guest
 
     def register_set(self, note_type: int) -> bytes | None:
         """Return a register set; a thread that waits is about to make its call."""
@@ -84,7 +77,7 @@ class FrozenTask:
         thread.wait = thread.call = None
         if note_type == arch.gp.note_type:
             pc = arch.gp.decode(data)[arch.pc]
-            name = self.process.guest.vdso.function_at(pc)
+            name = self._guest.vdso.function_at(pc)
             if name:
                 raise RestartError(
                     f"thread {thread.tid} stands in {name} of the vdso, which is not "
@@ -120,7 +113,7 @@ class FrozenTask:
 
     def call(self, name: str, *args: int) -> int:
         """Have the personality perform a call."""
-        guest, thread, pid = self.process.guest, self.thread, self.process.pid
+        guest, thread, pid = self._guest, self.thread, self._guest.pid
         number = guest.arch.syscalls.get(name, -1)
         entry = table_of(guest.arch).get(number)
         if entry is None:
@@ -144,7 +137,7 @@ class FrozenTask:
 
     def blocked_call(self) -> records.BlockedCall | None:
         """Return the call in which it waits."""
-        thread, guest = self.thread, self.process.guest
+        thread, guest = self.thread, self._guest
         wait, call = thread.wait, thread.call
         if wait is None or call is None or wait.result is not None or wait.progress:
             return None
@@ -156,7 +149,7 @@ class FrozenTask:
         return records.BlockedCall(name, call.args, left)
 
     def resume_call(self, call: records.BlockedCall) -> None:
-        """Give the call that the thread is about to make the time that is left of it."""
+        """Give the call that the thread is about to make the time left of it."""
         if call.time_left is not None:
             number = self.process.arch.syscalls[call.name]
             self.thread.time_left = (number, call.time_left)
@@ -167,6 +160,8 @@ class FrozenProcess:
 
     def __init__(self, guest: Guest) -> None:
         self.guest = guest
+        self.pid = guest.pid
+        self.arch = guest.arch
         self.scratch = pages_of(guest.arch.task_size) + PAGE
         self._page = self.scratch // PAGE
 
@@ -179,16 +174,6 @@ class FrozenProcess:
         """Take the scratch memory away, before the guest runs again."""
         start = self._page * PAGE
         self.guest.space.discard(start, start + PAGE)
-
-    @property
-    def pid(self) -> int:
-        """Its id."""
-        return self.guest.pid
-
-    @property
-    def arch(self) -> Arch:
-        """Its architecture."""
-        return self.guest.arch
 
     @property
     def tasks(self) -> Sequence[FrozenTask]:
@@ -449,27 +434,29 @@ class FrozenMachine:
 
     def __init__(self, machine: Machine, pids: Sequence[int] = ()) -> None:
         self._machine = machine
-        living = [g for g in machine.guests.values() if g.threads]
-        self.processes = [
-            FrozenProcess(guest) for guest in living if not pids or guest.pid in pids
+        self._frozen = [
+            FrozenProcess(guest)
+            for guest in machine.guests.values()
+            if guest.threads and (not pids or guest.pid in pids)
         ]
+        self.processes: Sequence[Process] = self._frozen
 
     def __enter__(self) -> FrozenMachine:
         machine = self._machine
         self.clocks = records.Clocks(
             time.time_ns(), machine.monotonic(), machine.boottime()
         )
-        for process in self.processes:
+        for process in self._frozen:
             process.open()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in self.processes:
+        for process in self._frozen:
             process.close()
 
     def kill(self, signal: int) -> None:
         """Send a signal, which is met before the next instruction."""
-        for process in self.processes:
+        for process in self._frozen:
             guest = process.guest
             signals.send(guest, signals.from_outside(guest, signal))
 

@@ -6,6 +6,7 @@ Source: futex(2), get_robust_list(2); kernel/futex of Linux 6.12.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from blcr.host.emulated.memory import PAGE
@@ -73,10 +74,8 @@ class Futexes:
     def bequeath(self, thread: Thread) -> None:
         """Do what an ending thread leaves to do: robust futexes, its tid's word."""
         guest = thread.guest
-        try:
+        with contextlib.suppress(OSError):  # the list may make no sense
             self._release_robust(thread)
-        except OSError:
-            pass  # A list that makes no sense is nobody's business.
         if thread.clear_child_tid:
             try:
                 guest.store_int(thread.clear_child_tid, 0)

@@ -1,5 +1,5 @@
 """
-Loads a static executable, as execve(2) does: its segments, a stack, the first registers.
+Loads a static executable, as execve(2) does: segments, a stack, first registers.
 
 Source: elf(5); fs/binfmt_elf.c and fs/exec.c of Linux 6.12.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from blcr import registry
 from blcr.architecture import Arch
 from blcr.context import records
-from blcr.errors import ArchitectureError, BlcrError, RefusedError
+from blcr.errors import BlcrError, RefusedError
 from blcr.host.emulated.memory import (
     EXECUTE,
     PAGE,

@@ -70,7 +70,7 @@ class Machine:
         self, *, sysroot: str | None = None, seed: int = 0, strace: bool = False
     ) -> None:
         self.sysroot = sysroot
-        self.random = Random(seed)  # noqa: S311
+        self.random = Random(seed)
         self.ram = Ram(_ram_size(), _WINDOW)
         self.guests: dict[int, Guest] = {}
         self.futexes = Futexes()

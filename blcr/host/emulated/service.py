@@ -41,7 +41,7 @@ def _folders() -> list[Path]:
     """Return where sockets may be, best place first."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     places = [Path(runtime) / "blcr"] if runtime else []
-    return [*places, Path(f"/tmp/blcr-{os.getuid()}")]  # noqa: S108
+    return [*places, Path(f"/tmp/blcr-{os.getuid()}")]
 
 
 def _is_private(folder: Path) -> bool:
@@ -160,8 +160,8 @@ class Listener:
 
     def _checkpoint(self, wanted: dict[str, Any], fds: list[int]) -> list[str]:
         # The engine calls hosts; this host is called by itself here.
-        from blcr.engine import checkpoint  # noqa: PLC0415
-        from blcr.host.emulated.host import HOST  # noqa: PLC0415
+        from blcr.engine import checkpoint
+        from blcr.host.emulated.host import HOST
 
         warnings: list[str] = []
         guest, signal = int(wanted["guest"]), int(wanted["signal"])

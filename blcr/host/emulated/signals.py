@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from blcr.architecture import AlternateStack, FrameRequest, InterruptedCall
 from blcr.host.emulated.cpu import Trap
-from blcr.host.emulated.tasks import NO_ALTSTACK, Action, Ended, Timer
+from blcr.host.emulated.tasks import NO_ALTSTACK, Action, Ended, Thread, Timer
 from blcr.linux.constants import GENERIC
 
 if TYPE_CHECKING:
-    from blcr.host.emulated.tasks import Guest, Thread, Wait
+    from blcr.host.emulated.tasks import Guest, Wait
 
 SIG_DFL, SIG_IGN = GENERIC["SIG_DFL"], GENERIC["SIG_IGN"]
 _IGNORED = {GENERIC[n] for n in "SIGCHLD SIGURG SIGWINCH SIGCONT".split()}
@@ -62,15 +62,15 @@ def from_outside(guest: Guest, number: int) -> bytes:
 
 def send(target: Guest | Thread, info: bytes) -> None:
     """Queue a signal for a process, or for one of its threads."""
-    guest: Guest = getattr(target, "guest", target)
-    number = number_of(guest, info)
-    if not guest.threads:
+    if isinstance(target, Thread):
+        guest, blocked = target.guest, target.mask
+    elif target.threads:
+        guest, blocked = target, target.leader.mask
+    else:
         return
+    number = number_of(guest, info)
     if number == _CONT:
         guest.stopped = False
-    blocked = getattr(target, "mask", None)
-    if blocked is None:
-        blocked = guest.leader.mask
     awaited = any(
         t.wait and t.wait.awaits & bit(number) for t in guest.threads.values()
     )
@@ -140,7 +140,7 @@ def deliver(thread: Thread) -> None:
 
 
 def fault(thread: Thread, trap: Trap) -> None:
-    """Send a thread the signal for what it has done; blocked or ignored, it is fatal."""
+    """Send a thread the signal for what it did; blocked or ignored, it is fatal."""
     guest = thread.guest
     number = guest.constants[trap.signal]
     action = guest.actions.get(number, Action())

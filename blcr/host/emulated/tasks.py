@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from blcr.host.emulated.machine import Machine
 
 NO_ALTSTACK = AlternateStack(0, 2, 0)  # SS_DISABLE
-NEVER = None
+NO_LAYOUT = records.MemoryLayout(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, b"")
 
 
 class Wait:
@@ -47,7 +47,7 @@ class Wait:
 
     def __init__(
         self,
-        until: int | None = NEVER,
+        until: int | None = None,
         events: tuple[tuple[int, int], ...] = (),
         *,
         restarts: bool = True,
@@ -172,7 +172,7 @@ class Guest:
         self.cwd = "/"
         self.umask = 0o022
         self.exe = ""
-        self.layout = records.MemoryLayout(*[0] * 11, b"")
+        self.layout = NO_LAYOUT
         self.personality = 0
         self.dumpable = 1
         self.no_new_privs = False

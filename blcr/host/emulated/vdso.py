@@ -67,7 +67,9 @@ class Vdso:
             low = max(start, address)
             high = min(start + len(data), address + len(buffer))
             if low < high:
-                buffer[low - address : high - address] = data[low - start : high - start]
+                buffer[low - address : high - address] = data[
+                    low - start : high - start
+                ]
 
     def function_at(self, pc: int) -> str | None:
         """Return the replaced function that a pc is inside of."""
@@ -119,10 +121,10 @@ def _call(guest: Guest, function: str) -> bytes | None:
 
 
 def _functions(guest: Guest, image: bytes) -> Iterator[tuple[str, int, int]]:
-    """Yield name, start and end of the functions of an image, counted from its start."""
+    """Yield name, start and end of the functions of an image, from its start."""
     layout = guest.arch.layout
     order = "<" if layout.byteorder == "little" else ">"
-    wide = layout.word_size == 8  # noqa: PLR2004
+    wide = layout.word_size == 8
     try:
         yield from _symbols(image, order, wide=wide)
     except (struct.error, IndexError):
@@ -130,18 +132,22 @@ def _functions(guest: Guest, image: bytes) -> Iterator[tuple[str, int, int]]:
 
 
 def _symbols(image: bytes, order: str, *, wide: bool) -> Iterator[tuple[str, int, int]]:
-    table, = struct.unpack_from(order + ("Q" if wide else "I"), image, 32 if wide else 28)
+    (table,) = struct.unpack_from(
+        order + ("Q" if wide else "I"), image, 32 if wide else 28
+    )
     row_size, count = struct.unpack_from(order + "HH", image, 54 if wide else 42)
     dynamic: dict[int, int] = {}
     for at in range(table, table + row_size * count, row_size):
         if wide:
-            kind, _, offset, _, _, size = struct.unpack_from(order + "IIQQQQ", image, at)
+            kind, _, offset, _, _, size = struct.unpack_from(
+                order + "IIQQQQ", image, at
+            )
         else:
             kind, offset, _, _, size = struct.unpack_from(order + "IIIII", image, at)
         if kind == GENERIC["PT_DYNAMIC"]:
             words = order + ("qQ" if wide else "iI")
             rows = struct.iter_unpack(words, image[offset : offset + size])
-            dynamic = {tag: value for tag, value in reversed(list(rows))}
+            dynamic = dict(reversed(list(rows)))
     symbols, strings = dynamic.get(_DT_SYMTAB), dynamic.get(_DT_STRTAB)
     if symbols is None or strings is None:
         return
@@ -157,7 +163,7 @@ def _symbols(image: bytes, order: str, *, wide: bool) -> Iterator[tuple[str, int
             name, value, length, info, _, _ = struct.unpack_from(
                 order + "IIIBBH", image, at
             )
-        if info & 15 == 2:  # noqa: PLR2004  STT_FUNC
+        if info & 15 == 2:
             end = image.index(b"\0", strings + name)
             text = image[strings + name : end].decode("ascii", "replace")
             yield text, value, value + length

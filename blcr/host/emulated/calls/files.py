@@ -14,6 +14,8 @@ import os
 import struct
 import termios
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 from blcr.host.emulated import proc, signals
 from blcr.host.emulated.calls.polling import ready, wait_for
@@ -239,7 +241,7 @@ def _write(thread: Thread, fd: int, parts: list[tuple[int, int]]) -> int:
     file = _writable(thread, fd)
     if not file.can_wait:
         buffers = _slices(guest, parts, READ)
-        return _sending(thread, lambda: os.writev(file.fd, buffers)) if buffers else 0
+        return os.writev(file.fd, buffers) if buffers else 0
     done = thread.resumed.progress if thread.resumed else 0
     data = b"".join(guest.space.read(*part) for part in parts)
     if not data:
@@ -251,8 +253,8 @@ def _write(thread: Thread, fd: int, parts: list[tuple[int, int]]) -> int:
                     raise fail(errno.EAGAIN)
                 break
             raise Blocked(Wait(events=((file.fd, _POLLOUT),), progress=done))
-        chunk = data[done : done + _PIPE_CHUNK] if file.kind != "eventfd" else data
-        done += _sending(thread, lambda part=chunk: os.write(file.fd, part))
+        chunk = data[done : done + _PIPE_CHUNK]
+        done += _sending(thread, partial(os.write, file.fd, chunk))
     return done
 
 
@@ -307,7 +309,7 @@ def pwrite64(thread: Thread, fd: int, address: int, size: int, offset: int) -> i
 
 
 def _position(guest: Guest, low: int, high: int) -> int:
-    if guest.arch.word_size == 8:  # noqa: PLR2004
+    if guest.arch.word_size == 8:
         return signed(low, 64)
     return signed(low | high << 32, 64)
 
@@ -343,7 +345,7 @@ def lseek(thread: Thread, fd: int, offset: int, whence: int) -> int:
 
 
 @call("_llseek")
-def llseek(  # noqa: PLR0917
+def llseek(
     thread: Thread, fd: int, high: int, low: int, result: int, whence: int
 ) -> int:
     """Move the offset, which has 64 bits in two arguments."""
@@ -440,7 +442,8 @@ def _stat_at(guest: Guest, directory: int, path: str, flags: int) -> os.stat_res
     elif own is not None and own.startswith("fd/"):
         return os.fstat(guest.descriptors.get(int(own[3:])).fd)
     follow = not flags & names["AT_SYMLINK_NOFOLLOW"]
-    return os.stat(host_path(guest, directory, path), follow_symlinks=follow)
+    where = Path(host_path(guest, directory, path))
+    return where.stat(follow_symlinks=follow)
 
 
 def _store_stat(guest: Guest, name: str, address: int, status: os.stat_result) -> int:
@@ -737,7 +740,7 @@ def rename(thread: Thread, old: int, new: int) -> int:
 @call("link")
 def link(thread: Thread, old: int, new: int) -> int:
     """Give a file one more name."""
-    os.link(_here(thread, old), _here(thread, new))  # noqa: PTH200
+    os.link(_here(thread, old), _here(thread, new))
     return 0
 
 

@@ -35,7 +35,7 @@ def _top(guest: Guest) -> int:
 
 
 @call("mmap")
-def mmap(  # noqa: PLR0917
+def mmap(
     thread: Thread,
     address: int,
     size: int,
@@ -86,7 +86,7 @@ def mmap(  # noqa: PLR0917
     return address
 
 
-def _file_backing(  # noqa: PLR0913
+def _file_backing(
     guest: Guest, fd: int, offset: int, size: int, *, shared: bool, write: int
 ) -> Backing:
     opened = guest.descriptors.get(fd)
@@ -105,7 +105,7 @@ def _file_backing(  # noqa: PLR0913
 
 
 @call("mmap2")
-def mmap2(  # noqa: PLR0917
+def mmap2(
     thread: Thread,
     address: int,
     size: int,

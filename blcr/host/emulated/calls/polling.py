@@ -53,7 +53,7 @@ def _is_over(thread: Thread, end: int | None) -> bool:
     return end is not None and thread.guest.machine.monotonic() >= end
 
 
-def _poll(  # noqa: PLR0913
+def _poll(
     thread: Thread,
     fds: int,
     count: int,
@@ -99,7 +99,7 @@ def poll(thread: Thread, fds: int, count: int, timeout: int) -> int:
 
 
 @timed(ppoll="timespec", ppoll_time64="timespec64")
-def ppoll(  # noqa: PLR0917
+def ppoll(
     thread: Thread, unit: str, fds: int, count: int, timeout: int, mask: int, size: int
 ) -> int:
     """Wait for descriptors with other signals blocked."""
@@ -125,7 +125,7 @@ def _time_left(
     return end, write
 
 
-def _select(  # noqa: PLR0913
+def _select(
     thread: Thread,
     count: int,
     sets: tuple[int, int, int],
@@ -180,7 +180,7 @@ def _write_set(guest: Guest, address: int, words: int, members: int) -> None:
 
 
 @call("select", "_newselect")
-def select_(  # noqa: PLR0917
+def select_(
     thread: Thread, count: int, reads: int, writes: int, others: int, timeout: int
 ) -> int:
     """Wait until one of some descriptors is ready."""
@@ -189,7 +189,7 @@ def select_(  # noqa: PLR0917
 
 
 @timed(pselect6="timespec", pselect6_time64="timespec64")
-def pselect6(  # noqa: PLR0913, PLR0917
+def pselect6(
     thread: Thread,
     unit: str,
     count: int,
@@ -211,9 +211,9 @@ def pselect6(  # noqa: PLR0913, PLR0917
 def epoll_create1(thread: Thread, flags: int) -> int:
     """Make a set of descriptors to wait for."""
     guest = thread.guest
-    file = OpenFile(
-        select.epoll().detach(), "epoll", "anon_inode:[eventpoll]", os.O_RDWR
-    )
+    with select.epoll() as made:
+        fd = os.dup(made.fileno())
+    file = OpenFile(fd, "epoll", "anon_inode:[eventpoll]", os.O_RDWR)
     return guest.descriptors.add(
         file, cloexec=bool(flags & guest.constants["EPOLL_CLOEXEC"])
     )
@@ -259,7 +259,7 @@ def epoll_ctl(thread: Thread, epfd: int, operation: int, fd: int, event: int) ->
     return 0
 
 
-def _epoll_wait(  # noqa: PLR0913
+def _epoll_wait(
     thread: Thread, epfd: int, events: int, limit: int, end: int | None
 ) -> int:
     guest, epoll = thread.guest, _epoll(thread, epfd)
@@ -288,7 +288,7 @@ def epoll_wait(thread: Thread, epfd: int, events: int, limit: int, timeout: int)
 
 
 @call("epoll_pwait")
-def epoll_pwait(  # noqa: PLR0913, PLR0917
+def epoll_pwait(
     thread: Thread,
     epfd: int,
     events: int,
@@ -303,7 +303,7 @@ def epoll_pwait(  # noqa: PLR0913, PLR0917
 
 
 @call("epoll_pwait2")
-def epoll_pwait2(  # noqa: PLR0913, PLR0917
+def epoll_pwait2(
     thread: Thread,
     epfd: int,
     events: int,

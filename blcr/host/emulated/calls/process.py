@@ -15,6 +15,12 @@ from blcr.host.emulated.tasks import Thread, signed
 
 RELEASE = b"6.1.0"
 _COMM_SIZE = 16
+_WITHOUT_EFFECT = (
+    "PR_SET_VMA",
+    "PR_SET_TIMERSLACK",
+    "PR_CAPBSET_READ",
+    "PR_SET_PTRACER",
+)
 _UNLIMITED = (1 << 64) - 1
 _LOWEST_PRIORITY, _HIGHEST_PRIORITY = 1, 99
 
@@ -245,11 +251,11 @@ def prctl(thread: Thread, option: int, value: int) -> int:
         guest.store_int(value, int(guest.child_subreaper))
     elif option == names["PR_GET_TID_ADDRESS"]:
         guest.store_int(value, thread.clear_child_tid, guest.arch.word_size)
-    elif option == names["PR_GET_SECCOMP"]:
-        return 0
-    elif option in {names["PR_SET_VMA"], names["PR_SET_TIMERSLACK"]}:
-        return 0
-    elif option == names["PR_CAPBSET_READ"]:
+    elif (
+        option == names["PR_GET_SECCOMP"]
+        or option in {names["PR_SET_VMA"], names["PR_SET_TIMERSLACK"]}
+        or option == names["PR_CAPBSET_READ"]
+    ):
         return 0
     else:
         raise fail(errno.EINVAL)
@@ -260,7 +266,7 @@ def prctl(thread: Thread, option: int, value: int) -> int:
 def personality(thread: Thread, value: int) -> int:
     """Tell, or set, how the system behaves towards the process."""
     before = thread.guest.personality
-    if value & 0xFFFF_FFFF != 0xFFFF_FFFF:  # noqa: PLR2004
+    if value & 0xFFFF_FFFF != 0xFFFF_FFFF:
         thread.guest.personality = value
     return before
 

@@ -18,6 +18,7 @@ from blcr.host.emulated.tasks import (
     Blocked,
     Guest,
     Thread,
+    Timer,
     Wait,
     signed,
 )
@@ -154,7 +155,7 @@ def use_mask(thread: Thread, mask: int, size: int) -> None:
 
 
 @timed(rt_sigtimedwait="timespec", rt_sigtimedwait_time64="timespec64")
-def rt_sigtimedwait(  # noqa: PLR0917
+def rt_sigtimedwait(
     thread: Thread, unit: str, wanted: int, info: int, timeout: int, _size: int
 ) -> int:
     """Wait for one of some blocked signals and take it."""
@@ -246,5 +247,5 @@ def alarm(thread: Thread, seconds: int) -> int:
     now = guest.machine.monotonic()
     before = guest.timers.pop(which, None)
     if seconds:
-        guest.timers[which] = signals.Timer(now + seconds * 10**9, 0)
+        guest.timers[which] = Timer(now + seconds * 10**9, 0)
     return -(-(before.end - now) // 10**9) if before else 0

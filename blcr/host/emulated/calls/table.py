@@ -105,11 +105,11 @@ def _places(
     places: list[tuple[int, int | None]] = []
     at = 0
     for i in range(count):
-        if i not in wide or arch.word_size == 8:  # noqa: PLR2004
+        if i not in wide or arch.word_size == 8:
             places.append((at, None))
             at += 1
             continue
-        if arch.layout.align_8 == 8:  # noqa: PLR2004
+        if arch.layout.align_8 == 8:
             at += at % 2
         low, high = (at, at + 1) if arch.layout.byteorder == "little" else (at + 1, at)
         places.append((low, high))

@@ -19,7 +19,7 @@ _MATCH_ANY = 0xFFFF_FFFF
 
 
 @call("clone")
-def clone(  # noqa: PLR0917
+def clone(
     thread: Thread, flags: int, stack: int, parent_tid: int, fourth: int, fifth: int
 ) -> int:
     """Make a thread; the order of the last two arguments differs."""
@@ -45,7 +45,7 @@ def clone3(thread: Thread, args: int, size: int) -> int:
     )
 
 
-def _clone(  # noqa: PLR0913, PLR0917
+def _clone(
     thread: Thread, flags: int, stack: int, parent_tid: int, child_tid: int, tls: int
 ) -> int:
     guest, names = thread.guest, thread.guest.constants
@@ -188,9 +188,11 @@ def rseq(thread: Thread, address: int, size: int, flags: int, signature: int) ->
     if flags & names["RSEQ_FLAG_UNREGISTER"]:
         thread.rseq = None
         return 0
-    if flags or size < guest.structure("rseq").size or address % guest.structure(
-        "rseq"
-    ).size:
+    if (
+        flags
+        or size < guest.structure("rseq").size
+        or address % guest.structure("rseq").size
+    ):
         raise fail(errno.EINVAL)
     if thread.rseq is not None:
         raise fail(errno.EBUSY)
@@ -215,7 +217,7 @@ def exit_group(thread: Thread, code: int) -> None:
 
 
 @timed(futex="timespec", futex_time64="timespec64")
-def futex(  # noqa: PLR0913, PLR0917
+def futex(
     thread: Thread,
     unit: str,
     address: int,
@@ -301,7 +303,7 @@ def _operate(guest: Guest, address: int, code: int) -> bool:
         3: old & ~argument,
         4: old ^ argument,
     }.get(operation & 7)
-    if new is None or comparison > 5:  # noqa: PLR2004
+    if new is None or comparison > 5:
         raise fail(errno.ENOSYS)
     guest.store_int(address, new)
     before = signed(old)

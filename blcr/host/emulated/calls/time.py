@@ -117,7 +117,7 @@ def nanosleep(thread: Thread, request: int, remainder: int) -> int:
 
 
 @timed(clock_nanosleep="timespec", clock_nanosleep_time64="timespec64")
-def clock_nanosleep(  # noqa: PLR0917
+def clock_nanosleep(
     thread: Thread, unit: str, clock: int, flags: int, request: int, remainder: int
 ) -> int:
     """Sleep for some time, or until a clock shows it."""
