@@ -142,7 +142,9 @@ class Emulator(Protocol):
 
     name: str
 
-    def run(self, argv: Sequence[str], *, sysroot: str | None, strace: bool) -> int:
+    def run(
+        self, argv: Sequence[str], *, sysroot: str | None, strace: bool, seed: int
+    ) -> int:
         """Run a program to its end and return its status, as `os.waitpid` gives it."""
 
 

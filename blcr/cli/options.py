@@ -539,6 +539,12 @@ RUN = Command(
                     metavar="DIR",
                 ),
                 Option(
+                    "seed",
+                    "--seed",
+                    "Let the threads of an emulated program take turns as N decides.",
+                    metavar="N",
+                ),
+                Option(
                     "strace",
                     "--strace",
                     "Print the system calls of an emulated program.",

@@ -30,9 +30,12 @@ def _start(arguments: Arguments) -> int:
         raise BadUsageError("no program is named")
     common.refuse_unsupported(arguments, SUPPORTED)
     emulate = arguments.has("emulate")
-    for key in ("sysroot", "strace"):
+    for key in ("sysroot", "strace", "seed"):
         if arguments.has(key) and not emulate:
             raise UsageError(f"option '--{key}' is for emulated programs: --emulate")
+    seed = arguments.last("seed", "0")
+    if not seed.isdecimal():
+        raise BadUsageError(f"'{seed}' is no seed")
     program = shutil.which(arguments.operands[0])
     if program is None:
         found = os.path.exists(arguments.operands[0])  # noqa: PTH110
@@ -49,6 +52,7 @@ def _start(arguments: Arguments) -> int:
             [program, *arguments.operands[1:]],
             sysroot=arguments.last("sysroot") or None,
             strace=arguments.has("strace"),
+            seed=int(seed),
         )
         return common.mirror(status)
     return _execute(arguments, program)

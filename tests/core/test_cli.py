@@ -451,6 +451,8 @@ def test_a_restart_is_told_as_json(
         (["--omit", "true"], 52),
         (["--sysroot", "/", "true"], errno.EINVAL),
         (["--strace", "true"], errno.EINVAL),
+        (["--seed", "1", "true"], errno.EINVAL),
+        (["--emulate", "--seed", "no", "true"], MISUSED),
         (["--cpu", "nosuch", "true"], errno.EINVAL),
     ],
 )
