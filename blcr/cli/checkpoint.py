@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -13,6 +15,8 @@ from blcr.cli.options import CHECKPOINT, Arguments, BadUsageError
 from blcr.errors import NoSuchProcessError, TracedError, UsageError
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from blcr.context.target import Policy, Target
     from blcr.engine.checkpoint import CheckpointResult
 
@@ -31,9 +35,7 @@ def _checkpoint(arguments: Arguments) -> int:
     pid, guest = _identity(arguments)
     number = common.signal_number(arguments.last("signal"))
     timeout_s = _timeout(arguments)
-    common.refuse_unsupported(
-        arguments, {"ptraced": {"error", "skip"}, "ptracer": {"error"}}
-    )
+    common.refuse_unsupported(arguments, SUPPORTED)
     _refuse_saved_files(arguments)
     target = _target(arguments, f"{pid}.{guest}" if guest else str(pid))
     warnings = Warnings(arguments)
@@ -43,7 +45,7 @@ def _checkpoint(arguments: Arguments) -> int:
 
     progress.say(f"writing {target.name}")
     try:
-        with warnings.shown_on_failure(), progress, target:
+        with _ending_tidily(), warnings.shown_on_failure(), progress, target:
             result = checkpoint(
                 pid,
                 target,
@@ -60,6 +62,26 @@ def _checkpoint(arguments: Arguments) -> int:
         raise NoSuchProcessError(f"nothing is left to save: {error}") from error
     _tell(arguments, target, result, warnings, progress)
     return 0
+
+
+@contextlib.contextmanager
+def _ending_tidily() -> Iterator[None]:
+    """Let a signal to end unwind the block, so that no half of a context is left."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    # One that is ignored, under nohup for instance, stays so.
+    before = {
+        one: signal.signal(one, end)
+        for one in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(one) is signal.SIG_DFL
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _identity(arguments: Arguments) -> tuple[int, int]:

@@ -36,6 +36,7 @@ class Engine:
         self.error: Exception | None = None
         self.warning = ""
         self.status = 0
+        self.interrupt = 0
 
     def checkpoint(self, pid: int, target: Any, **options: Any) -> Any:  # noqa: ANN401
         """Write a context of one byte."""
@@ -45,6 +46,8 @@ class Engine:
         if self.error:
             raise self.error
         os.write(target.fd, b"c")
+        if self.interrupt:
+            os.kill(os.getpid(), self.interrupt)
         target.commit()
         return blcr.engine.checkpoint.CheckpointResult((pid,), 1, 2.0, 3.0, "host")
 
@@ -285,6 +288,18 @@ def test_results_are_told_as_json(
         "error": "there is no process 7",
         "status": 3,
     }
+
+
+def test_a_signal_to_end_leaves_nothing_behind(engine: Engine) -> None:
+    """The status is a shell's for that signal; the signal's action is put back."""
+    engine.interrupt = signal.SIGTERM
+
+    with pytest.raises(SystemExit) as raised:
+        checkpoint.main(["7"])
+
+    assert raised.value.code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert list(Path.cwd().iterdir()) == []
 
 
 def test_a_mistake_of_ours_is_no_traceback(
