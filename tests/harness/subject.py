@@ -212,7 +212,7 @@ class Subject:
         try:
             outside.wait_until(self._is_back, "restart")
         except TimeoutError as error:
-            raise SubjectError(f"{error}: {self.errors()}") from None
+            raise SubjectError(f"{error}: {self.state()}") from None
         self.settle()
 
     def _is_back(self) -> bool:
@@ -221,8 +221,10 @@ class Subject:
             # A short-lived program may have ended before it was seen.
             if self.command.returncode == 0:
                 return True
+            self._read(time.monotonic() + 1)
             raise SubjectError(
-                f"cr_restart: status {self.command.returncode}: {self.errors()}"
+                f"cr_restart: status {self.command.returncode}, the program said "
+                f"{self.output!r}, stderr {self.errors()!r}"
             )
         if self.emulated:
             self.pid = self.command.pid

@@ -24,7 +24,8 @@ int main(int argc, char **argv)
 {
     check(argc == 4 && sem_init(&semaphore, 0, 0) == 0);
     const char *call = argv[1];
-    double length = atof(argv[2]), begin = seconds(CLOCK_MONOTONIC);
+    clockid_t clock = strcmp(call, "futex") ? CLOCK_REALTIME : CLOCK_MONOTONIC;
+    double length = atof(argv[2]), begin = seconds(clock);
     struct timespec t = {(time_t)length, (length - (time_t)length) * 1e9}, end;
     long words[2] = {t.tv_sec, t.tv_nsec};
     int result;
@@ -43,7 +44,7 @@ int main(int argc, char **argv)
         errno = length ? pthread_mutex_timedlock(&mutex, &end) : pthread_mutex_lock(&mutex);
         result = errno ? -1 : 0;
     }
-    double took = seconds(CLOCK_MONOTONIC) - begin;
+    double took = seconds(clock) - begin;
     if (length ? result != -1 || errno != ETIMEDOUT : result != 0)
         bad("%s returned %d with errno %d", call, result, errno);
     if (length && (took < length - 0.002 || took > length + atof(argv[3])))

@@ -6,7 +6,7 @@ int main(void)
 {
     int p[2];
     long total = 0, back = 0;
-    static unsigned char chunk[1000];
+    static unsigned char chunk[4096];
     check(pipe2(p, O_NONBLOCK) == 0);
     for (;;) {
         for (size_t i = 0; i < sizeof chunk; i++)
