@@ -1,16 +1,24 @@
-"""The emulated host: guests of machines that are processes of ours."""
+"""
+The emulated host: guests of machines that are processes of ours.
+
+The engine is imported when a machine is needed: every command that looks for the host
+of a process asks this one, too.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from blcr.errors import NoSuchProcessError
-from blcr.host.emulated import service
-from blcr.host.emulated.frozen import FrozenMachine
-from blcr.host.emulated.machine import Machine
-from blcr.host.emulated.restart import Making
-from blcr.host.interface import CheckpointRequest, RestartPlan
+from blcr.host.emulated import sockets
+
+if TYPE_CHECKING:
+    from blcr.host.emulated.frozen import FrozenMachine
+    from blcr.host.emulated.machine import Machine
+    from blcr.host.emulated.restart import Making
+    from blcr.host.interface import CheckpointRequest, RestartPlan
 
 
 class EmulatedHost:
@@ -27,11 +35,13 @@ class EmulatedHost:
 
     def claims(self, pid: int) -> bool:
         """Tell whether a process is a machine of ours."""
-        return service.find(pid) is not None
+        return sockets.find(pid) is not None
 
     def forward(self, request: CheckpointRequest) -> list[str] | None:
         """Ask the machine."""
-        path = service.find(request.pid)
+        from blcr.host.emulated import service
+
+        path = sockets.find(request.pid)
         if path is None:
             raise NoSuchProcessError(f"process {request.pid} is not a machine")
         return service.request(path, request)
@@ -51,6 +61,8 @@ class EmulatedHost:
         del timeout_s
         if self._machine is None:
             raise NoSuchProcessError("this process is not a machine")
+        from blcr.host.emulated.frozen import FrozenMachine
+
         return FrozenMachine(self._machine, pids)
 
     def missing(self, plan: RestartPlan) -> list[str]:
@@ -66,6 +78,8 @@ class EmulatedHost:
 
     def restart(self, plan: RestartPlan) -> Making:
         """Prepare a machine."""
+        from blcr.host.emulated.restart import Making
+
         return Making(plan)
 
     def run(
@@ -93,6 +107,9 @@ class EmulatedHost:
         Raises:
             BlcrError: It cannot be run.
         """
+        from blcr.host.emulated import service
+        from blcr.host.emulated.machine import Machine
+
         self._machine = Machine(sysroot=sysroot, seed=seed, strace=strace)
         guest = self._machine.start(argv, os.environ if env is None else env)
         with service.Listener(self._machine):

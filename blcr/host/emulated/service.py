@@ -12,12 +12,12 @@ import contextlib
 import json
 import os
 import socket
-import stat
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blcr.errors import BlcrError, NoSuchProcessError, NotPermittedError
+from blcr.host.emulated import sockets
 from blcr.host.emulated.frozen import FrozenMachine
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _LINE_LIMIT = 1 << 16
 _ANSWER_TIMEOUT_S = 10.0
-_PRIVATE = 0o700
 
 
 class ForwardedError(BlcrError):
@@ -35,32 +34,6 @@ class ForwardedError(BlcrError):
     def __init__(self, message: str, status: int) -> None:
         self.exit_status = status
         super().__init__(message)
-
-
-def _folders() -> list[Path]:
-    """Return where sockets may be, best place first."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    places = [Path(runtime) / "blcr"] if runtime else []
-    return [*places, Path(f"/tmp/blcr-{os.getuid()}")]
-
-
-def _is_private(folder: Path) -> bool:
-    try:
-        status = folder.lstat()
-    except OSError:
-        return False
-    mode = stat.S_IMODE(status.st_mode)
-    own = status.st_uid == os.getuid()
-    return stat.S_ISDIR(status.st_mode) and own and not mode & ~_PRIVATE
-
-
-def find(pid: int) -> Path | None:
-    """Return the socket of the machine that a process is, or None."""
-    for folder in _folders():
-        path = folder / str(pid)
-        if _is_private(folder) and path.is_socket() and Path(f"/proc/{pid}").exists():
-            return path
-    return None
 
 
 def request(path: Path, wanted: CheckpointRequest) -> list[str]:
@@ -109,10 +82,10 @@ class Listener:
         self._path: Path | None = None
 
     def __enter__(self) -> Listener:
-        for folder in _folders():
+        for folder in sockets.folders():
             with contextlib.suppress(OSError):
-                folder.mkdir(mode=_PRIVATE, exist_ok=True)
-            if not _is_private(folder):
+                folder.mkdir(mode=sockets.PRIVATE, exist_ok=True)
+            if not sockets.is_private(folder):
                 continue
             path = folder / str(os.getpid())
             path.unlink(missing_ok=True)
