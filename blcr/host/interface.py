@@ -210,7 +210,9 @@ class Process(Protocol):
         The runs are offsets in the object.  Its bytes are read with `read_object`.
         """
 
-    def read_object(self, mapping: MappingFacts, offset: int, buffer: memoryview) -> None:
+    def read_object(
+        self, mapping: MappingFacts, offset: int, buffer: memoryview
+    ) -> None:
         """Read bytes of the object behind a shared mapping."""
 
     # Bulk.

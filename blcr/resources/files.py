@@ -92,7 +92,9 @@ def rebuild(task: Task, record: records.Process, context: records.Context) -> li
     return builder.warnings
 
 
-def cut_back(task: Task, record: records.Process, context: records.Context) -> list[str]:
+def cut_back(
+    task: Task, record: records.Process, context: records.Context
+) -> list[str]:
     """
     Cut files that have grown since back to their saved length; the last step.
 
@@ -281,7 +283,9 @@ class _Builder:
             ) from error
         left = pipe.data
         while left:
-            done = remote.call(task, "write", ends[1], left[:2048], min(len(left), 2048))
+            done = remote.call(
+                task, "write", ends[1], left[:2048], min(len(left), 2048)
+            )
             left = left[done:]
         return _Ends({True: ends[0], False: ends[1]}, {})
 
@@ -328,7 +332,9 @@ class _Builder:
                 self._close(fd)
 
 
-def open_file(task: Task, pid: int, path: str, flags: int, fd: int | None = None) -> int:
+def open_file(
+    task: Task, pid: int, path: str, flags: int, fd: int | None = None
+) -> int:
     """
     Open a file in the name of a task.
 

@@ -124,7 +124,10 @@ def rebuild(
         task.call("close", fd)
     for index, views in shared.items():
         size = context.shared_memory[index].size
-        if len(views) == 1 and (views[0].offset, views[0].end - views[0].start) == (0, size):
+        if len(views) == 1 and (views[0].offset, views[0].end - views[0].start) == (
+            0,
+            size,
+        ):
             _map(task, record, views[0], -1)
             fill_object(index, views[0].start)
         else:
@@ -250,7 +253,9 @@ def _file(
     key = (mapping.path, writes)
     if key not in opened:
         flags = known["O_RDWR"] if writes else known["O_RDONLY"]
-        opened[key] = open_file(task, record.pid, mapping.path, flags | known["O_CLOEXEC"])
+        opened[key] = open_file(
+            task, record.pid, mapping.path, flags | known["O_CLOEXEC"]
+        )
         _check_unchanged(task, record, mapping, opened[key])
     return opened[key]
 
@@ -307,7 +312,13 @@ def _map(
 
 
 def mmap(
-    task: Task, address: int, size: int, protection: int, flags: int, fd: int, offset: int
+    task: Task,
+    address: int,
+    size: int,
+    protection: int,
+    flags: int,
+    fd: int,
+    offset: int,
 ) -> int:
     """Map memory, by the call that this architecture has for it; offset in bytes."""
     if "mmap2" in task.process.arch.syscalls:

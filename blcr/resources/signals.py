@@ -80,13 +80,13 @@ def rebuild_pending(
     """Queue the signals again, in order; all are blocked at this moment."""
     leader = process.tasks[0]
     for info in shared:
-        remote.call(leader, "rt_sigqueueinfo", process.pid, _number(process, info), info)
+        remote.call(
+            leader, "rt_sigqueueinfo", process.pid, _number(process, info), info
+        )
     for task, record in zip(process.tasks, threads, strict=True):
         for info in record.pending:
             number = _number(process, info)
-            remote.call(
-                task, "rt_tgsigqueueinfo", process.pid, task.tid, number, info
-            )
+            remote.call(task, "rt_tgsigqueueinfo", process.pid, task.tid, number, info)
 
 
 def _number(process: Process, info: bytes) -> int:

@@ -107,7 +107,9 @@ def _number(arch: Arch, data: bytes) -> int:
     return int.from_bytes(data[: arch.word_size], order) or int.from_bytes(data, order)
 
 
-def create(process: NewProcess, threads: Iterable[records.Thread], *, same_ids: bool) -> None:
+def create(
+    process: NewProcess, threads: Iterable[records.Thread], *, same_ids: bool
+) -> None:
     """Make all threads of a process but the first, which it has."""
     for task in process.tasks:
         task.set_signal_mask(ALL_SIGNALS)
@@ -146,9 +148,7 @@ def _rebuild_altstack(task: Task, record: records.AlternateStack) -> None:
     remote.call(task, "sigaltstack", packed, 0)
 
 
-def finish(
-    task: Task, record: records.Thread, sets: Mapping[int, bytes]
-) -> None:
+def finish(task: Task, record: records.Thread, sets: Mapping[int, bytes]) -> None:
     """Set registers and mask, after the last call in the thread's name."""
     for known in task.process.arch.register_sets:
         if known.note_type in sets:

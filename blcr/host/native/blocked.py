@@ -149,7 +149,9 @@ def put_back(task: NativeTask, seen: Seen | None) -> Waited | None:
         return None
     waited = _waited(task, regs, call, name, seen, stopped_at)
     if call.error == EINTR:
-        ptrace.set_register_set(task.outer_tid, note, arch.gp.encode(waited.again, data))
+        ptrace.set_register_set(
+            task.outer_tid, note, arch.gp.encode(waited.again, data)
+        )
     return waited
 
 
@@ -226,7 +228,9 @@ def _identify(arch: Arch, call: InterruptedCall, seen: Seen | None) -> str | Non
     elif "poll" in where:
         names = ["poll"]
     elif "nanosleep" in where or not where:
-        names = ["clock_nanosleep_time64", "clock_nanosleep"] if small else ["nanosleep"]
+        names = (
+            ["clock_nanosleep_time64", "clock_nanosleep"] if small else ["nanosleep"]
+        )
     else:
         return None
     return next((name for name in names if name in arch.syscalls), None)

@@ -77,7 +77,8 @@ def descriptors(
             ends.setdefault(one.stat.st_ino, set()).add(one.flags & os.O_ACCMODE)
     standard = {shared[one.fd]: one.fd for one in reversed(seen) if one.fd <= 2}
     return [
-        _facts(pid, one, shared[one.fd], ends, standard, cloexec, direct) for one in seen
+        _facts(pid, one, shared[one.fd], ends, standard, cloexec, direct)
+        for one in seen
     ]
 
 
@@ -190,7 +191,11 @@ def _kind(
         both = os.O_RDWR in inside or {os.O_RDONLY, os.O_WRONLY} <= inside
         if not both:
             return "", "a pipe whose other end is outside", False
-        return ("", "a pipe in packet mode", False) if one.flags & direct else ("pipe", "", False)
+        return (
+            ("", "a pipe in packet mode", False)
+            if one.flags & direct
+            else ("pipe", "", False)
+        )
     if stat.S_ISSOCK(mode):
         return "", "a socket", False
     return "", "a file of unknown kind", False
@@ -228,9 +233,10 @@ def _epoll(info: Mapping[str, list[str]]) -> tuple[tuple[int, ...], ...]:
     return tuple(watched)
 
 
-_STATES: dict[
-    str, Callable[[Mapping[str, list[str]]], tuple[tuple[int, ...], ...]]
-] = {"eventfd": _eventfd, "epoll": _epoll}
+_STATES: dict[str, Callable[[Mapping[str, list[str]]], tuple[tuple[int, ...], ...]]] = {
+    "eventfd": _eventfd,
+    "epoll": _epoll,
+}
 
 
 def pipe(pid: int, fd: int) -> records.Pipe:
@@ -246,7 +252,9 @@ def pipe(pid: int, fd: int) -> records.Pipe:
         reader, writer = os.pipe()
         try:
             fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, capacity)
-            size = _libc.tee(theirs, writer, ctypes.c_size_t(capacity), _SPLICE_F_NONBLOCK)
+            size = _libc.tee(
+                theirs, writer, ctypes.c_size_t(capacity), _SPLICE_F_NONBLOCK
+            )
             if size < 0 and ctypes.get_errno() != errno.EAGAIN:
                 raise OSError(ctypes.get_errno(), "tee")
             os.close(writer)

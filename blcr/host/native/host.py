@@ -61,7 +61,9 @@ class NativeHost:
         lacking = []
         for record, arch in zip(plan.context.processes, plan.archs, strict=True):
             own = procfs.program_identity(os.getpid())
-            if not _runs(own, (arch.elf_machine, arch.word_size, arch.layout.byteorder)):
+            if not _runs(
+                own, (arch.elf_machine, arch.word_size, arch.layout.byteorder)
+            ):
                 lacking.append(
                     f"process {record.pid} is a {arch.name} program, which this machine "
                     "does not run; try --emulate"

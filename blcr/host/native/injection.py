@@ -58,7 +58,9 @@ class Way(NamedTuple):
     back: tuple[int, ...]
 
 
-def find_way(arch: Arch, memory: Memory, ranges: list[procfs.Range], number: int) -> Way | None:
+def find_way(
+    arch: Arch, memory: Memory, ranges: list[procfs.Range], number: int
+) -> Way | None:
     """
     Search a program's code for a way to call and to return, or None.
 

@@ -80,7 +80,9 @@ class StubCaller:
             if stop.event == ptrace.PTRACE_EVENT_CLONE:
                 self._task.process.born.append(ptrace.event_message(tid))
             elif not stop.event and stop.signal in (signal.SIGSEGV, signal.SIGBUS):
-                raise RestartError(f"thread {tid}: our code in it failed ({stop.signal})")
+                raise RestartError(
+                    f"thread {tid}: our code in it failed ({stop.signal})"
+                )
             ptrace.resume(tid)
 
     def leave(self, size: int) -> None:
@@ -329,7 +331,9 @@ class MadeProcess(NativeProcess):
         known = constants.of(self.arch)
         for task in self.tasks:
             at = task.scratch
-            head = _CAPABILITY_VERSION_3.to_bytes(4, self.arch.layout.byteorder) + bytes(4)
+            head = _CAPABILITY_VERSION_3.to_bytes(
+                4, self.arch.layout.byteorder
+            ) + bytes(4)
             self.write(at, head + bytes(24))
             ambient, clear = known["PR_CAP_AMBIENT"], known["PR_CAP_AMBIENT_CLEAR_ALL"]
             task.call("prctl", ambient, clear, 0, 0, 0)

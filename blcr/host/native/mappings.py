@@ -52,7 +52,9 @@ def _facts(pid: int, part: procfs.Range) -> MappingFacts:
     if path:
         path, deleted, refused, size, mtime = _file(pid, part, path, refused)
     protection = sum(
-        bit for bit, letter in ((1, "r"), (2, "w"), (4, "x")) if letter in part.permissions
+        bit
+        for bit, letter in ((1, "r"), (2, "w"), (4, "x"))
+        if letter in part.permissions
     )
     if named and not special and not part.path.startswith("[anon"):
         refused = f"the kernel's mapping {part.path}"

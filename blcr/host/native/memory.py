@@ -17,7 +17,9 @@ from blcr.host.native.ptrace import IOVec
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _readv = _libc.process_vm_readv
-_readv.argtypes = [ctypes.c_int] + [ctypes.c_void_p, ctypes.c_ulong] * 2 + [ctypes.c_ulong]
+_readv.argtypes = (
+    [ctypes.c_int] + [ctypes.c_void_p, ctypes.c_ulong] * 2 + [ctypes.c_ulong]
+)
 _readv.restype = ctypes.c_ssize_t
 
 
@@ -29,7 +31,10 @@ class Memory:
         self._fd = -1
         self._local = IOVec()
         self._remote = IOVec()
-        self._addresses = (ctypes.addressof(self._local), ctypes.addressof(self._remote))
+        self._addresses = (
+            ctypes.addressof(self._local),
+            ctypes.addressof(self._remote),
+        )
 
     def _file(self) -> int:
         """Open ``mem`` at the first use; after an execve it has to be opened anew."""

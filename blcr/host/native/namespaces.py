@@ -137,9 +137,7 @@ def enter_new(monotonic: int, boottime: int) -> Namespaces:
         "time": "no time namespace: CLOCK_MONOTONIC and CLOCK_BOOTTIME jump by the "
         "time that has passed",
     }
-    return Namespaces(
-        mount, clocks, leash, tuple(warnings[one] for one in answer[1:])
-    )
+    return Namespaces(mount, clocks, leash, tuple(warnings[one] for one in answer[1:]))
 
 
 def set_clock_offsets(monotonic: int, boottime: int) -> bool:
@@ -231,5 +229,3 @@ def _write(path: str, text: str) -> None:
     """Write a file of /proc at one go."""
     with open(path, "w") as file:  # noqa: PTH123  pathlib costs 8 ms
         file.write(text)
-
-

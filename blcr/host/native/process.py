@@ -248,7 +248,9 @@ class NativeProcess:
         numbers = procfs.stat(pid)
         parent = procfs.status(status.ppid) if status.ppid else None
         depth = len(status.tgids)
-        seen_parent = 1 if parent is None or len(parent.tgids) < depth else parent.tgids[-1]
+        seen_parent = (
+            1 if parent is None or len(parent.tgids) < depth else parent.tgids[-1]
+        )
         return ProcessFacts(
             pid=status.tgids[-1],
             ppid=seen_parent,
@@ -373,4 +375,3 @@ class NativeProcess:
 def own_word_size() -> int:
     """Return the bytes of a word of this Python."""
     return 8 if sys.maxsize > 1 << 32 else 4
-

@@ -88,7 +88,9 @@ def request(code: int, tid: int, address: int = 0, data: int = 0) -> int:
         if error == errno.ESRCH:
             raise TaskGoneError(f"thread {tid} ended while it was held")
         if error:
-            raise OSError(error, f"ptrace({code:#x}) of thread {tid}: {os.strerror(error)}")
+            raise OSError(
+                error, f"ptrace({code:#x}) of thread {tid}: {os.strerror(error)}"
+            )
     return result
 
 

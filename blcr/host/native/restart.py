@@ -142,9 +142,7 @@ class Making:
         self._made.append(process)
         return process
 
-    def _become(
-        self, record: records.Process, source: int, go: int, said: int
-    ) -> None:
+    def _become(self, record: records.Process, source: int, go: int, said: int) -> None:
         """In the child: take on what only the process itself can, and execve."""
         try:
             os.read(go, 1)
@@ -206,7 +204,9 @@ class Making:
         self._parent = _Parent(self._made[0].outer_pid)
         for process in self._made:
             process.leave_page()
-        for process, record in zip(self._made, self._plan.context.processes, strict=True):
+        for process, record in zip(
+            self._made, self._plan.context.processes, strict=True
+        ):
             if record.stopped and not number:
                 os.kill(process.outer_pid, signal.SIGSTOP)
             elif number:
