@@ -125,12 +125,12 @@ int main(int argc, char **argv)
     double x = 0.4;
     char line[64];
 
-    for (int round = 0; round < 16000; round++) {
+    for (int round = 0; round < 40000; round++) {
         for (int i = 0; i < 500; i++) {
             x = 3.9 * x * (1 - x);
             hash = (hash ^ (unsigned)(x * 1e9)) * 16777619u;
         }
-        if (round == 8000)
+        if (round == 20000)
             write(fd, "half\n", 5);
     }
     write(fd, line, snprintf(line, sizeof line, "%08x %.17g\n", hash, x));
