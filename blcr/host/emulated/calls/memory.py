@@ -249,6 +249,7 @@ def mlockall(_thread: Thread) -> int:
 def mincore(thread: Thread, address: int, size: int, result: int) -> int:
     """Tell which pages are in memory."""
     space = thread.guest.space
+    msync(thread, address, size)
     first, last = address // PAGE, (address + size + PAGE - 1) // PAGE
     space.write(result, bytes(int(page in space.pages) for page in range(first, last)))
     return 0

@@ -20,6 +20,7 @@ _WITHOUT_EFFECT = (
     "PR_SET_TIMERSLACK",
     "PR_CAPBSET_READ",
     "PR_SET_PTRACER",
+    "PR_GET_SECCOMP",
 )
 _UNLIMITED = (1 << 64) - 1
 _LOWEST_PRIORITY, _HIGHEST_PRIORITY = 1, 99
@@ -251,13 +252,7 @@ def prctl(thread: Thread, option: int, value: int) -> int:
         guest.store_int(value, int(guest.child_subreaper))
     elif option == names["PR_GET_TID_ADDRESS"]:
         guest.store_int(value, thread.clear_child_tid, guest.arch.word_size)
-    elif (
-        option == names["PR_GET_SECCOMP"]
-        or option in {names["PR_SET_VMA"], names["PR_SET_TIMERSLACK"]}
-        or option == names["PR_CAPBSET_READ"]
-    ):
-        return 0
-    else:
+    elif option not in {names[name] for name in _WITHOUT_EFFECT}:
         raise fail(errno.EINVAL)
     return 0
 
