@@ -20,6 +20,7 @@ from blcr.errors import NotPermittedError, TaskGoneError
 
 PTRACE_CONT = 7
 PTRACE_DETACH = 17
+PTRACE_SET_THREAD_AREA = 26
 PTRACE_SYSCALL = 24
 PTRACE_SETOPTIONS = 0x4200
 PTRACE_GETEVENTMSG = 0x4201
@@ -44,6 +45,9 @@ PTRACE_EVENT_EXEC = 4
 PTRACE_EVENT_STOP = 128
 
 WALL = 0x40000000
+
+NT_386_TLS = 0x200
+_USER_DESC_SIZE = 16
 
 SIGINFO_SIZE = 128
 REGISTER_SET_MAX = 1 << 16
@@ -168,10 +172,33 @@ def register_set(tid: int, note_type: int) -> bytes | None:
 
 
 def set_register_set(tid: int, note_type: int, data: bytes) -> None:
-    """Set a register set; the size must be the one that `register_set` gives."""
+    """
+    Set a register set; the size must be the one that `register_set` gives.
+
+    The general set comes first: what another one says of a selector takes effect on
+    the selector that the thread has.
+    """
+    if note_type == NT_386_TLS:
+        _set_thread_areas(tid, data)
+        return
     ctypes.memmove(_buffer, data, len(data))
     _iovec.size = len(data)
     request(PTRACE_SETREGSET, tid, note_type, ctypes.addressof(_iovec))
+
+
+def _set_thread_areas(tid: int, data: bytes) -> None:
+    """
+    Set the thread's own segments one by one.
+
+    PTRACE_SETREGSET changes the descriptors, but where the CPU has FSGSBASE not the
+    base that the kernel loads with the selector; PTRACE_SET_THREAD_AREA does both.
+
+    Source: regset_tls_set and do_set_thread_area, arch/x86/kernel/tls.c, Linux 6.12.
+    """
+    for at in range(0, len(data), _USER_DESC_SIZE):
+        ctypes.memmove(_buffer, data[at : at + _USER_DESC_SIZE], _USER_DESC_SIZE)
+        entry = int.from_bytes(data[at : at + 4], sys.byteorder)
+        request(PTRACE_SET_THREAD_AREA, tid, entry, ctypes.addressof(_buffer))
 
 
 def signal_mask(tid: int) -> int:

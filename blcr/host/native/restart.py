@@ -215,8 +215,13 @@ class Making:
         self._released = True
         for process in self._made:
             for task in process.tasks:
-                with contextlib.suppress(TaskGoneError):
+                try:
                     ptrace.detach(task.outer_tid)
+                except TaskGoneError:
+                    # The program has ended already; a tracer has to be told so.
+                    if task.outer_tid != process.outer_pid:
+                        with contextlib.suppress(ChildProcessError):
+                            os.waitpid(task.outer_tid, ptrace.WALL)
             process.memory.close()
 
     def wait(self) -> int:
