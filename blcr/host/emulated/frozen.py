@@ -10,7 +10,6 @@ import errno
 import fcntl
 import os
 import stat
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -442,10 +441,7 @@ class FrozenMachine:
         self.processes: Sequence[Process] = self._frozen
 
     def __enter__(self) -> FrozenMachine:
-        machine = self._machine
-        self.clocks = records.Clocks(
-            time.time_ns(), machine.monotonic(), machine.boottime()
-        )
+        self.clocks = self._machine.hold_clocks()
         for process in self._frozen:
             process.open()
         return self
@@ -453,6 +449,7 @@ class FrozenMachine:
     def __exit__(self, *_: object) -> None:
         for process in self._frozen:
             process.close()
+        self._machine.set_clocks_going(from_held=False)
 
     def kill(self, signal: int) -> None:
         """Send a signal, which is met before the next instruction."""

@@ -24,6 +24,7 @@ from types import FrameType
 from typing import Protocol
 
 from blcr.architecture import Arch
+from blcr.context import records
 from blcr.host.emulated import files, loader, signals
 from blcr.host.emulated.calls import CallTable, table_of
 from blcr.host.emulated.cpu import Call, Cpu, Cut, State, Trap
@@ -74,8 +75,9 @@ class Machine:
         self.ram = Ram(_ram_size(), _WINDOW)
         self.guests: dict[int, Guest] = {}
         self.futexes = Futexes()
-        self.monotonic_offset = 0
-        self.boottime_offset = 0
+        self._monotonic_offset = 0
+        self._boottime_offset = 0
+        self._held: records.Clocks | None = None
         self.unserved: set[str] = set()
         self.warnings: list[str] = []
         self.strace = strace
@@ -90,11 +92,29 @@ class Machine:
 
     def monotonic(self) -> int:
         """Return the guests' CLOCK_MONOTONIC."""
-        return time.monotonic_ns() + self.monotonic_offset
+        if self._held is not None:
+            return self._held.monotonic
+        return time.monotonic_ns() + self._monotonic_offset
 
     def boottime(self) -> int:
         """Return the guests' CLOCK_BOOTTIME."""
-        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) + self.boottime_offset
+        if self._held is not None:
+            return self._held.boottime
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) + self._boottime_offset
+
+    def hold_clocks(self, clocks: records.Clocks | None = None) -> records.Clocks:
+        """Let the clocks stand still, at what they show now or at other times."""
+        self._held = clocks or records.Clocks(
+            time.time_ns(), self.monotonic(), self.boottime()
+        )
+        return self._held
+
+    def set_clocks_going(self, *, from_held: bool) -> None:
+        """Let the clocks go on from where they stand, or as if they had not stood."""
+        held, self._held = self._held, None
+        if from_held and held is not None:
+            self._monotonic_offset += held.monotonic - self.monotonic()
+            self._boottime_offset += held.boottime - self.boottime()
 
     # Guests.
 

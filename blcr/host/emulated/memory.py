@@ -35,6 +35,8 @@ DIRTY = 8
 OWNED = 16
 # The CPU may have translated its contents.
 CODE = 32
+# Set in every entry: that of a page without any access must not look like none.
+_ENTRY = 128
 _FRAME = ~(PAGE - 1)
 # An access by us, which no protection hinders.
 FORCE = 64
@@ -348,7 +350,7 @@ class AddressSpace:
         if area is None:
             self.refusal = ("SIGSEGV", "SEGV_MAPERR")
             return 0
-        entry = _allowed(area.protection)
+        entry = _allowed(area.protection) | _ENTRY
         file, window, shared = area.backing
         offset = area.offset + address - area.start
         if file and offset >= file.size:

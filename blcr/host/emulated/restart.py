@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from blcr.host.emulated import signals
@@ -23,6 +22,7 @@ class Making:
         self.warnings: list[str] = []
         self._plan = plan
         self._machine = Machine(sysroot=plan.sysroot)
+        self._machine.hold_clocks(plan.context.clocks)
         self._processes: list[FrozenProcess] = []
 
     def __enter__(self) -> Making:
@@ -49,21 +49,10 @@ class Making:
 
     def release(self, signal: int) -> None:
         """Let the guests live, from `wait` on."""
-        machine, clocks = self._machine, self._plan.context.clocks
-        before = machine.monotonic_offset
-        machine.monotonic_offset = clocks.monotonic - time.monotonic_ns()
-        machine.boottime_offset = clocks.boottime - time.clock_gettime_ns(
-            time.CLOCK_BOOTTIME
-        )
+        self._machine.set_clocks_going(from_held=True)
         for process in self._processes:
             guest = process.guest
             process.close()
-            # Timers were set by the clock that the machine had until now.
-            moved = machine.monotonic_offset - before
-            guest.timers = {
-                which: timer._replace(end=timer.end + moved)
-                for which, timer in guest.timers.items()
-            }
             if signal:
                 signals.send(guest, signals.from_outside(guest, signal))
             if signal == guest.constants["SIGCONT"]:

@@ -246,6 +246,8 @@ def _write(thread: Thread, fd: int, parts: list[tuple[int, int]]) -> int:
     data = b"".join(guest.space.read(*part) for part in parts)
     if not data:
         return 0
+    if file.flags & guest.constants["O_NONBLOCK"] and not file.kept:
+        return _sending(thread, partial(os.write, file.fd, data))
     while done < len(data):
         if not ready(file.fd, _POLLOUT):
             if file.flags & guest.constants["O_NONBLOCK"]:
@@ -788,7 +790,7 @@ def fcntl(thread: Thread, fd: int, command: int, value: int) -> int:
     if command == names["F_SETFL"]:
         changeable = names["O_APPEND"] | names["O_NONBLOCK"]
         file.flags = file.flags & ~changeable | value & changeable
-        if file.kind != "inherited":
+        if not file.kept:
             host = to_host_flags(names, file.flags) & ~os.O_CLOEXEC
             host_fcntl.fcntl(file.fd, host_fcntl.F_SETFL, host)
         return 0
