@@ -7,6 +7,7 @@ memory that the call fills.  Structures come packed, from `blcr.linux.structures
 
 from __future__ import annotations
 
+from blcr.architecture import Arch
 from blcr.errors import RemoteCallError
 from blcr.host.interface import SCRATCH_SIZE, Task
 
@@ -60,6 +61,19 @@ def call(task: Task, name: str, *args: int | bytes | str | Out) -> int:
     for offset, out in outs:
         out.data = task.process.read(task.scratch + offset, out.size)
     return result
+
+
+def halves(arch: Arch, value: int) -> tuple[int, ...]:
+    """
+    Return a 64-bit number as arguments: one, or two where registers have 32 bits.
+
+    Where the ABI wants such pairs in even registers a filler comes first.
+    """
+    if arch.word_size == 8:
+        return (value,)
+    low, high = value & 0xFFFF_FFFF, value >> 32 & 0xFFFF_FFFF
+    pair = (low, high) if arch.layout.byteorder == "little" else (high, low)
+    return (0,) * arch.constants.get("LONG_LONG_PAIR_PAD", 0) + pair
 
 
 def _text(text: str) -> bytes:

@@ -195,7 +195,7 @@ def _rebuild(
     for message in files.rebuild(leader, record, context):
         warn(message)
     for task, thread in zip(process.tasks, record.threads, strict=True):
-        threads.rebuild(task, thread)
+        threads.rebuild(task, thread, record)
 
 
 def _finish(

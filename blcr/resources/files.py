@@ -146,12 +146,7 @@ def _truncate(task: Task, fd: int, size: int) -> None:
     if "ftruncate64" not in arch.syscalls:
         task.call("ftruncate", fd, size)
         return
-    halves = (size & 0xFFFF_FFFF, size >> 32)
-    if arch.layout.byteorder == "big":
-        halves = (halves[1], halves[0])
-    # 64-bit arguments lie in aligned pairs of registers where the ABI wants it so.
-    pad = (0,) * arch.constants.get("LONG_LONG_PAIR_PAD", 0)
-    task.call("ftruncate64", fd, *pad, *halves)
+    task.call("ftruncate64", fd, *remote.halves(arch, size))
 
 
 class _Ends(NamedTuple):

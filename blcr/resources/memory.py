@@ -164,8 +164,8 @@ def split(
 class Core(Protocol):
     """The saved pages of a process."""
 
-    def read(self, address: int, size: int) -> bytes:
-        """Return saved bytes."""
+    def read(self, address: int, size: int) -> bytes | None:
+        """Return saved bytes; None: they were not saved."""
 
 
 def compare(process: Process, own: Sequence[records.Mapping], core: Core) -> None:

@@ -119,12 +119,14 @@ def create(
             process.tasks[-1].set_signal_mask(ALL_SIGNALS)
 
 
-def rebuild(task: Task, record: records.Thread) -> None:
+def rebuild(task: Task, record: records.Thread, process: records.Process) -> None:
     """Tell the kernel about a thread what its C library had told it."""
     arch = task.process.arch
     known = constants.of(arch)
     name = record.comm.encode(errors="surrogateescape") + b"\0"
     remote.call(task, "prctl", known["PR_SET_NAME"], name)
+    if process.no_new_privs:
+        task.call("prctl", known["PR_SET_NO_NEW_PRIVS"], 1, 0, 0, 0)
     task.call("set_tid_address", record.clear_child_tid)
     if record.robust_list[0]:
         task.call("set_robust_list", *record.robust_list)

@@ -13,6 +13,7 @@ import signal
 from collections.abc import Iterable
 from itertools import pairwise
 
+from blcr import remote
 from blcr.architecture import Arch
 from blcr.context import records
 from blcr.errors import RemoteCallError, RestartError, TaskGoneError
@@ -23,6 +24,8 @@ from blcr.host.native.process import NativeProcess, NativeTask
 from blcr.linux import constants, structures
 
 _MAX_ERRNO = 4095
+_AT_CALL = signal.SIGTRAP | 0x80
+"""The stop before or behind a system call, with PTRACE_O_TRACESYSGOOD."""
 _SPECIAL = {"[vdso]": "vdso", "[vvar]": "vvar", "[vvar_vclock]": "vvar"}
 _ROOM = 1 << 20
 """Bytes that our page, the vdso on its way and their neighbours keep free."""
@@ -32,7 +35,7 @@ _DIRECT_FILL = 64 << 10
 """From this size on the process reads its pages itself."""
 
 
-class StubCaller:
+class PageCaller:
     """
     Calls from a page of our own code, for a process of our own making.
 
@@ -53,15 +56,17 @@ class StubCaller:
         self._regs = arch.gp.decode(data)
 
     def call(self, pid: int, name: str, args: tuple[int, ...]) -> int:
-        """Make one call and return its result."""
-        arch, tid, note = self._task.process.arch, self._task.outer_tid, 0
-        note = arch.gp.note_type
-        regs = arch.begin_call(self._regs, arch.syscalls[name], args)
-        regs[arch.pc], regs[arch.sp] = self._page, self.scratch + SCRATCH_SIZE - 64
-        ptrace.set_register_set(tid, note, arch.gp.encode(regs, self._data))
-        ptrace.resume(tid)
-        self._await_trap()
-        after = ptrace.register_set(tid, note)
+        """
+        Make one call and return its result.
+
+        It ends at the stop behind the call, not at a trap in the code: a trap resets
+        the action of SIGTRAP if that is ignored or blocked.
+        """
+        arch, tid = self._task.process.arch, self._task.outer_tid
+        self._enter(arch.syscalls[name], args)
+        ptrace.request(ptrace.PTRACE_SYSCALL, tid)
+        self._await(ptrace.PTRACE_SYSCALL, _AT_CALL)
+        after = ptrace.register_set(tid, arch.gp.note_type)
         if after is None:
             raise TaskGoneError(f"thread {tid} ended while it was made")
         result = arch.call_result(arch.gp.decode(after))
@@ -69,51 +74,48 @@ class StubCaller:
             raise RemoteCallError(pid, name, -result)
         return result
 
-    def _await_trap(self) -> None:
-        """Wait for the trap behind the call."""
-        tid = self._task.outer_tid
-        while True:
-            stop = ptrace.wait(tid)
-            assert stop is not None
-            if stop.signal == signal.SIGTRAP and not stop.event:
-                return
-            if stop.event == ptrace.PTRACE_EVENT_CLONE:
-                self._task.process.born.append(ptrace.event_message(tid))
-            elif not stop.event and stop.signal in (signal.SIGSEGV, signal.SIGBUS):
-                raise RestartError(
-                    f"thread {tid}: our code in it failed ({stop.signal})"
-                )
-            ptrace.resume(tid)
-
     def leave(self, size: int) -> None:
         """Unmap the page and its scratch memory, and stop as after a signal."""
-        arch, tid, note = self._task.process.arch, self._task.outer_tid, 0
-        note = arch.gp.note_type
-        kept = ptrace.register_set(tid, note)
-        number = arch.syscalls["munmap"]
-        regs = arch.begin_call(self._regs, number, (self._page, size))
-        regs[arch.pc] = self._page
-        ptrace.set_register_set(tid, note, arch.gp.encode(regs, self._data))
-        ptrace.request(ptrace.PTRACE_SYSCALL, tid)
-        self._await(signal.SIGTRAP | 0x80)
+        arch, tid = self._task.process.arch, self._task.outer_tid
+        kept = ptrace.register_set(tid, arch.gp.note_type)
+        self._enter(arch.syscalls["munmap"], (self._page, size))
         ptrace.interrupt(tid)
         ptrace.resume(tid)
-        self._await(None)
+        self._await(ptrace.PTRACE_CONT, None)
         if kept:
-            ptrace.set_register_set(tid, note, kept)
+            ptrace.set_register_set(tid, arch.gp.note_type, kept)
 
-    def _await(self, wanted: int | None) -> None:
-        """Wait for a stop at a call, or (None) for the one that was asked for."""
+    def _enter(self, number: int, args: tuple[int, ...]) -> None:
+        """Run the thread up to a call."""
+        arch, tid = self._task.process.arch, self._task.outer_tid
+        regs = arch.begin_call(self._regs, number, args)
+        regs[arch.pc], regs[arch.sp] = self._page, self.scratch + SCRATCH_SIZE - 64
+        data = arch.gp.encode(regs, self._data)
+        ptrace.set_register_set(tid, arch.gp.note_type, data)
+        ptrace.request(ptrace.PTRACE_SYSCALL, tid)
+        self._await(ptrace.PTRACE_SYSCALL, _AT_CALL)
+
+    def _await(self, again: int, wanted: int | None) -> None:
+        """
+        Wait for a stop at a call, or (None) for the one that was asked for.
+
+        Args:
+            again: The request that goes on from any other stop.
+            wanted: The signal of the stop.
+        """
         tid = self._task.outer_tid
         while True:
             stop = ptrace.wait(tid)
             assert stop is not None
-            if wanted is None and stop.event == ptrace.PTRACE_EVENT_STOP:
+            if stop.event == ptrace.PTRACE_EVENT_CLONE:
+                self._task.process.born.append(ptrace.event_message(tid))
+            elif stop.event == ptrace.PTRACE_EVENT_STOP and wanted is None:
                 return
-            if wanted is not None and stop.signal == wanted:
+            elif not stop.event and stop.signal == wanted:
                 return
-            code = ptrace.PTRACE_CONT if wanted is None else ptrace.PTRACE_SYSCALL
-            ptrace.request(code, tid)
+            elif not stop.event and stop.signal in (signal.SIGSEGV, signal.SIGBUS):
+                raise RestartError(f"thread {tid}: our code in it failed ({stop.signal})")
+            ptrace.request(again, tid)
 
 
 class MadeProcess(NativeProcess):
@@ -154,7 +156,7 @@ class MadeProcess(NativeProcess):
             raise TaskGoneError(f"process {self.pid} ended while it was made")
         start = arch.gp.decode(general)[arch.pc]
         self.write(start, arch.stubs.call.code)
-        first = StubCaller(task, start)
+        first = PageCaller(task, start)
         flags = known["MAP_PRIVATE"] | known["MAP_ANONYMOUS"] | known["MAP_FIXED"]
         code = known["PROT_READ"] | known["PROT_EXEC"]
         data = known["PROT_READ"] | known["PROT_WRITE"]
@@ -165,7 +167,7 @@ class MadeProcess(NativeProcess):
         scratch = self._page + size
         first.call(self.pid, name, (scratch, SCRATCH_SIZE, data, flags, none, 0))
         self.write(self._page, arch.stubs.call.code)
-        task.caller = StubCaller(task, self._page)
+        task.caller = PageCaller(task, self._page)
         at = scratch + SCRATCH_SIZE + size
         for part in ranges:
             special = _SPECIAL.get(part.path)
@@ -252,7 +254,8 @@ class MadeProcess(NativeProcess):
         """Have the process read pages from the context, into huge pages if it may."""
         task = self.tasks[0]
         while size:
-            done = task.call("pread64", self._source, address, size, offset)
+            at = remote.halves(self.arch, offset)
+            done = task.call("pread64", self._source, address, size, *at)
             if not done:
                 raise RestartError(
                     f"process {self.pid}: the context ends before its pages do",
@@ -300,7 +303,7 @@ class MadeProcess(NativeProcess):
         task = NativeTask(self, self.born.pop())
         task.tid = made
         ptrace.wait(task.outer_tid)
-        task.caller = StubCaller(task, self._page)
+        task.caller = PageCaller(task, self._page)
         self.tasks = [*self.tasks, task]
         return task
 
@@ -342,7 +345,7 @@ class MadeProcess(NativeProcess):
     def leave_page(self) -> None:
         """Remove our page and what is left of the kernel's; nothing of ours remains."""
         leader = self.tasks[0]
-        assert isinstance(leader.caller, StubCaller)
+        assert isinstance(leader.caller, PageCaller)
         end = max(
             [self._page + self.arch.page_size + SCRATCH_SIZE]
             + [part.end for part in self._specials.values()]

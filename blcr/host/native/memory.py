@@ -12,7 +12,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-from blcr.errors import TaskGoneError
+from blcr.errors import HostError, TaskGoneError
 from blcr.host.native.ptrace import IOVec
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -21,6 +21,10 @@ _readv.argtypes = (
     [ctypes.c_int] + [ctypes.c_void_p, ctypes.c_ulong] * 2 + [ctypes.c_ulong]
 )
 _readv.restype = ctypes.c_ssize_t
+
+
+class AccessError(HostError, OSError):
+    """Memory of a process could not be read or written; `errno` says why."""
 
 
 class Memory:
@@ -65,7 +69,10 @@ class Memory:
             return
         done = max(done, 0)
         while done < size:
-            got = os.preadv(self._file(), [buffer[done:]], address + done)
+            try:
+                got = os.preadv(self._file(), [buffer[done:]], address + done)
+            except OSError as error:
+                raise self._error("read", address + done, error) from error
             if not got:
                 raise TaskGoneError(f"process {self._pid} has ended")
             done += got
@@ -74,5 +81,16 @@ class Memory:
         """Write, whatever the protection of the pages."""
         view = memoryview(data)
         while view:
-            done = os.pwrite(self._file(), view, address)
+            try:
+                done = os.pwrite(self._file(), view, address)
+            except OSError as error:
+                raise self._error("written", address, error) from error
             address, view = address + done, view[done:]
+
+    def _error(self, what: str, address: int, error: OSError) -> AccessError:
+        """Return what went wrong, in a sentence."""
+        return AccessError(
+            error.errno,
+            f"process {self._pid}: its memory at {address:#x} cannot be {what}: "
+            f"{error.strerror}",
+        )

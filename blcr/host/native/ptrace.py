@@ -16,7 +16,7 @@ import struct
 import sys
 from typing import NamedTuple
 
-from blcr.errors import NotPermittedError, TaskGoneError
+from blcr.errors import HostError, NotPermittedError, TaskGoneError
 
 PTRACE_CONT = 7
 PTRACE_DETACH = 17
@@ -65,6 +65,10 @@ class IOVec(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("size", ctypes.c_size_t))
 
 
+class RequestError(HostError, OSError):
+    """The kernel refused a ptrace request; `errno` says why."""
+
+
 class Stop(NamedTuple):
     """
     How a traced thread stopped or ended.
@@ -84,7 +88,7 @@ def request(code: int, tid: int, address: int = 0, data: int = 0) -> int:
 
     Raises:
         TaskGoneError: The thread does not exist, or is not stopped under this tracer.
-        OSError: The kernel refused otherwise.
+        RequestError: The kernel refused otherwise.
     """
     result: int = _ptrace(code, tid, address, data)
     if result == -1:
@@ -92,7 +96,7 @@ def request(code: int, tid: int, address: int = 0, data: int = 0) -> int:
         if error == errno.ESRCH:
             raise TaskGoneError(f"thread {tid} ended while it was held")
         if error:
-            raise OSError(
+            raise RequestError(
                 error, f"ptrace({code:#x}) of thread {tid}: {os.strerror(error)}"
             )
     return result
@@ -108,7 +112,9 @@ def seize(tid: int, options: int = 0) -> None:
     """
     try:
         request(PTRACE_SEIZE, tid, 0, options)
-    except PermissionError as error:
+    except RequestError as error:
+        if error.errno != errno.EPERM:
+            raise
         raise NotPermittedError(f"thread {tid} may not be traced") from error
 
 
