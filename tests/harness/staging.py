@@ -34,7 +34,13 @@ def interpreter(user: int | None) -> Interpreter:
     """Return a Python that imports blcr for that user; None is the caller."""
     if user is None or user == os.getuid() or _everybody_reads_it():
         return Interpreter(Path(sys.executable), {})
-    return Interpreter(_copied_python(), {"PYTHONPATH": str(_copied_packages())})
+    python = _copied_python()
+    # An interpreter in a shared library looks for it where only its owner may.
+    library = python.parents[1] / "lib"
+    return Interpreter(
+        python,
+        {"PYTHONPATH": str(_copied_packages()), "LD_LIBRARY_PATH": str(library)},
+    )
 
 
 def _everybody_reads_it() -> bool:
