@@ -27,22 +27,26 @@ def save_actions(process: Process) -> tuple[records.SignalAction, ...]:
         RefusedError: The process has handlers, and cannot be asked for them.
     """
     known = constants.of(process.arch)
+    facts = process.facts()
     task = spokesman(process)
     if task is None:
-        facts = process.facts()
         if facts.caught_signals:
             raise RefusedError(
                 process.pid, "its signal handlers cannot be asked for without harm"
             )
         return tuple(
             records.SignalAction(number, known["SIG_IGN"], 0, 0, 0)
-            for number in range(1, known["NSIG"] + 1)
-            if facts.ignored_signals >> (number - 1) & 1
+            for number in _numbers(facts.ignored_signals)
         )
-    fixed = (known["SIGKILL"], known["SIGSTOP"])
-    numbers = [one for one in range(1, known["NSIG"] + 1) if one not in fixed]
-    actions = (_action(task, number) for number in numbers)
+    # Flags of a default action have no effect, but for what becomes of children.
+    asked = facts.caught_signals | facts.ignored_signals | 1 << known["SIGCHLD"] - 1
+    actions = (_action(task, number) for number in _numbers(asked))
     return tuple(action for action in actions if any(action[1:]))
+
+
+def _numbers(mask: int) -> list[int]:
+    """Return the signals in a mask, whose bit 0 stands for signal 1."""
+    return [bit + 1 for bit in range(mask.bit_length()) if mask >> bit & 1]
 
 
 def _action(task: Task, number: int) -> records.SignalAction:

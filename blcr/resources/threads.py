@@ -24,7 +24,8 @@ def spokesman(process: Process) -> Task | None:
     """Return the thread to make calls for the whole process, best one that runs."""
     able = [task for task in process.tasks if task.can_call]
     free = [task for task in able if task.blocked_call() is None]
-    return (free or able or [None])[0]
+    best = free or able
+    return best[0] if best else None
 
 
 def save(task: Task) -> tuple[records.Thread, dict[int, bytes]]:

@@ -31,6 +31,7 @@ class NativeHost:
     def forward(self, request: CheckpointRequest) -> list[str] | None:
         """Let the caller hold the processes itself."""
         del request
+        return None
 
     def select(self, scope: str, number: int) -> list[int]:
         """Return the processes that a request means, parents first."""

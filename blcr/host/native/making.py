@@ -133,7 +133,6 @@ class MadeProcess(NativeProcess):
     ) -> None:
         super().__init__(outer_pid, arch)
         self.pid = procfs.status(outer_pid).tgids[-1]
-        self.born: list[int] = []
         self._record = record
         self._source = source
         first = NativeTask(self, outer_pid)

@@ -215,6 +215,8 @@ class NativeProcess:
         self.memory = Memory(outer_pid)
         self.tasks: Sequence[NativeTask] = ()
         self.can_inject = False
+        self.born: list[int] = []
+        """Threads that it has made and that nobody has taken up yet."""
 
     def inject(self, task: NativeTask) -> Caller:
         """Return a way to make calls in the name of a running program's thread."""
