@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from blcr.errors import HostError, NoSuchProcessError
 from blcr.host.interface import CheckpointRequest, RestartPlan
 from blcr.host.native import freeze, procfs
-from blcr.host.native.restart import Making
+
+if TYPE_CHECKING:
+    from blcr.host.native.restart import Making
 
 _RESTARTER = "cr_restart"
 _OLDEST_KERNEL = (5, 10)
@@ -73,6 +75,8 @@ class NativeHost:
 
     def restart(self, plan: RestartPlan) -> Making:
         """Prepare to make processes."""
+        from blcr.host.native.restart import Making
+
         _check_kernel()
         return Making(plan)
 
@@ -96,7 +100,7 @@ def _check_kernel() -> None:
     Raises:
         HostError: It is older than 5.10.
     """
-    release = platform.release()
+    release = os.uname().release
     numbers = tuple(int(part) for part in release.split("-")[0].split(".")[:2])
     if numbers < _OLDEST_KERNEL:
         raise HostError(f"Linux {release} is too old: 5.10 is the oldest that serves")
