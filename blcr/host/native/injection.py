@@ -36,6 +36,9 @@ NO_ALTERNATE_STACK = AlternateStack(0, 0, 0)
 _STACK_RESERVE = 32 << 10
 """Bytes between the bottom of the main stack and its pointer that must be free."""
 
+_CHUNK = 256 << 10
+"""Bytes of code that are searched at a time; a C library has all of it early."""
+
 _MAX_ERRNO = 4095
 
 _SA_SIGINFO = 4
@@ -75,9 +78,9 @@ def find_way(
     for part in ranges:
         if "x" not in part.permissions or part.path == "[vsyscall]":
             continue
-        for start in range(part.start, part.end, 1 << 20):
+        for start in range(part.start, part.end, _CHUNK):
             try:
-                code = memory.read(start, min(part.end - start, (1 << 20) + 16))
+                code = memory.read(start, min(part.end - start, _CHUNK + 16))
             except OSError:
                 break
             for gadget in arch.gadgets.call:
