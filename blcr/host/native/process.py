@@ -135,9 +135,13 @@ class NativeTask:
     def can_call(self) -> bool:
         """Whether a call in this thread's name does no harm."""
         return self.caller is not None or (
-            self.process.can_inject
-            and not procfs.status(self.process.outer_pid, self.outer_tid).seccomp
+            self.process.can_inject and not self._is_filtered
         )
+
+    @cached_property
+    def _is_filtered(self) -> bool:
+        """Whether it runs under seccomp, which cannot change while it stands still."""
+        return procfs.status(self.process.outer_pid, self.outer_tid).seccomp != 0
 
     def call(self, name: str, *args: int) -> int:
         """Make one system call in the name of this thread."""
