@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blcr.errors import BlcrError, NoSuchProcessError, NotPermittedError
-from blcr.host.emulated import sockets
+from blcr.host import runtime
 from blcr.host.emulated.frozen import FrozenMachine
 
 if TYPE_CHECKING:
@@ -82,11 +82,7 @@ class Listener:
         self._path: Path | None = None
 
     def __enter__(self) -> Listener:
-        for folder in sockets.folders():
-            with contextlib.suppress(OSError):
-                folder.mkdir(mode=sockets.PRIVATE, exist_ok=True)
-            if not sockets.is_private(folder):
-                continue
+        if folder := runtime.make():
             path = folder / str(os.getpid())
             path.unlink(missing_ok=True)
             old = os.umask(0o177)
@@ -97,7 +93,6 @@ class Listener:
             self._path = path
             self._socket.listen()
             self._machine.service = self
-            break
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from blcr.architecture import Arch, InterruptedCall, Registers
 from blcr.context import records
 from blcr.errors import RestartError, TaskGoneError
-from blcr.host.native import procfs, ptrace
+from blcr.host.native import procfs, ptrace, sleepers
 from blcr.linux import blocking
 
 if TYPE_CHECKING:
@@ -62,9 +62,12 @@ class Waited(NamedTuple):
 
     Attributes:
         call: The call with its own arguments.
+        name: Its name.
         time_left: Of a relative timeout that neither registers nor memory tell, in ns.
         saved: General registers about to make the call with its own arguments.
         again: The same, with the time left.
+        end: When the kernel will end it, CLOCK_MONOTONIC in ns; None: it has no end,
+            or not one that only the kernel knows.
     """
 
     call: InterruptedCall
@@ -72,6 +75,7 @@ class Waited(NamedTuple):
     time_left: int | None
     saved: Registers
     again: Registers
+    end: int | None = None
 
     def record(self) -> records.BlockedCall:
         """Return what a context keeps of it."""
@@ -140,14 +144,15 @@ def put_back(task: NativeTask, seen: Seen | None) -> Waited | None:
             return None
         if seen.call.number != call.number or _handler_is_due(task):
             return None
-    elif name == "restart_syscall":
+    restarted = name == "restart_syscall"
+    if restarted:
         name = _identify(arch, call, seen)
         if name is None:
             return None
         call = call._replace(number=arch.syscalls[name])
     if name is None:
         return None
-    waited = _waited(task, regs, call, name, seen, stopped_at)
+    waited = _waited(task, regs, call, name, seen, stopped_at, restarted=restarted)
     if call.error == EINTR:
         ptrace.set_register_set(
             task.outer_tid, note, arch.gp.encode(waited.again, data)
@@ -162,6 +167,8 @@ def _waited(
     name: str,
     seen: Seen | None,
     stopped_at: int,
+    *,
+    restarted: bool,
 ) -> Waited:
     """Work out the time that was left and the registers that make the call again."""
     arch, read = task.process.arch, task.process.read
@@ -174,11 +181,16 @@ def _waited(
     kind = blocking.CALLS.get(name)
     if total is None or kind is None or kind.after == "again":
         return Waited(call, name, None, saved, again)
+    if left is None and restarted:
+        pid, tid = task.process.outer_pid, task.outer_tid
+        end = sleepers.end(pid, tid, call.args, stopped_at)
+        left = end - stopped_at if end else None
     if left is None:
         since = seen.since if seen and seen.since else stopped_at
         left = max(0, total - (stopped_at - since))
     again = with_time_left(task, saved, call, name, left)
-    return Waited(call, name, left, saved, again)
+    end = stopped_at + left if kind.after == "block" else None
+    return Waited(call, name, left, saved, again, end)
 
 
 def with_time_left(
@@ -218,8 +230,9 @@ def _identify(arch: Arch, call: InterruptedCall, seen: Seen | None) -> str | Non
     Return the call that ``restart_syscall`` stands for.
 
     Registers show only the arguments.  Four calls use it, and the kernel's function in
-    which the thread slept tells them apart but for the two sleeps and for 32-bit
-    calls of two generations, of which C libraries use the newer.
+    which the thread slept tells them apart but for the two sleeps (of which it shows
+    no function of their own) and for 32-bit calls of two generations, of which C
+    libraries use the newer.
     """
     where = seen.where if seen else ""
     small = call.args[0] < _SMALLEST_POINTER or call.args[0] >= arch.task_size
@@ -227,12 +240,10 @@ def _identify(arch: Arch, call: InterruptedCall, seen: Seen | None) -> str | Non
         names = ["futex_time64", "futex"]
     elif "poll" in where:
         names = ["poll"]
-    elif "nanosleep" in where or not where:
-        names = (
-            ["clock_nanosleep_time64", "clock_nanosleep"] if small else ["nanosleep"]
-        )
+    elif small:
+        names = ["clock_nanosleep_time64", "clock_nanosleep"]
     else:
-        return None
+        names = ["nanosleep"]
     return next((name for name in names if name in arch.syscalls), None)
 
 
@@ -274,6 +285,7 @@ def prime(task: NativeTask, record: records.BlockedCall) -> None:
         raise TaskGoneError(f"thread {tid} ended while it was made")
     result = arch.call_result(arch.gp.decode(after))
     if result == -ERESTART_RESTARTBLOCK:
+        task.wakes_at = time.monotonic_ns() + record.time_left
         regs = arch.interrupt_call(rewound, number, ERESTART_RESTARTBLOCK)
     else:
         done = arch.interrupt_call(rewound, number, ERESTARTSYS)

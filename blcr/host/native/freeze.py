@@ -14,7 +14,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 from blcr import registry
@@ -29,7 +29,8 @@ from blcr.errors import (
     TaskGoneError,
     TracedError,
 )
-from blcr.host.native import blocked, injection, procfs, ptrace
+from blcr.host.interface import MappingFacts, Run
+from blcr.host.native import blocked, injection, procfs, ptrace, sleepers
 from blcr.host.native.process import NativeProcess, NativeTask
 
 _TRACESYSGOOD = 1
@@ -219,11 +220,25 @@ class HeldProcess(NativeProcess):
             raise injection.refuse(self.pid)
         return self._lent
 
+    def present(self, mappings: Sequence[MappingFacts]) -> Iterator[Run]:
+        """Yield pages of its own, after the last call: what frames covered is back."""
+        if self._lent:
+            self._lent.give_back()
+        return super().present(mappings)
+
     def release(self) -> None:
         """Let all threads go as they were."""
         if self._lent and self.tasks:
             with contextlib.suppress(OSError, TaskGoneError):
                 self._lent.give_back()
+        sleepers.leave(
+            self.outer_pid,
+            [
+                sleepers.Note(task.outer_tid, task.waited.call.args, task.waited.end)
+                for task in self.tasks
+                if task.waited and task.waited.end
+            ],
+        )
         for task in self.tasks:
             held = getattr(task.caller, "held_signal", 0)
             try:

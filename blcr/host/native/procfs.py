@@ -181,6 +181,13 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def voluntary_switches(pid: int, tid: int) -> int:
+    """Return how often a thread has given up its CPU by itself."""
+    text = read(pid, f"task/{tid}/status")
+    found = re.search(rb"^voluntary_ctxt_switches:\t(\d+)", text, re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
 class SystemCall(NamedTuple):
     """The system call in which a thread sleeps: number and arguments."""
 

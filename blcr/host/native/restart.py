@@ -16,13 +16,14 @@ import resource
 import signal
 import struct
 import time
+from collections.abc import Iterator
 from typing import Self
 
 from blcr.architecture import Arch
 from blcr.context import records
 from blcr.errors import BusyError, HostError, RestartError, TaskGoneError
 from blcr.host.interface import RestartPlan
-from blcr.host.native import namespaces, procfs, ptrace
+from blcr.host.native import namespaces, procfs, ptrace, sleepers
 from blcr.host.native.making import MadeProcess
 
 _OPTIONS = (
@@ -207,6 +208,7 @@ class Making:
         for process, record in zip(
             self._made, self._plan.context.processes, strict=True
         ):
+            sleepers.leave(process.outer_pid, _notes(process, record))
             if record.stopped and not number:
                 os.kill(process.outer_pid, signal.SIGSTOP)
             elif number:
@@ -227,6 +229,13 @@ class Making:
     def wait(self) -> int:
         """Stay as parent of the first process."""
         return self._parent.wait()
+
+
+def _notes(process: MadeProcess, record: records.Process) -> Iterator[sleepers.Note]:
+    """Yield when calls end that go on from the middle."""
+    for task, thread in zip(process.tasks, record.threads, strict=True):
+        if task.wakes_at and thread.call:
+            yield sleepers.Note(task.outer_tid, thread.call.args, task.wakes_at)
 
 
 class _Parent:

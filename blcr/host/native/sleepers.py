@@ -1,0 +1,74 @@
+"""
+What is known of sleeps whose end only the kernel knows.
+
+A thread that goes on by ``restart_syscall`` shows the arguments of its call, but not
+that part of the time has passed already.  So whoever lets a thread go on like that, a
+checkpoint or a restart, leaves a note of the end in the user's runtime folder, and the
+next checkpoint reads it.  A note that is gone, or no longer true, costs no more than
+exactness: the sleep then counts from the last stop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from blcr.errors import BlcrError
+from blcr.host import runtime
+from blcr.host.native import procfs
+
+_START_TIME_FIELD = 22
+_SWITCHES = 2
+"""Times that a thread sleeps from a note to the next stop; more: another call."""
+
+
+class Note(NamedTuple):
+    """
+    The end of a thread's call.
+
+    Attributes:
+        tid: The thread.
+        args: The call's arguments, by which it is known again.
+        end: CLOCK_MONOTONIC of this machine, ns.
+    """
+
+    tid: int
+    args: tuple[int, ...]
+    end: int
+
+
+def leave(pid: int, notes: Iterable[Note]) -> None:
+    """Leave notes about threads that stand still and are about to go on."""
+    rows = {}
+    with contextlib.suppress(BlcrError, OSError):
+        for note in notes:
+            started, switches = _life(pid, note.tid)
+            rows[str(note.tid)] = [started, switches, note.end, *note.args]
+        folder = runtime.make() if rows else None
+        if folder:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            fd = os.open(folder / f"sleepers.{pid}", flags, 0o600)
+            with os.fdopen(fd, "w") as file:
+                json.dump(rows, file)
+
+
+def end(pid: int, tid: int, args: tuple[int, ...], now: int) -> int | None:
+    """Return when the call of a thread ends, if a note tells and still holds."""
+    for folder in filter(runtime.is_private, runtime.folders()):
+        with contextlib.suppress(BlcrError, OSError, ValueError, KeyError):
+            rows = json.loads((folder / f"sleepers.{pid}").read_text())
+            started, switches, known, *noted = rows[str(tid)]
+            life = _life(pid, tid)
+            same = life[0] == started and 0 <= life[1] - switches <= _SWITCHES
+            if same and tuple(noted) == args and known >= now:
+                return int(known)
+    return None
+
+
+def _life(pid: int, tid: int) -> tuple[int, int]:
+    """Return when a thread began, in clock ticks, and how often it has slept."""
+    started = procfs.stat(pid, tid).field(_START_TIME_FIELD)
+    return started, procfs.voluntary_switches(pid, tid)
