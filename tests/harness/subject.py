@@ -262,7 +262,10 @@ class Subject:
         for pid in self._strays:
             if outside.is_own_child(pid):
                 os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
+                outside.wait_until(
+                    lambda pid=pid: os.waitpid(pid, os.WNOHANG) != (0, 0),  # type: ignore[misc]
+                    f"end of stray {pid}",
+                )
         for stream in (self.command.stdin, self.command.stdout, self._log):
             if stream:
                 with contextlib.suppress(OSError):

@@ -190,14 +190,18 @@ def test_missing_file_leaves_nothing(user: int | None, home: Path) -> None:
     """When one resource is gone the restart names it and no process is left."""
     path = _saved("mapping_shared", home, user)
     (home / "shared").unlink()
-    before = set(outside.descendants(os.getpid()))
+    before = _living()
 
     done = commands.call("restart", path, user=user, cwd=home)
 
     assert done.returncode not in {0, 255}
     assert "shared" in done.stderr
     assert "Traceback" not in done.stderr
-    assert set(outside.descendants(os.getpid())) <= before
+    outside.wait_until(lambda: _living() <= before, "nobody left")
+
+
+def _living() -> set[int]:
+    return {pid for pid in outside.descendants(os.getpid()) if outside.exists(pid)}
 
 
 @EVERY_USER
@@ -307,6 +311,7 @@ class Terminal:
         environment = commands.environment(user, home)
         pid, self.fd = pty.fork()
         if pid == 0:
+            os.closerange(3, 4096)
             os.chdir(home)
             if user is not None:
                 os.fchown(0, user, user)
