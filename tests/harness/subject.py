@@ -259,13 +259,11 @@ class Subject:
             self._strays.update(outside.descendants(self.command.pid))
             self.command.kill()
             self.command.wait()
-        for pid in self._strays:
-            if outside.is_own_child(pid):
-                os.kill(pid, signal.SIGKILL)
-                outside.wait_until(
-                    lambda pid=pid: os.waitpid(pid, os.WNOHANG) != (0, 0),  # type: ignore[misc]
-                    f"end of stray {pid}",
-                )
+        mine = {pid for pid in self._strays if outside.is_own_child(pid)}
+        for pid in mine:
+            os.kill(pid, signal.SIGKILL)
+        # The first process of a pid namespace ends only after the others are buried.
+        outside.wait_until(lambda: all([_is_buried(pid) for pid in mine]), "end")
         for stream in (self.command.stdin, self.command.stdout, self._log):
             if stream:
                 with contextlib.suppress(OSError):
@@ -276,3 +274,10 @@ class Subject:
         for pid in self._strays:
             if outside.is_own_child(pid) and not outside.exists(pid):
                 os.waitpid(pid, os.WNOHANG)
+
+
+def _is_buried(pid: int) -> bool:
+    """Wait for a child if it has ended; tell whether that has been done."""
+    with contextlib.suppress(ChildProcessError):
+        return os.waitpid(pid, os.WNOHANG) != (0, 0)
+    return True
