@@ -105,7 +105,9 @@ class HeldProcess(NativeProcess):
 
     def __init__(self, outer_pid: int, arch: Arch) -> None:
         super().__init__(outer_pid, arch)
-        self.pid = procfs.status(outer_pid).tgids[-1]
+        status = procfs.status(outer_pid)
+        self.pid = status.tgids[-1]
+        self.was_stopped = status.state == "T"
         self._way = self._find_way()
         self.can_inject = self._way is not None
         self._lent: injection.Area | None = None
@@ -305,15 +307,10 @@ class Freezer:
     def kill(self, number: int) -> None:
         """Send a signal that comes before one more instruction."""
         for process in self.processes:
-            if number == signal.SIGCONT:
-                continue
             os.kill(process.outer_pid, number)
         if number == signal.SIGKILL:
             for process in self.processes:
                 _await_end(process)
-
-    def resume_stopped(self) -> None:
-        """Continue processes that a signal had stopped (after they are let go)."""
 
 
 def _await_end(process: HeldProcess) -> None:

@@ -30,7 +30,6 @@ from blcr.host.native import blocked, files, mappings, pagemap, procfs, ptrace
 from blcr.host.native.memory import Memory
 from blcr.linux import constants
 
-_STOPPED_STATE = "T"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -221,6 +220,8 @@ class NativeProcess:
         self.memory = Memory(outer_pid)
         self.tasks: Sequence[NativeTask] = ()
         self.can_inject = False
+        self.was_stopped = False
+        """By a signal, before ptrace stopped it."""
         self.born: list[int] = []
         """Threads that it has made and that nobody has taken up yet."""
 
@@ -253,7 +254,6 @@ class NativeProcess:
         """Return what an outsider sees of the process."""
         pid = self.outer_pid
         status = procfs.status(pid)
-        numbers = procfs.stat(pid)
         parent = procfs.status(status.ppid) if status.ppid else None
         depth = len(status.tgids)
         seen_parent = (
@@ -270,7 +270,7 @@ class NativeProcess:
             umask=status.umask,
             personality=int(procfs.read(pid, "personality"), 16),
             no_new_privs=status.no_new_privs,
-            stopped=numbers.state == _STOPPED_STATE,
+            stopped=self.was_stopped,
             ignored_signals=status.ignored,
             caught_signals=status.caught,
             in_namespace=depth > 1,
