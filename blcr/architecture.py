@@ -10,8 +10,7 @@ The records are named tuples and not dataclasses because each command imports th
 its start: forty dataclasses cost 20 ms, forty named tuples 4.
 """
 
-from __future__ import annotations
-
+# Annotations are not postponed here: NamedTuple would compile each of them anew.
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, NamedTuple
@@ -75,7 +74,7 @@ class RegisterSet(NamedTuple):
         note_owner: str = "LINUX",
         volatile: Mapping[str, int] | None = None,
         fit: Callable[[bytes, int], bytes] | None = None,
-    ) -> RegisterSet:
+    ) -> "RegisterSet":
         """Return a set of these rows, checked against each other and the size."""
         rows = tuple(registers)
         volatile = volatile or {}
@@ -118,7 +117,7 @@ class RegisterSet(NamedTuple):
         byteorder: Literal["little", "big"] = "little",
         note_owner: str = "CORE",
         volatile: Mapping[str, int] | None = None,
-    ) -> RegisterSet:
+    ) -> "RegisterSet":
         """Return a set of equally wide registers, in order of the kernel's struct."""
         rows = [Register(n, i * width, width) for i, n in enumerate(names.split())]
         return cls.of(
@@ -414,7 +413,7 @@ class Arch(NamedTuple):
     emulation: str | None = None
 
     @property
-    def gp(self) -> RegisterSet:
+    def gp(self) -> "RegisterSet":
         """The general registers."""
         return self.register_sets[0]
 

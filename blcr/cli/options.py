@@ -7,8 +7,7 @@ long as that is unambiguous, an argument follows after ``=`` or as the next word
 ``--`` ends them.  Which options there are is BLCR 0.8.5's choice.
 """
 
-from __future__ import annotations
-
+# Annotations are not postponed here: NamedTuple would compile each of them anew.
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 

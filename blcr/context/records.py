@@ -10,8 +10,7 @@ A field is never renumbered or reused; a new one has a default, so that older fi
 still read.  What a reader must understand to restart is listed in `Context.requires`.
 """
 
-from __future__ import annotations
-
+# Annotations are not postponed here: NamedTuple would compile each of them anew.
 from typing import NamedTuple
 
 FORMAT_MAJOR = 1
