@@ -31,6 +31,8 @@ from blcr.errors import (
 from blcr.host.interface import Host, NewProcess, Restart, RestartPlan
 from blcr.resources import files, memory, signals, threads
 
+_INIT = 1
+
 Warn = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
 
@@ -66,7 +68,8 @@ def restart(
         running: Called when the processes have been let go.
 
     Returns:
-        The status of the first process, as `os.waitpid` gives it.
+        The status of the first process, as `os.waitpid` gives it; 0 at once if that
+        was a child of init.
 
     Raises:
         BlcrError: No process is left.
@@ -91,6 +94,9 @@ def restart(
             warn(message)
         making.release(signal)
         running()
+        if context.processes[0].ppid == _INIT:
+            # A daemon's: nobody waits for it.
+            return 0
         return making.wait()
 
 

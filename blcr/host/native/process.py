@@ -256,9 +256,9 @@ class NativeProcess:
         status = procfs.status(pid)
         parent = procfs.status(status.ppid) if status.ppid else None
         depth = len(status.tgids)
-        seen_parent = (
-            1 if parent is None or len(parent.tgids) < depth else parent.tgids[-1]
-        )
+        # A parent outside of the process's namespace has no id there.
+        outside = parent is None or len(parent.tgids) < depth
+        seen_parent = 0 if parent is None or outside else parent.tgids[-1]
         return ProcessFacts(
             pid=status.tgids[-1],
             ppid=seen_parent,

@@ -41,6 +41,9 @@ _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _CAPABILITY_VERSION_3 = 0x20080522
 
+_ZOMBIE_PATIENCE_S = 5.0
+_ZOMBIE_LOOK_S = 0.02
+
 _SOURCE_FD = 900
 """Where a process finds the context to fill itself from; moved if it is taken."""
 
@@ -111,17 +114,7 @@ class Making:
         go_reader, go_writer = os.pipe()
         said_reader, said_writer = os.pipe()
         tid = record.pid if self._plan.restore_pid else 0
-        try:
-            pid = namespaces.clone(0, tid)
-        except FileExistsError as error:
-            raise BusyError(
-                f"pid {record.pid} is in use; end that process, or restart with "
-                "--no-restore-pid"
-            ) from error
-        except PermissionError as error:
-            raise HostError(
-                "the right to choose pids is missing; restart with --no-restore-pid"
-            ) from error
+        pid = _fork(record.pid, tid)
         if pid == 0:
             self._become(record, source, go_reader, said_writer)
         os.close(go_reader)
@@ -229,6 +222,42 @@ class Making:
     def wait(self) -> int:
         """Stay as parent of the first process."""
         return self._parent.wait()
+
+
+def _fork(wanted: int, tid: int) -> int:
+    """
+    Fork with a chosen pid, or any if `tid` is 0.
+
+    A pid that only a zombie has is waited for a little: its parent is about to reap.
+
+    Raises:
+        BusyError: The pid is in use.
+        HostError: The right to choose pids is missing.
+    """
+    deadline = time.monotonic() + _ZOMBIE_PATIENCE_S
+    while True:
+        try:
+            return namespaces.clone(0, tid)
+        except FileExistsError as error:
+            if time.monotonic() < deadline and _is_zombie(wanted):
+                time.sleep(_ZOMBIE_LOOK_S)
+                continue
+            raise BusyError(
+                f"pid {wanted} is in use; end that process, or restart with "
+                "--no-restore-pid"
+            ) from error
+        except PermissionError as error:
+            raise HostError(
+                "the right to choose pids is missing; restart with --no-restore-pid"
+            ) from error
+
+
+def _is_zombie(pid: int) -> bool:
+    """Tell whether of the process that has a pid only the status is left, or nothing."""
+    try:
+        return procfs.stat(pid).state in "ZX"
+    except TaskGoneError:
+        return True
 
 
 def _notes(process: MadeProcess, record: records.Process) -> Iterator[sleepers.Note]:
