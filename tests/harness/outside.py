@@ -80,6 +80,11 @@ def inner_id(pid: int) -> int:
     return int(status_of(pid)["NSpid"].split()[-1])
 
 
+def words(pid: int) -> bytes:
+    """Return the command line of a process, which a restart brings back."""
+    return (PROC / str(pid) / "cmdline").read_bytes()
+
+
 def exists(pid: int) -> bool:
     """Tell whether there is such a process, and no zombie."""
     try:

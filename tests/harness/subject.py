@@ -24,6 +24,14 @@ class SubjectError(AssertionError):
     """A program under test or a command did not do what it should."""
 
 
+class GoneError(SubjectError):
+    """The program had ended by itself when it was to be saved."""
+
+
+NO_SUCH_PROCESS = 3
+"""How cr_checkpoint ends then."""
+
+
 def become_subreaper() -> None:
     """Let orphans come to this process, which ends them with the subject."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -51,7 +59,7 @@ class Subject:
         self.user = user
         self.output = b""
         self.executable = str(Path(args[0]).resolve())
-        self.inner = 0
+        self.words = b""
         self._contexts = 0
         self._strays: set[int] = set()
         if emulated:
@@ -112,7 +120,6 @@ class Subject:
     def ready(self) -> None:
         """Wait until the program is in its state, and sleeps if it can."""
         self.expect(b"ready\n")
-        self.inner = outside.inner_id(self.pid)
         self.settle()
 
     def settle(self) -> None:
@@ -171,7 +178,8 @@ class Subject:
         Take a checkpoint; with ``--kill`` the program is gone afterwards.
 
         Raises:
-            SubjectError: The command failed; says what it said.
+            GoneError: The program had ended.
+            SubjectError: The command failed otherwise; says what it said.
         """
         path = self.next_context()
         done = commands.call(
@@ -185,13 +193,15 @@ class Subject:
             cwd=self.cwd,
         )
         if done.returncode:
-            raise SubjectError(
+            kind = GoneError if done.returncode == NO_SUCH_PROCESS else SubjectError
+            raise kind(
                 f"cr_checkpoint: status {done.returncode}: {done.stdout}{done.stderr}"
             )
         return path
 
     def checkpoint_and_kill(self) -> Path:
         """Take a checkpoint that ends the program, and bury it."""
+        self.words = outside.words(self.pid)
         path = self.checkpoint("--kill")
         end = time.monotonic() + 30
         while self._read(end):
@@ -232,11 +242,16 @@ class Subject:
         for pid in outside.descendants(self.command.pid):
             self._strays.add(pid)
             with contextlib.suppress(OSError, KeyError):
-                exe = str((outside.PROC / str(pid) / "exe").readlink())
-                if exe == self.executable and not outside.is_traced(pid):
+                if self._is_ours(pid) and not outside.is_traced(pid):
                     self.pid = pid
                     return True
         return False
+
+    def _is_ours(self, pid: int) -> bool:
+        """Tell whether a process is the program, by its words or its executable."""
+        if self.words:
+            return outside.words(pid) == self.words
+        return str((outside.PROC / str(pid) / "exe").readlink()) == self.executable
 
     # Ending.
 
@@ -263,7 +278,7 @@ class Subject:
         for pid in mine:
             os.kill(pid, signal.SIGKILL)
         # The first process of a pid namespace ends only after the others are buried.
-        outside.wait_until(lambda: all([_is_buried(pid) for pid in mine]), "end")
+        outside.wait_until(lambda: set(map(_is_buried, mine)) <= {True}, "end")
         for stream in (self.command.stdin, self.command.stdout, self._log):
             if stream:
                 with contextlib.suppress(OSError):
