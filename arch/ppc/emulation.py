@@ -39,7 +39,10 @@ RECIPE = Recipe(
     constants=("unicorn.ppc_const", "UC_PPC_REG_"),
     registers={
         **{f"gpr{i}": str(i) for i in range(32)},
-        "nip": "PC", "ctr": "CTR", "link": "LR", "ccr": "CR",
+        "nip": "PC",
+        "ctr": "CTR",
+        "link": "LR",
+        "ccr": "CR",
         **{f"fpr{i}": f"FPR{i}" for i in range(32)},
         "fpscr": "FPSCR",
     },

@@ -148,7 +148,7 @@ def _can_build(compiler: tuple[str, ...]) -> bool:
 
 
 @functools.cache
-def build(program: str, variant: str = "dynamic") -> Path:
+def build(program: str, variant: str = "dynamic", folder: Path = SOURCES) -> Path:
     """
     Return the executable of a program; built once for each source and compiler.
 
@@ -156,7 +156,7 @@ def build(program: str, variant: str = "dynamic") -> Path:
         subprocess.CalledProcessError: It does not compile; what the compiler said is
             on stderr.
     """
-    source = SOURCES / f"{program}.c"
+    source = folder / f"{program}.c"
     command = (*COMPILERS[variant], *_FLAGS)
     key = hashlib.sha256("\0".join((*command, _version(command[0]))).encode())
     key.update(source.read_bytes())

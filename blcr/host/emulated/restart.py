@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from blcr.host.emulated import signals
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from blcr.architecture import Arch
     from blcr.context import records
     from blcr.host.interface import RestartPlan
+
+
+_INIT = 1
 
 
 class Making:
@@ -36,7 +40,6 @@ class Making:
         """Make a process with one thread and no memory."""
         pid = record.pid if self._plan.restore_pid else None
         guest = self._machine.add_guest(arch, pid)
-        guest.ppid = record.ppid if self._plan.restore_pid else 1
         guest.pgid = record.pgid if self._plan.restore_pgid else guest.pid
         guest.sid = record.sid if self._plan.restore_sid else guest.pid
         guest.personality, guest.no_new_privs = record.personality, record.no_new_privs
@@ -57,6 +60,10 @@ class Making:
                 signals.send(guest, signals.from_outside(guest, signal))
             if signal == guest.constants["SIGCONT"]:
                 guest.stopped = False
+        if self._plan.context.processes[0].ppid == _INIT and not os.fork():
+            # A daemon's restarter does not stay; somebody has to be the machine.
+            self.wait()
+            os._exit(0)
 
     def wait(self) -> int:
         """Run the machine until its first guest ends."""

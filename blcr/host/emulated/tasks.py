@@ -159,7 +159,8 @@ class Guest:
         self.machine = machine
         self.arch = arch
         self.pid = pid
-        self.ppid = 1
+        self.ppid = 0
+        """No parent that it could see, as in a pid namespace."""
         self.pgid = self.sid = pid
         self.cpu = machine.cpu(arch)
         self.space = AddressSpace(machine.ram, arch.task_size)

@@ -1,0 +1,177 @@
+"""Programs in a machine of ours give the same answers as everywhere."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import programs
+
+VARIANTS = ("x86_64", "x86", "ppc")
+SOURCES = Path(__file__).parent / "programs"
+
+# How each fault kills, and signal and si_code in a handler.  Source: sigaction(2).
+FAULTS = {
+    "jump": (signal.SIGSEGV, "11 1"),
+    "read": (signal.SIGSEGV, "11 1"),
+    "abort": (signal.SIGABRT, "6 -6"),
+    "beyond-file": (signal.SIGBUS, "7 2"),
+}
+
+RUN = """
+import sys
+from blcr.host.emulated.host import HOST
+import os
+status = HOST.run(sys.argv[2:], env={}, seed=int(sys.argv[1]))
+os.kill(os.getpid(), status & 127) if status & 127 else sys.exit(status >> 8)
+"""
+
+MIXTURE = "367080 3548.132443595666 1\n"
+SIGNALS = "15.491338344867 637018976 3 4711 1\n"
+"""What these programs print on any machine; here from x86_64 hardware."""
+
+
+@pytest.fixture(params=VARIANTS)
+def variant(request: pytest.FixtureRequest) -> str:
+    """One architecture, as the compilers' names have it."""
+    return str(request.param)
+
+
+def build(name: str, variant: str) -> Path:
+    """Return the executable of one of the programs beside this file."""
+    return programs.build(name, variant, SOURCES)
+
+
+def run(program: Path, *args: str, seed: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a program in a machine; its status is mirrored."""
+    return subprocess.run(
+        [sys.executable, "-c", RUN, str(seed), program, *args],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_is_the_signal_it_is_on_hardware(fault: str, variant: str) -> None:
+    """A fault kills, or reaches a handler again and again, with the kernel's code."""
+    number, told = FAULTS[fault]
+    program = build("faults", variant)
+
+    killed, handled = run(program, fault), run(program, fault, "3")
+
+    assert killed.returncode == -number
+    assert (handled.returncode, handled.stdout) == (0, f"{told}\n" * 3)
+
+
+def test_illegal_instruction_is_sigill(variant: str) -> None:
+    """What is no instruction is SIGILL."""
+    program = build("faults", variant)
+
+    assert run(program, "illegal").returncode == -signal.SIGILL
+    assert run(program, "illegal", "3").stdout.startswith("4 ")
+
+
+def test_division_by_zero_can_be_handled_many_times() -> None:
+    """One exception does not make the engine take the next for a double fault."""
+    program = build("faults", "x86_64")
+
+    assert run(program, "divide").returncode == -signal.SIGFPE
+    assert run(program, "divide", "9").stdout == "8 1\n" * 9
+
+
+def test_signals_arrive_with_real_frames(variant: str) -> None:
+    """Handlers of every kind run, and what they interrupt does not notice."""
+    assert run(build("signals", variant)).stdout == SIGNALS
+
+
+def test_threads_pipes_and_timers_together(variant: str) -> None:
+    """A mixture of everything has its one right result."""
+    assert run(build("mixture", variant)).stdout == MIXTURE
+
+
+def test_seed_fixes_the_order_of_threads(variant: str) -> None:
+    """A race ends the same with one seed, and otherwise with another."""
+    program = build("race", variant)
+
+    first, again, other = (run(program, seed=seed).stdout for seed in (1, 1, 2))
+
+    assert first == again
+    assert first != other
+
+
+def test_memory_that_is_not_there_is_refused(variant: str) -> None:
+    """Mapping more than there is ends with ENOMEM, and can be taken back."""
+    assert run(build("all_memory", variant)).stdout == "1\n"
+
+
+@pytest.mark.parametrize("name", ["mixture", "signals"])
+def test_program_that_moves_all_the_time_does_not_notice(
+    name: str, variant: str, tmp_path: Path
+) -> None:
+    """Registers and memory, taken out and put into a new machine, are all there is."""
+    program = build(name, variant)
+    script = Path(__file__).parent / "migrating.py"
+    turns = "12" if name == "mixture" else "3"
+
+    done = subprocess.run(
+        [sys.executable, script, turns, tmp_path, program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+
+    result, moves = done.stdout.splitlines(keepends=True)
+    assert result == {"mixture": MIXTURE, "signals": SIGNALS}[name]
+    assert int(moves.split()[1]) > 3
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is not an ELF executable"),
+        (b"#!/bin/sh\n", "is not an ELF executable"),
+        (b"\x7fELF", "is not an ELF executable"),
+        (b"\x7fELF\2\1\1" + bytes(9), "is cut off or damaged"),
+        (b"\x7fELF\2\1\1" + bytes(9) + b"\2\0\xf3\0" + bytes(44), "no architecture"),
+    ],
+)
+def test_what_is_no_program_is_refused(
+    content: bytes, message: str, tmp_path: Path
+) -> None:
+    """A file that cannot be run is refused in one sentence, before anything runs."""
+    path = tmp_path / "program"
+    path.write_bytes(content)
+    path.chmod(0o755)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "blcr.cli.run", "--emulate", path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_dynamic_program_is_refused() -> None:
+    """A program that needs a loader is refused by name."""
+    program = os.path.realpath(sys.executable)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "blcr.cli.run", "--emulate", program],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "is dynamically linked" in done.stderr
