@@ -69,7 +69,12 @@ def die_at(n: int) -> Callable[[Request], Request]:
     return _at(n, at_n)
 
 
-def fail_at(n: int, error: Exception) -> Callable[[Request], Request]:
+def stop_at(n: int, pid: int) -> Callable[[Request], Request]:
+    """Return a hook that sends SIGSTOP to a program before the n-th request."""
+    return _at(n, lambda: os.kill(pid, signal.SIGSTOP))
+
+
+def fail_at(n: int, error: BaseException) -> Callable[[Request], Request]:
     """Return a hook that lets the n-th request fail."""
 
     def at_n() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import random
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from blcr.errors import TaskGoneError
+from blcr.host.native.ptrace import RequestError
 from harness import checkpointer, commands, outside, seeds
 from harness.programs import BLOCKED, Scenario, build
 from harness.subject import Subject, SubjectError
@@ -46,8 +48,8 @@ STEPS = (
 
 
 ERRORS = (
-    OSError(errno.EIO, "made up"),
-    PermissionError(errno.EPERM, "made up"),
+    RequestError(errno.EIO, "made up"),
+    RequestError(errno.EPERM, "made up"),
     TaskGoneError("made up"),
 )
 """What `ptrace.request` raises."""
@@ -85,8 +87,7 @@ def _verdict(scenario: Scenario, subject: Subject) -> str:
 
 def _is_unharmed(subject: Subject) -> bool:
     """Tell whether the program lives, not stopped, and nobody traces it."""
-    state = outside.status_of(subject.pid)["State"][0]
-    return state in {"R", "S"} and not outside.is_traced(subject.pid)
+    return _state(subject) in {"R", "S"} and not outside.is_traced(subject.pid)
 
 
 def _is_unchanged(subject: Subject, before: outside.View) -> bool:
@@ -176,7 +177,7 @@ def _next_step(n: int, chance: random.Random) -> int:
     return n + 1 if seeds.FULL or n < EVERY_STEP_UP_TO else n + chance.randint(1, 25)
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("error", ERRORS, ids=repr)
 @pytest.mark.parametrize("scenario", seeds.sample("fail", STEPS, 3), ids=_ids)
 def test_every_step_failing(
     scenario: Scenario, error: Exception, subject: Subject, home: Path
@@ -204,6 +205,49 @@ def test_every_step_failing(
     subject.settle()
     assert outside.differences(before, outside.view(subject.pid)) == []
     assert _verdict(scenario, subject) == "ok"
+
+
+@pytest.mark.parametrize("scenario", seeds.sample("interrupt", STEPS, 2), ids=_ids)
+def test_interrupted_at_every_step(
+    scenario: Scenario, subject: Subject, home: Path
+) -> None:
+    """Ctrl-C before the n-th ptrace request, for every n, changes no result."""
+    chance = seeds.generator("interrupt", scenario.name)
+    status, n = checkpointer.FAILED_BADLY, 0
+
+    while status == checkpointer.FAILED_BADLY:
+        n = _next_step(n, chance)
+        hook = checkpointer.fail_at(n, KeyboardInterrupt())
+        status = checkpointer.wait(
+            checkpointer.fork_checkpoint(subject.pid, home / "context", hook)
+        )
+        outside.wait_until(lambda: _is_unharmed(subject), f"step {n}", timeout_s=5)
+
+    assert status == checkpointer.THROUGH
+    assert _verdict(scenario, subject) == "ok"
+
+
+@pytest.mark.parametrize("scenario", [Scenario("compute")], ids=_ids)
+def test_stop_signal_is_not_lost(
+    scenario: Scenario, subject: Subject, home: Path
+) -> None:
+    """A program told to stop while it is held stops, and continues as it was."""
+    chance = seeds.generator("stop", scenario.name)
+    for n in sorted(chance.sample(range(1, 100), 12)):
+        hook = checkpointer.stop_at(n, subject.pid)
+        child = checkpointer.fork_checkpoint(subject.pid, home / "context", hook)
+
+        assert checkpointer.wait(child) == checkpointer.THROUGH
+        outside.wait_until(lambda: _state(subject) == "T", f"stop {n}", timeout_s=5)
+        os.kill(subject.pid, signal.SIGCONT)
+        outside.wait_until(lambda: _is_unharmed(subject), f"step {n}", timeout_s=5)
+
+    assert _verdict(scenario, subject) == "ok"
+
+
+def _state(subject: Subject) -> str:
+    """Return the letter of its state."""
+    return outside.status_of(subject.pid)["State"][0]
 
 
 @pytest.mark.parametrize("user_name", list(commands.users()), indirect=True)

@@ -82,7 +82,9 @@ def test_killed_at_every_step(context: Path, nobody_left: Callable[[], bool]) ->
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(errno.EIO, "made up"), TaskGoneError("made up")], ids=repr
+    "error",
+    [ptrace.RequestError(errno.EIO, "made up"), TaskGoneError("made up")],
+    ids=repr,
 )
 def test_every_step_failing(
     context: Path, error: Exception, nobody_left: Callable[[], bool]

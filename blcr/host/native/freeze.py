@@ -36,6 +36,8 @@ from blcr.host.native.process import NativeProcess, NativeTask
 _TRACESYSGOOD = 1
 _YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 _POLL_FIRST_S, _POLL_MAX_S = 0.0001, 0.005
+_LET_GO_S = 0.1
+"""How long to wait for a thread that has to stop before tracing it can be ended."""
 
 
 def check(pid: int) -> procfs.Status:
@@ -170,6 +172,7 @@ class HeldProcess(NativeProcess):
                 if stop is None:
                     continue
                 if stop.event == ptrace.PTRACE_EVENT_STOP:
+                    self.was_stopped |= stop.signal != signal.SIGTRAP
                     task.waited = blocked.put_back(task, self._seen[task.outer_tid])
                     tasks.remove(task)
                 else:
@@ -191,6 +194,8 @@ class HeldProcess(NativeProcess):
             if data is not None:
                 sets[known.note_type] = data
         gp = self.arch.gp
+        if gp.note_type not in sets:
+            raise TaskGoneError(f"thread {task.outer_tid} ended while it was held")
         put_back = sets[gp.note_type]
         if task.waited:
             sets[gp.note_type] = gp.encode(task.waited.again, put_back)
@@ -242,13 +247,24 @@ class HeldProcess(NativeProcess):
             ],
         )
         for task in self.tasks:
-            held = getattr(task.caller, "held_signal", 0)
-            try:
-                ptrace.detach(task.outer_tid, held)
-            except (TaskGoneError, OSError):
-                continue
+            _let_go(task.outer_tid)
         self.tasks = ()
         self.memory.close()
+
+
+def _let_go(tid: int) -> None:
+    """End tracing a thread, also one that runs because a request has failed."""
+    try:
+        ptrace.detach(tid)
+    except (TaskGoneError, OSError):
+        deadline = time.monotonic() + _LET_GO_S
+        with contextlib.suppress(TaskGoneError, OSError):
+            ptrace.interrupt(tid)
+            while not ptrace.wait(tid, os.WNOHANG):
+                if time.monotonic() > deadline:
+                    return
+                time.sleep(_POLL_FIRST_S)
+            ptrace.detach(tid)
 
 
 def _stuck(pid: int, tid: int) -> str:

@@ -132,8 +132,8 @@ class Area:
             self._holds = injection
 
     def give_back(self) -> None:
-        """Put the bytes back that were there."""
-        if self._holds:
+        """Put the bytes back that were there, if no thread has to pass the frame yet."""
+        if self._holds and not self._holds.in_care:
             self._memory.write(self.start, self._before)
             self._holds = None
 
@@ -204,7 +204,8 @@ class Injection:
         self._way = way
         self._put_back = put_back
         self._mask = mask
-        self.held_signal = 0
+        self.in_care = False
+        """The thread's registers lead into the frame, which so has to stay."""
         self.scratch = area.start
         word = arch.word_size
         frame = arch.frame.build(
@@ -240,6 +241,7 @@ class Injection:
         regs = arch.begin_call(self._base, number, args)
         regs[arch.pc], regs[arch.sp] = self._way.call, self._sp
         note = arch.gp.note_type
+        self.in_care = True
         ptrace.set_register_set(tid, note, arch.gp.encode(regs, self._put_back))
         ptrace.set_signal_mask(tid, ALL_SIGNALS)
         ptrace.request(ptrace.PTRACE_SYSCALL, tid)
@@ -250,6 +252,7 @@ class Injection:
         after = ptrace.register_set(tid, note)
         ptrace.set_signal_mask(tid, self._mask)
         ptrace.set_register_set(tid, note, self._put_back)
+        self.in_care = False
         if after is None:
             raise TaskGoneError(f"thread {tid} ended while it was held")
         result = arch.call_result(arch.gp.decode(after))
@@ -258,7 +261,7 @@ class Injection:
         return result
 
     def _await(self, *, system_call: bool) -> None:
-        """Wait for the stop at the call, or behind it; keep a signal for later."""
+        """Wait for the stop at the call, or behind it."""
         while True:
             stop = ptrace.wait(self._tid)
             assert stop is not None
@@ -271,10 +274,10 @@ class Injection:
                     return
                 ptrace.resume(self._tid)
             else:
-                # Only SIGSTOP and SIGKILL get past a full mask.
-                self.held_signal = stop.signal
+                # SIGSTOP gets past a full mask.  Delivered now, it stops the process
+                # once it is let go; with a later request it would be lost.
                 again = ptrace.PTRACE_SYSCALL if system_call else ptrace.PTRACE_CONT
-                ptrace.request(again, self._tid)
+                ptrace.request(again, self._tid, 0, stop.signal)
 
 
 def refuse(pid: int) -> RefusedError:

@@ -55,7 +55,6 @@ class NativeTask:
         self.outer_tid = tid
         self.tid = tid
         self.caller: Caller | None = None
-        self.held_signal = 0
         self.waited: blocked.Waited | None = None
         self.wakes_at: int | None = None
         """When a call that it was primed for ends, CLOCK_MONOTONIC in ns."""

@@ -171,7 +171,7 @@ def register_set(tid: int, note_type: int) -> bytes | None:
     try:
         request(PTRACE_GETREGSET, tid, note_type, ctypes.addressof(_iovec))
     except OSError as error:
-        if error.errno in (errno.EINVAL, errno.ENODEV, errno.EIO):
+        if error.errno in (errno.EINVAL, errno.ENODEV):
             return None
         raise
     return _buffer.raw[: _iovec.size] if _iovec.size else None
