@@ -171,8 +171,10 @@ def getitimer(thread: Thread, which: int, result: int) -> int:
     """Tell what is left of an interval timer."""
     guest = thread.guest
     now = guest.machine.monotonic()
-    timer = guest.timers.get(which, Timer(now, 0))
-    value, interval = max(0, timer.end - now), timer.interval
+    timer = guest.timers.get(which)
+    # One that runs never shows 0, though it may have ended just now.
+    value = max(1000, timer.end - now) if timer else 0
+    interval = timer.interval if timer else 0
     guest.store(
         "itimerval",
         result,
