@@ -181,14 +181,17 @@ def emulated_way(folder: Path) -> Way:
 
 
 def _compile(folder: Path) -> Path:
-    """Build the program for the emulator with whatever compiler there is."""
+    """Build the program for the emulator with the first compiler that can."""
     source, program = folder / "demo.c", folder / "demo"
     source.write_text(EMULATED_SOURCE)
     compilers = [[found] for one in ("cc", "musl-gcc") if (found := shutil.which(one))]
     if importlib.util.find_spec("ziglang"):
-        zig = [sys.executable, "-m", "ziglang", "cc", "-target", "native-linux-musl"]
-        compilers.append(zig)
+        # A musl library comes with it; an emulator lacks this CPU's newest features.
+        options = ["-target", "native-linux-musl", "-mcpu=baseline"]
+        compilers.append([sys.executable, "-m", "ziglang", "cc", *options])
     for compiler in compilers:
+        name = Path(compiler[0]).name if len(compiler) == 1 else "zig"
+        print(f"compiling a program for the emulator with {name} ...", flush=True)
         options = ["-static", "-O1", "-w", "-o", str(program), str(source)]
         done = subprocess.run([*compiler, *options], check=False, capture_output=True)
         if done.returncode == 0:
@@ -251,6 +254,7 @@ def show(way: Way, folder: Path) -> bool:
 @contextmanager
 def _started(way: Way, output: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Have a computation run for as long as the block lasts."""
+    output.unlink(missing_ok=True)
     with (
         _errors(output).open("wb") as errors,
         subprocess.Popen(
@@ -323,6 +327,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if options.compute:
         compute(options.compute)
         return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory(prefix="blcr-demo-") as name:
             return 0 if _show_somehow(Path(name), emulate=options.emulate) else 1
