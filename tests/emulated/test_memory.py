@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,7 +35,7 @@ def make_space() -> AddressSpace:
 
 
 @pytest.fixture
-def space() -> Iterator[AddressSpace]:
+def space() -> AddressSpace:
     """Give an empty address space."""
     return make_space()
 

@@ -17,7 +17,7 @@ from blcr.architecture import InterruptedCall
 from blcr.context import records
 from blcr.errors import ArchitectureError, RemoteCallError, RestartError
 from blcr.host.emulated import signals
-from blcr.host.emulated.calls import table_of
+from blcr.host.emulated.calls.table import table_of
 from blcr.host.emulated.memory import DIRTY, FORCE, OWNED, PAGE, READ, WRITE, pages_of
 from blcr.host.emulated.tasks import Blocked, Ended, Thread
 from blcr.host.interface import (

@@ -26,7 +26,7 @@ from typing import Protocol
 from blcr.architecture import Arch
 from blcr.context import records
 from blcr.host.emulated import files, loader, signals
-from blcr.host.emulated.calls import CallTable, table_of
+from blcr.host.emulated.calls.table import CallTable, table_of
 from blcr.host.emulated.cpu import Call, Cpu, Cut, State, Trap
 from blcr.host.emulated.futexes import Futexes
 from blcr.host.emulated.memory import Ram

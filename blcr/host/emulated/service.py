@@ -73,6 +73,13 @@ def _read_line(connection: socket.socket) -> dict[str, Any]:
     return answer if isinstance(answer, dict) else {}
 
 
+def _clear(folder: Path) -> None:
+    """Remove the sockets of machines that were killed."""
+    for path in folder.iterdir():
+        if path.name.isdecimal() and not Path("/proc", path.name).exists():
+            path.unlink(missing_ok=True)
+
+
 class Listener:
     """A machine's socket, from entering the block to leaving it."""
 
@@ -83,6 +90,7 @@ class Listener:
 
     def __enter__(self) -> Listener:
         if folder := runtime.make():
+            _clear(folder)
             path = folder / str(os.getpid())
             path.unlink(missing_ok=True)
             old = os.umask(0o177)
@@ -115,6 +123,8 @@ class Listener:
             try:
                 _check_peer(connection)
                 data, fds, _, _ = socket.recv_fds(connection, _LINE_LIMIT, 1)
+                if not data:
+                    return  # somebody only wanted to know whether we are here
                 answer = {"warnings": self._checkpoint(json.loads(data), fds)}
             except BlcrError as error:
                 answer = {"error": str(error), "status": error.exit_status}

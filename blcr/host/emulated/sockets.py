@@ -16,6 +16,18 @@ def find(pid: int) -> Path | None:
     """Return the socket of the machine that a process is, or None."""
     for folder in filter(runtime.is_private, runtime.folders()):
         path = folder / str(pid)
-        if path.is_socket() and Path(f"/proc/{pid}").exists():
+        if path.is_socket() and _is_answered(path):
             return path
     return None
+
+
+def _is_answered(path: Path) -> bool:
+    """Tell whether there is still a machine: a killed one leaves its socket behind."""
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(str(path))
+        except OSError:
+            return False
+    return True

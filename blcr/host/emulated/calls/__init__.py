@@ -1,4 +1,8 @@
-"""The system calls of the machine, a module for each theme."""
+"""
+The system calls of the machine: a module for each theme, and their `table`.
+
+The modules enter their calls into the table when they are imported, here.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,5 @@ from blcr.host.emulated.calls import (
     threads,
     time,
 )
-from blcr.host.emulated.calls.table import CallTable, Entry, table_of
-
-__all__ = ["CallTable", "Entry", "table_of"]
 
 THEMES = (files, memory, polling, process, signals, threads, time)
-"""The modules that enter calls into the table when they are imported."""
