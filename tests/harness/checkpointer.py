@@ -17,6 +17,7 @@ from blcr.context.target import Target
 from blcr.engine.checkpoint import checkpoint
 from blcr.errors import BlcrError
 from blcr.host.native import ptrace
+from harness.seeds import FULL
 
 THROUGH = 0
 FAILED_WELL = 10
@@ -58,6 +59,14 @@ def fork_checkpoint(
 def wait(child: int) -> int:
     """Return how the child ended: a status above, or ``KILLED``."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+EVERY_STEP_UP_TO = 40
+
+
+def next_step(n: int, chance: random.Random) -> int:
+    """Return the next step to die at: every one at first, then some by chance."""
+    return n + 1 if FULL or n < EVERY_STEP_UP_TO else n + chance.randint(1, 30)
 
 
 def die_at(n: int) -> Callable[[Request], Request]:

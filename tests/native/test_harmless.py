@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import random
 import signal
 import subprocess
 import time
@@ -29,8 +28,6 @@ EINTR_CALLS = {"epoll_wait", "epoll_pwait", "sigwaitinfo", "semop", "msgrcv"}
 
 WINDOW = 4
 """Requests between stop and first register write: two for each of two threads."""
-
-EVERY_STEP_UP_TO = 60
 
 COMPUTING = (
     Scenario("compute"),
@@ -134,7 +131,7 @@ def test_killed_at_every_step(scenario: Scenario, subject: Subject, home: Path) 
     status, n = checkpointer.KILLED, 0
 
     while status == checkpointer.KILLED:
-        n = _next_step(n, chance)
+        n = checkpointer.next_step(n, chance)
         hook = checkpointer.die_at(n)
         child = checkpointer.fork_checkpoint(subject.pid, home / "context", hook)
         status = checkpointer.wait(child)
@@ -158,7 +155,7 @@ def test_window_is_one_request(scenario: Scenario, home: Path) -> None:
     status, n = checkpointer.KILLED, 0
 
     while status == checkpointer.KILLED:
-        n = _next_step(n, chance)
+        n = checkpointer.next_step(n, chance)
         with Subject([build(scenario.program), *scenario.args], cwd=home) as subject:
             subject.ready()
             hook = checkpointer.die_at(n)
@@ -170,11 +167,6 @@ def test_window_is_one_request(scenario: Scenario, home: Path) -> None:
 
     assert status == checkpointer.THROUGH
     assert len(interrupted) <= WINDOW, f"interrupted at {interrupted} of {n}"
-
-
-def _next_step(n: int, chance: random.Random) -> int:
-    """Return the next step to die at: every one at first, then some by chance."""
-    return n + 1 if seeds.FULL or n < EVERY_STEP_UP_TO else n + chance.randint(1, 25)
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=repr)
@@ -190,7 +182,7 @@ def test_every_step_failing(
     # A request that may fail without harm is passed over, so one success is no end.
     chance = seeds.generator("fail", scenario.name)
     while through < 5:
-        n = _next_step(n, chance)
+        n = checkpointer.next_step(n, chance)
         target.unlink(missing_ok=True)
         hook = checkpointer.fail_at(n, error)
         status = checkpointer.wait(
@@ -216,7 +208,7 @@ def test_interrupted_at_every_step(
     status, n = checkpointer.FAILED_BADLY, 0
 
     while status == checkpointer.FAILED_BADLY:
-        n = _next_step(n, chance)
+        n = checkpointer.next_step(n, chance)
         hook = checkpointer.fail_at(n, KeyboardInterrupt())
         status = checkpointer.wait(
             checkpointer.fork_checkpoint(subject.pid, home / "context", hook)

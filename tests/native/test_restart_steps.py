@@ -12,7 +12,7 @@ import pytest
 from blcr.engine.restart import restart
 from blcr.errors import BlcrError, TaskGoneError
 from blcr.host.native import ptrace
-from harness import checkpointer, outside
+from harness import checkpointer, outside, seeds
 from harness.checkpointer import FAILED_BADLY, FAILED_WELL, KILLED, THROUGH
 from harness.programs import build
 from harness.subject import Subject
@@ -71,9 +71,9 @@ def nobody_left() -> Callable[[], bool]:
 
 def test_killed_at_every_step(context: Path, nobody_left: Callable[[], bool]) -> None:
     """SIGKILL before the n-th request takes what was made so far along."""
-    status, n = KILLED, 0
+    status, n, chance = KILLED, 0, seeds.generator("restart dies")
     while status == KILLED:
-        n += 1
+        n = checkpointer.next_step(n, chance)
         status = _restart(context, checkpointer.die_at(n))
         outside.wait_until(nobody_left, f"nobody left after step {n}", timeout_s=5)
 
@@ -90,9 +90,9 @@ def test_every_step_failing(
     context: Path, error: Exception, nobody_left: Callable[[], bool]
 ) -> None:
     """A failing n-th request is one of our errors, and nothing is left."""
-    n = through = 0
+    chance, n, through = seeds.generator("restart fails"), 0, 0
     while through < 3:
-        n += 1
+        n = checkpointer.next_step(n, chance)
         status = _restart(context, checkpointer.fail_at(n, error))
         assert status in {THROUGH, FAILED_WELL}, f"step {n}"
         outside.wait_until(nobody_left, f"nobody left after step {n}", timeout_s=5)
