@@ -15,6 +15,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from signal import SIG_DFL, SIGCHLD, SIGKILL
+from signal import signal as set_action
+from typing import Self
 
 from blcr import registry, remote
 from blcr.architecture import Arch
@@ -87,8 +90,7 @@ def restart(
         sysroot,
     )
     chosen = _choose(host, plan)
-    checking = _Checking(reader, progress)
-    with chosen.restart(plan) as making:
+    with _Checking(reader, progress) as checking, chosen.restart(plan) as making:
         _make_all(making, plan, reader, checking, warn)
         for message in making.warnings:
             warn(message)
@@ -242,6 +244,8 @@ class _Checking:
     """
 
     def __init__(self, reader: ContextReader, progress: Progress | None) -> None:
+        # Ignored by whoever started us, it would let children vanish without a status.
+        set_action(SIGCHLD, SIG_DFL)
         self._answer, answer = os.pipe()
         self._pid = os.fork()
         if self._pid:
@@ -261,6 +265,15 @@ class _Checking:
             os.write(answer, os.fsencode(text or "\n"))
             os._exit(0)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._answer)
+        if self._pid:
+            os.kill(self._pid, SIGKILL)
+            os.waitpid(self._pid, 0)
+
     def finish(self) -> None:
         """
         Wait for the end.
@@ -271,8 +284,8 @@ class _Checking:
         text = b""
         while part := os.read(self._answer, 4096):
             text += part
-        os.close(self._answer)
         os.waitpid(self._pid, 0)
+        self._pid = 0
         if text != b"\n":
             raise ContextError(os.fsdecode(text) or "the checksums were not checked")
 

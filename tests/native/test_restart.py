@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pty
@@ -176,13 +177,19 @@ def test_stopped_program_stays_stopped(user: int | None, home: Path) -> None:
         subject.restart(subject.checkpoint_and_kill())
 
         outside.wait_until(lambda: _state(subject) == "T", "stopped again")
-        os.kill(subject.pid, signal.SIGCONT)
+        command = subject.command.pid
+        outside.wait_until(lambda: _state_of(command) == "T", "command stopped, too")
+        os.kill(command, signal.SIGCONT)
         subject.tell()
         assert subject.finish().endswith(b"ok\n")
 
 
 def _state(subject: Subject) -> str:
-    return outside.status_of(subject.pid)["State"][0]
+    return _state_of(subject.pid)
+
+
+def _state_of(pid: int) -> str:
+    return outside.status_of(pid)["State"][0]
 
 
 @EVERY_USER
@@ -356,3 +363,91 @@ def test_python_is_not_left_behind(home: Path) -> None:
         assert not any("python" in line for line in (*seen.maps, *seen.descriptors))
         subject.tell()
         assert subject.finish() == b"ok\n"
+
+
+@EVERY_USER
+def test_ignored_children_do_not_vanish(user: int | None, home: Path) -> None:
+    """Started with SIGCHLD ignored, cr_restart mirrors the end all the same."""
+    path = _saved("ends_as_told", home, user)
+    args = commands.argv("restart", path, user=user)
+    script = 'trap "" CHLD; echo 42 | "$@"; echo $?'
+
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", *args],
+        cwd=home,
+        env=commands.environment(user, home),
+        user=user,
+        group=user,
+        extra_groups=None if user is None else [],
+        check=False,
+        capture_output=True,
+        timeout=60,
+    )
+
+    assert done.stdout.endswith(b"42\n"), done.stderr
+
+
+@EVERY_USER
+def test_restarter_stands_for_its_program(user: int | None, home: Path) -> None:
+    """cr_checkpoint of cr_restart's pid, and its restart, mean the program."""
+    path = _saved("memory_private", home, user)
+    with _restarted(path, "memory_private", user) as subject:
+        again = home / "again"
+        args = ("--kill", "-f", again, str(subject.command.pid))
+        done = commands.call("checkpoint", *args, user=user, cwd=home)
+
+        assert done.returncode == 0, done.stderr
+        subject.command.wait(30)
+    with _restarted(again, "memory_private", user) as subject:
+        subject.tell()
+
+        assert subject.finish().endswith(b"ok\n")
+
+
+@EVERY_USER
+def test_killed_restarter_leaves_the_program(user: int | None, home: Path) -> None:
+    """SIGKILL of cr_restart leaves what it restarted running."""
+    path = _saved("memory_private", home, user)
+    with _restarted(path, "memory_private", user) as subject:
+        subject.command.kill()
+        subject.command.wait()
+        subject.tell()
+        subject.expect(b"ok\n")
+
+
+@EVERY_USER
+def test_jobs_are_controlled(user: int | None, home: Path) -> None:
+    """Ctrl-Z stops the program and the command; fg goes on; bash has the terminal."""
+    path = _saved("ends_as_told", home, user)
+    restart = " ".join(commands.argv("restart", path, user=user)).encode()
+    terminal = Terminal()
+    shell = ["/bin/bash", "--norc", "--noprofile", "--noediting", "-i"]
+    pid = terminal.start(shell, user, home)
+    try:
+        terminal.say(restart + b"\n")
+        outside.wait_until(lambda: _is_in_front(pid), "in the foreground")
+        terminal.say(b"\x1a")
+        terminal.expect(b"Stopped")
+        terminal.say(b"fg; echo status=$?\n")
+        outside.wait_until(lambda: _is_in_front(pid), "again in front")
+        terminal.say(b"42\n")
+        terminal.expect(b"status=42")
+        terminal.say(restart + b" </dev/null & wait; echo waited=$?\n")
+        terminal.expect(b"waited=")
+        terminal.say(b"exit 7\n")
+
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7, terminal.heard
+    finally:
+        os.close(terminal.fd)
+
+
+def _is_in_front(shell: int) -> bool:
+    """Tell whether the restarted program waits below the shell and has its terminal."""
+    for pid in outside.descendants(shell):
+        with contextlib.suppress(OSError, ValueError):
+            text = (outside.PROC / str(pid) / "stat").read_text()
+            name, _, numbers = text.partition(") ")
+            state, _parent, group, _session, _terminal, front, *_ = numbers.split()
+            if "(ends_as_told" in name and state == "S" and group == front:
+                return True
+    return False

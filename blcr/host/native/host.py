@@ -13,7 +13,8 @@ from blcr.host.native import freeze, procfs
 if TYPE_CHECKING:
     from blcr.host.native.restart import Making
 
-_RESTARTER = "cr_restart"
+RESTARTER_NAME = "cr_restart"
+"""By which a request for a restarter's pid is known to mean its program."""
 _OLDEST_KERNEL = (5, 10)
 
 
@@ -48,7 +49,7 @@ class NativeHost:
 
     def _restarted_by(self, pid: int) -> int:
         """Return the process that a restarter stands for, or `pid` itself."""
-        if procfs.comm(pid, pid) != _RESTARTER:
+        if procfs.comm(pid, pid) != RESTARTER_NAME:
             return pid
         inside = [child for child in procfs.children(pid) if _is_living(child)]
         inside = [child for child in inside if not _is_reaper(child)]

@@ -30,7 +30,7 @@ CLONE_NEWPID = 0x20000000
 _MS_NOSUID_NODEV_NOEXEC = 2 | 4 | 8
 _MS_REC_PRIVATE = 0x4000 | 1 << 18
 _PR_SET_NAME = 15
-REAPER_NAME = b"cr_reaper"
+REAPER_NAME = "cr_reaper"
 _LOOK_EVERY_S = 0.5
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -70,6 +70,11 @@ def clone(flags: int = 0, tid: int = 0) -> int:
     packed = ctypes.create_string_buffer(args, len(args))
     number = ctypes.c_long(own_arch().syscalls["clone3"])
     return call("syscall", number, packed, ctypes.c_size_t(len(args)))
+
+
+def set_own_name(name: str) -> None:
+    """Give the calling thread a name; up to 15 bytes."""
+    _libc.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
 class Namespaces(NamedTuple):
@@ -119,6 +124,7 @@ def enter_new(monotonic: int, boottime: int) -> Namespaces:
     os.close(told_reader)
     answer = told.decode().splitlines()
     if not answer or answer[0] != "ready":
+        os.close(leash)
         os.waitpid(pid, 0)
         reason = answer[0] if answer else "its first process ended"
         raise HostError(
@@ -127,8 +133,12 @@ def enter_new(monotonic: int, boottime: int) -> Namespaces:
         )
     user, pids, mount = (_open(pid, name) for name in ("user", "pid", "mnt"))
     clocks = _open(pid, "time_for_children") if "time" not in answer else -1
-    call("setns", user, CLONE_NEWUSER)
-    call("setns", pids, CLONE_NEWPID)
+    try:
+        call("setns", user, CLONE_NEWUSER)
+        call("setns", pids, CLONE_NEWPID)
+    except OSError as error:
+        os.close(leash)
+        raise _denied(error) from error
     os.close(user)
     os.close(pids)
     warnings = {
@@ -194,7 +204,7 @@ def _reap(
             answer.append("proc")
     except OSError as error:
         answer = [str(error)]
-    _libc.prctl(_PR_SET_NAME, REAPER_NAME, 0, 0, 0)
+    set_own_name(REAPER_NAME)
     os.write(told, "\n".join(answer).encode())
     os.close(told)
     # Signals are the program's affair: init gets only those it has handlers for.

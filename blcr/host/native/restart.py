@@ -24,6 +24,7 @@ from blcr.context import records
 from blcr.errors import BusyError, HostError, RestartError, TaskGoneError
 from blcr.host.interface import RestartPlan
 from blcr.host.native import namespaces, procfs, ptrace, sleepers
+from blcr.host.native.host import RESTARTER_NAME
 from blcr.host.native.making import MadeProcess
 
 _OPTIONS = (
@@ -61,6 +62,7 @@ class Making:
         self._released = False
 
     def __enter__(self) -> Self:
+        namespaces.set_own_name(RESTARTER_NAME)
         saved = self._plan.context.clocks
         now = _offsets(saved)
         if not self._plan.restore_pid:
@@ -116,13 +118,16 @@ class Making:
         tid = record.pid if self._plan.restore_pid else 0
         pid = _fork(record.pid, tid)
         if pid == 0:
+            os.close(go_writer)
             self._become(record, source, go_reader, said_writer)
         os.close(go_reader)
         os.close(said_writer)
         try:
             ptrace.seize(pid, _OPTIONS)
-            os.write(go_writer, b"g")
+            with contextlib.suppress(BrokenPipeError):
+                os.write(go_writer, b"g")
             self._await_execve(pid, record, said_reader)
+            process = MadeProcess(pid, arch, record, source)
         except BaseException:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -132,14 +137,15 @@ class Making:
         finally:
             os.close(go_writer)
             os.close(said_reader)
-        process = MadeProcess(pid, arch, record, source)
         self._made.append(process)
         return process
 
     def _become(self, record: records.Process, source: int, go: int, said: int) -> None:
         """In the child: take on what only the process itself can, and execve."""
         try:
-            os.read(go, 1)
+            if not os.read(go, 1):
+                # The restarter has ended.
+                os._exit(127)
             os.dup2(self._plan.source_fd, source, inheritable=True)
             if self._spaces:
                 namespaces.call("setns", self._spaces.mount, namespaces.CLONE_NEWNS)
@@ -250,6 +256,21 @@ def _fork(wanted: int, tid: int) -> int:
             raise HostError(
                 "the right to choose pids is missing; restart with --no-restore-pid"
             ) from error
+        except OSError as error:
+            raise _not_forked(wanted if tid else 0, error) from error
+
+
+def _not_forked(tid: int, error: OSError) -> RestartError:
+    """Return why no process could be made, with the pid `tid` or (0) any."""
+    why = error.strerror or str(error)
+    if tid and error.errno == errno.EINVAL:
+        why = (
+            f"this system has no pid {tid} (sysctl kernel.pid_max); restart with "
+            "--no-restore-pid"
+        )
+    return RestartError(
+        f"no process can be made: {why}", status=error.errno or errno.EAGAIN
+    )
 
 
 def _is_zombie(pid: int) -> bool:
@@ -278,7 +299,8 @@ class _Parent:
         self._signals = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
         self._before = signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
         self._terminal = -1
-        if os.getpgid(pid) != os.getpgrp():
+        self._group = os.getpgid(pid)
+        if self._group != os.getpgrp():
             with contextlib.suppress(OSError):
                 self._terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
 
@@ -286,12 +308,12 @@ class _Parent:
         """Make the child's process group the foreground one, if ours is that now."""
         with contextlib.suppress(OSError):
             if self._terminal >= 0 and os.tcgetpgrp(self._terminal) == os.getpgrp():
-                os.tcsetpgrp(self._terminal, os.getpgid(self._pid))
+                os.tcsetpgrp(self._terminal, self._group)
 
     def _take_terminal_back(self) -> None:
         """Make ours the foreground process group, if the child's is that now."""
         with contextlib.suppress(OSError):
-            if self._terminal >= 0:
+            if self._terminal >= 0 and os.tcgetpgrp(self._terminal) == self._group:
                 os.tcsetpgrp(self._terminal, os.getpgrp())
 
     def wait(self) -> int:
