@@ -129,6 +129,8 @@ def rebuild(task: Task, record: records.Thread, process: records.Process) -> Non
     if process.no_new_privs:
         task.call("prctl", known["PR_SET_NO_NEW_PRIVS"], 1, 0, 0, 0)
     task.call("set_tid_address", record.clear_child_tid)
+    if record.clear_child_tid and task.tid != record.tid:
+        _renumber(task, record)
     if record.robust_list[0]:
         task.call("set_robust_list", *record.robust_list)
     if record.altstack:
@@ -136,6 +138,18 @@ def rebuild(task: Task, record: records.Thread, process: records.Process) -> Non
     if record.rseq and "rseq" in arch.syscalls:
         address, size, signature = record.rseq
         task.call("rseq", address, size, 0, signature)
+
+
+def _renumber(task: Task, record: records.Thread) -> None:
+    """
+    Write a new thread id where glibc keeps the id: what the kernel clears at the end.
+
+    musl names its lock of the list of threads there, which holds no id but briefly.
+    """
+    order = task.process.arch.layout.byteorder
+    old, new = (one.to_bytes(4, order) for one in (record.tid, task.tid))
+    if task.process.read(record.clear_child_tid, 4) == old:
+        task.process.write(record.clear_child_tid, new)
 
 
 def _rebuild_altstack(task: Task, record: records.AlternateStack) -> None:

@@ -148,13 +148,22 @@ class HeldProcess(NativeProcess):
             self._seen[tid] = blocked.look(self.outer_pid, tid, self.arch)
             ptrace.seize(tid, _TRACESYSGOOD)
         except (TaskGoneError, NotPermittedError) as error:
-            if tid != self.outer_pid and not procfs.exists(tid):
+            if tid != self.outer_pid and self._is_ending(tid):
                 return None
             if isinstance(error, NotPermittedError):
                 raise _denied(self.outer_pid) from error
             raise
-        ptrace.interrupt(tid)
+        with contextlib.suppress(TaskGoneError, OSError):
+            # It fails if the thread ends just now; waiting for it tells.
+            ptrace.interrupt(tid)
         return NativeTask(self, tid)
+
+    def _is_ending(self, tid: int) -> bool:
+        """Tell whether a thread is gone, or on its way."""
+        try:
+            return procfs.stat(self.outer_pid, tid).state in "ZX"
+        except TaskGoneError:
+            return True
 
     def _await(self, tasks: list[NativeTask], deadline: float) -> None:
         """Wait until each of these threads has stopped or ended."""

@@ -283,9 +283,17 @@ class NativeProcess:
         """Return why the process cannot be saved at all, or empty."""
         if status.seccomp:
             return "runs under seccomp"
+        if not self._is_folder("cwd"):
+            return "its working directory was deleted"
         if procfs.read(self.outer_pid, "timers").strip():
             return "has POSIX timers (timer_create)"
         return ""
+
+    def _is_folder(self, name: str) -> bool:
+        """Tell whether a link of the process, ``cwd``, still leads to where it says."""
+        link = f"/proc/{self.outer_pid}/{name}"
+        # The number of its names is 0 once a folder is deleted.
+        return os.stat(link).st_nlink > 0  # noqa: PTH116  pathlib costs 8 ms
 
     def memory_layout(self) -> records.MemoryLayout:
         """Return the fields of its mm; `brk` is asked of the process itself."""
