@@ -237,6 +237,18 @@ def test_stop_signal_is_not_lost(
     assert _verdict(scenario, subject) == "ok"
 
 
+def test_threads_may_come_and_go(home: Path) -> None:
+    """Checkpoints succeed, and harm nobody, while threads begin and end."""
+    with Subject([build("threads_signalled")], cwd=home) as subject:
+        subject.ready()
+        for _ in range(ROUNDS):
+            child = checkpointer.fork_checkpoint(subject.pid, home / "context")
+            assert checkpointer.wait(child) == checkpointer.THROUGH
+        subject.tell()
+
+        assert subject.finish().endswith(b"ok\n")
+
+
 def _state(subject: Subject) -> str:
     """Return the letter of its state."""
     return outside.status_of(subject.pid)["State"][0]

@@ -112,6 +112,16 @@ def test_new_ids_beside_the_original(user: int | None, home: Path) -> None:
             subject.end()
 
 
+@EVERY_USER
+def test_new_ids_are_known_to_the_c_library(user: int | None, home: Path) -> None:
+    """Threads under new ids are still signalled by pthread_kill, and joined."""
+    path = _saved("threads_signalled", home, user)
+    with _restarted(path, "threads_signalled", user, "--no-restore-pid") as subject:
+        subject.tell()
+
+        assert subject.finish().endswith(b"ok\n")
+
+
 @ROOT_ONLY
 def test_taken_pid_is_busy(home: Path) -> None:
     """A pid that is in use is status 16, and its owner is unharmed."""
