@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from blcr.engine.restart import restart
-from blcr.errors import BlcrError, TaskGoneError
-from blcr.host.native import ptrace
+from blcr.errors import BlcrError, HostError, TaskGoneError
+from blcr.host.native import namespaces, ptrace
 from harness import checkpointer, outside, seeds
 from harness.checkpointer import FAILED_BADLY, FAILED_WELL, KILLED, THROUGH
 from harness.programs import build
@@ -97,3 +97,19 @@ def test_every_step_failing(
         assert status in {THROUGH, FAILED_WELL}, f"step {n}"
         outside.wait_until(nobody_left, f"nobody left after step {n}", timeout_s=5)
         through = through + 1 if status == THROUGH else 0
+
+
+def test_rights_that_a_namespace_lacks(
+    monkeypatch: pytest.MonkeyPatch, nobody_left: Callable[[], bool]
+) -> None:
+    """A user namespace without the rights it needs is an error at once, no hanging."""
+
+    def denied(path: str, _text: str) -> None:
+        raise PermissionError(errno.EPERM, "made up", path)
+
+    monkeypatch.setattr(namespaces, "_write", denied)
+
+    with pytest.raises(HostError, match="--no-restore-pid"):
+        namespaces.enter_new(0, 0)
+
+    assert nobody_left()

@@ -142,6 +142,24 @@ def test_process_with_children(target: Path, user: int | None, home: Path) -> No
         assert subject.finish().endswith(b"ok\n")
 
 
+def test_deleted_folder_is_refused_by_name(
+    target: Path, user: int | None, home: Path
+) -> None:
+    """A working directory that is gone is named at the checkpoint, not at a restart."""
+    code = "import os; os.mkdir('x'); os.chdir('x'); os.rmdir('../x')"
+    python = commands.argv("checkpoint", user=user)[0]
+    code += "; print('ready'); input()"
+    with Subject([python, "-uc", code], cwd=home, user=user) as subject:
+        subject.ready()
+
+        done = commands.call(
+            "checkpoint", "-f", target, str(subject.pid), user=user, cwd=home
+        )
+
+        assert done.returncode == NOT_SUPPORTED
+        assert "working directory" in done.stderr
+
+
 def test_socket_is_refused_by_name(target: Path, user: int | None, home: Path) -> None:
     """A descriptor that cannot be saved is named, with status 52."""
     code = "import socket; s = socket.socket(); print('ready'); input()"
