@@ -139,6 +139,10 @@ class HeldProcess(NativeProcess):
                     waiting.append(task)
                     self.tasks = [*self.tasks, task]
             self._await(waiting, deadline)
+        if self._way and not self._way.is_there(self.memory):
+            # It has unloaded a library meanwhile, or has become another program.
+            self._way = self._find_way()
+            self.can_inject = self._way is not None
         for task in self.tasks:
             task.tid = procfs.status(self.outer_pid, task.outer_tid).tids[-1]
 
@@ -153,9 +157,11 @@ class HeldProcess(NativeProcess):
             if isinstance(error, NotPermittedError):
                 raise _denied(self.outer_pid) from error
             raise
-        with contextlib.suppress(TaskGoneError, OSError):
-            # It fails if the thread ends just now; waiting for it tells.
+        try:
             ptrace.interrupt(tid)
+        except (TaskGoneError, OSError):
+            if tid == self.outer_pid or not self._is_ending(tid):
+                raise
         return NativeTask(self, tid)
 
     def _is_ending(self, tid: int) -> bool:

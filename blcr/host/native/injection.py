@@ -54,11 +54,20 @@ class Way(NamedTuple):
         gadget: What it is.
         back: Words on the stack above the words that the gadget pops, the last of them
             in the place of the frame's return address.
+        code: What was found, by address.
     """
 
     call: int
     gadget: Gadget
     back: tuple[int, ...]
+    code: tuple[tuple[int, bytes], ...]
+
+    def is_there(self, memory: Memory) -> bool:
+        """Tell whether a program that has run since still has that code."""
+        try:
+            return all(memory.read(at, len(code)) == code for at, code in self.code)
+        except OSError:
+            return False
 
 
 def find_way(
@@ -99,12 +108,16 @@ def find_way(
     if not calls:
         return None
     gadget = next(g for g in arch.gadgets.call if g in calls)
+    call = (calls[gadget], gadget.code)
     for pattern in arch.gadgets.sigreturn:
         if pattern in returns:
-            return Way(calls[gadget], gadget, (returns[pattern],))
+            back = returns[pattern]
+            return Way(call[0], gadget, (back,), (call, (back, pattern)))
     plain = next((g for g in calls if not g.pops), None)
-    if pop and plain:
-        return Way(calls[gadget], gadget, (pop, number, calls[plain]))
+    if pop and plain and arch.gadgets.pop_number:
+        back = calls[plain]
+        code = (call, (pop, arch.gadgets.pop_number), (back, plain.code))
+        return Way(call[0], gadget, (pop, number, back), code)
     return None
 
 
