@@ -116,8 +116,8 @@ def find_way(
     plain = next((g for g in calls if not g.pops), None)
     if pop and plain and arch.gadgets.pop_number:
         back = calls[plain]
-        code = (call, (pop, arch.gadgets.pop_number), (back, plain.code))
-        return Way(call[0], gadget, (pop, number, back), code)
+        found = (call, (pop, arch.gadgets.pop_number), (back, plain.code))
+        return Way(call[0], gadget, (pop, number, back), found)
     return None
 
 
@@ -145,7 +145,7 @@ class Area:
             self._holds = injection
 
     def give_back(self) -> None:
-        """Put the bytes back that were there, if no thread has to pass the frame yet."""
+        """Put the bytes back that were there, unless a thread is in the frame's care."""
         if self._holds and not self._holds.in_care:
             self._memory.write(self.start, self._before)
             self._holds = None
