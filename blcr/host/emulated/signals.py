@@ -11,9 +11,11 @@ Source: signal(7); kernel/signal.c of Linux 6.12.
 from __future__ import annotations
 
 import os
+import struct
 from typing import TYPE_CHECKING
 
 from blcr.architecture import AlternateStack, FrameRequest, InterruptedCall
+from blcr.errors import ArchitectureError
 from blcr.host.emulated.cpu import Trap
 from blcr.host.emulated.tasks import NO_ALTSTACK, Action, Ended, Thread, Timer
 from blcr.linux.constants import GENERIC
@@ -263,7 +265,7 @@ def return_from(thread: Thread, *, rt: bool) -> None:
         restored = arch.frame.parse({arch.gp.note_type: data}, guest.space.read, rt)
         for note_type, values in restored.sets.items():
             cpu.write_set(note_type, values)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, struct.error, ArchitectureError):
         fault(thread, Trap("SIGSEGV", "SI_KERNEL", 0))
         return
     thread.mask = restored.mask & ~UNBLOCKABLE
