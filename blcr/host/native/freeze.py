@@ -68,9 +68,7 @@ def check(pid: int) -> procfs.Status:
     if status.kernel_thread:
         raise NotPermittedError(f"process {pid} ('{status.name}') is a kernel thread")
     if status.tracer:
-        raise TracedError(
-            f"process {pid} is traced by process {status.tracer}; end the debugger first"
-        )
+        raise _traced(pid, status.tracer)
     if os.geteuid() not in (0, status.uids[0]):
         raise NotPermittedError(
             f"process {pid} belongs to user {status.uids[0]}, not to you"
@@ -78,13 +76,18 @@ def check(pid: int) -> procfs.Status:
     return status
 
 
+def _traced(pid: int, tracer: int) -> TracedError:
+    """Return the error for a process that has a tracer."""
+    return TracedError(
+        f"process {pid} is traced by process {tracer}; end the debugger first"
+    )
+
+
 def _denied(pid: int) -> NotPermittedError | TracedError:
     """Return why the kernel did not let a process be traced."""
     status = procfs.status(pid)
     if status.tracer:
-        return TracedError(
-            f"process {pid} is traced by process {status.tracer}; end the debugger first"
-        )
+        return _traced(pid, status.tracer)
     scope = ""
     try:
         with open(_YAMA) as file:  # noqa: PTH123  pathlib costs 8 ms

@@ -145,7 +145,7 @@ class Area:
             self._holds = injection
 
     def give_back(self) -> None:
-        """Put the bytes back that were there, unless a thread is in the frame's care."""
+        """Put the bytes back that were there, unless a thread has to pass the frame."""
         if self._holds and not self._holds.in_care:
             self._memory.write(self.start, self._before)
             self._holds = None

@@ -104,7 +104,7 @@ def enter_new(monotonic: int, boottime: int) -> Namespaces:
         monotonic, boottime: What the clocks shall show more than outside, in ns.
 
     Raises:
-        HostError: User namespaces are denied or exhausted; the message names the way out.
+        HostError: User namespaces are denied or exhausted; the message says what helps.
     """
     uid, gid = os.geteuid(), os.getegid()
     told_reader, told_writer = os.pipe()

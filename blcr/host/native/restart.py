@@ -108,7 +108,7 @@ class Making:
         self._made = []
 
     def create(self, record: records.Process, arch: Arch) -> MadeProcess:
-        """Make a process by execve of its executable, stopped at its first instruction."""
+        """Make a process by execve of its executable, stopped before it runs."""
         used = {one.fd for one in record.descriptors}
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         highest = min(_SOURCE_FD, limit - 1)
@@ -188,7 +188,8 @@ class Making:
                 text = os.fsdecode(os.read(said, 4096))
                 code, _, what = text.partition(" ")
                 raise RestartError(
-                    f"process {record.pid}: cannot be started anew: {what or 'it ended'}",
+                    f"process {record.pid}: cannot be started anew: "
+                    f"{what or 'it ended'}",
                     status=int(code) if code.isdigit() and int(code) else errno.EIO,
                 ) from None
             assert stop is not None
@@ -274,7 +275,7 @@ def _not_forked(tid: int, error: OSError) -> RestartError:
 
 
 def _is_zombie(pid: int) -> bool:
-    """Tell whether of the process that has a pid only the status is left, or nothing."""
+    """Tell whether of a process only the status is left, or nothing."""
     try:
         return procfs.stat(pid).state in "ZX"
     except TaskGoneError:
@@ -290,8 +291,9 @@ def _notes(process: MadeProcess, record: records.Process) -> Iterator[sleepers.N
 
 class _Parent:
     """
-    Staying as parent: signals that processes send to us go on to the child, its stops
-    and its end are ours.
+    Staying as parent of a restarted process.
+
+    Signals that processes send to us go on to the child; its stops and end are ours.
     """
 
     def __init__(self, pid: int) -> None:
@@ -330,7 +332,7 @@ class _Parent:
                 self._forward(signal.sigwaitinfo(self._signals))
 
     def _forward(self, info: signal.struct_siginfo) -> None:
-        """Pass a signal on that a process sent; the terminal's reach the child anyhow."""
+        """Pass on what a process sent; the terminal's signals reach the child anyhow."""
         if info.si_signo == signal.SIGCHLD or info.si_code > 0:
             return
         with contextlib.suppress(ProcessLookupError):
