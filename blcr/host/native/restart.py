@@ -332,7 +332,7 @@ class _Parent:
                 self._forward(signal.sigwaitinfo(self._signals))
 
     def _forward(self, info: signal.struct_siginfo) -> None:
-        """Pass on what a process sent; the terminal's signals reach the child anyhow."""
+        """Pass on what a process sent; the terminal's own reach the child anyhow."""
         if info.si_signo == signal.SIGCHLD or info.si_code > 0:
             return
         with contextlib.suppress(ProcessLookupError):
