@@ -7,18 +7,16 @@ Until it is let go the process belongs to this one: it is killed if this one die
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import signal
 from collections.abc import Iterable
 from itertools import pairwise
 
-from blcr import remote
 from blcr.architecture import Arch
 from blcr.context import records
 from blcr.errors import RemoteCallError, RestartError, TaskGoneError
 from blcr.host.interface import SCRATCH_SIZE
-from blcr.host.native import procfs, ptrace
+from blcr.host.native import filling, procfs, ptrace
 from blcr.host.native.injection import ALL_SIGNALS
 from blcr.host.native.process import NativeProcess, NativeTask
 from blcr.linux import constants, structures
@@ -31,8 +29,6 @@ _ROOM = 1 << 20
 """Bytes that our page, the vdso on its way and their neighbours keep free."""
 _LOWEST = 1 << 20
 _CAPABILITY_VERSION_3 = 0x20080522
-_DIRECT_FILL = 64 << 10
-"""From this size on the process reads its pages itself."""
 
 
 class PageCaller:
@@ -222,45 +218,8 @@ class MadeProcess(NativeProcess):
         return True
 
     def fill(self, fd: int, runs: Iterable[tuple[int, int, int]]) -> None:
-        """Copy in parts of the context; large ones are read by the process itself."""
-        writable = [
-            (one.start, one.end)
-            for one in self._record.mappings
-            if one.protection & 2 and not one.shared
-        ]
-        whole: mmap.mmap | None = None
-        at = 0
-        for offset, address, size in runs:
-            while at < len(writable) and writable[at][1] <= address:
-                at += 1
-            inside = (
-                at < len(writable)
-                and writable[at][0] <= address
-                and address + size <= writable[at][1]
-            )
-            if inside and size >= _DIRECT_FILL and self._source >= 0:
-                self._read_itself(offset, address, size)
-                continue
-            if whole is None:
-                whole = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
-            view = memoryview(whole)
-            self.memory.write(address, view[offset : offset + size])
-            view.release()
-        if whole is not None:
-            whole.close()
-
-    def _read_itself(self, offset: int, address: int, size: int) -> None:
-        """Have the process read pages from the context, into huge pages if it may."""
-        task = self.tasks[0]
-        while size:
-            at = remote.halves(self.arch, offset)
-            done = task.call("pread64", self._source, address, size, *at)
-            if not done:
-                raise RestartError(
-                    f"process {self.pid}: the context ends before its pages do",
-                    status=errno.EINVAL,
-                )
-            offset, address, size = offset + done, address + done, size - done
+        """Copy in parts of the context."""
+        filling.fill(self, self._source, fd, self._record.mappings, runs)
 
     def settle(self) -> None:
         """Close the context inside the process, and give up its capabilities."""

@@ -259,6 +259,19 @@ def _range(words: list[bytes], flags: frozenset[str]) -> Range:
     )
 
 
+def may_be_huge(pid: int, address: int) -> bool:
+    """Tell whether the mapping that has `address` in it may get huge pages."""
+    inside = False
+    for line in read(pid, "smaps").splitlines():
+        name, *words = line.split(None, 2)
+        if not name.endswith(b":"):
+            start, end = (int(part, 16) for part in name.split(b"-"))
+            inside = start <= address < end
+        elif inside and name == b"THPeligible:":
+            return words[0] != b"0"
+    return False
+
+
 def descriptor_numbers(pid: int) -> list[int]:
     """Return the open descriptors in order."""
     with _gone_is_an_error(pid):
