@@ -186,6 +186,9 @@ def _rebuild(
     """Give a process its memory, threads, files and signals."""
     context = plan.context
     process.empty()
+    # Before there is a stack: whoever asks for the words of the command line would let
+    # that grow, down to where those of the new process were.
+    process.set_memory_layout(record.memory, record.exe)
 
     def fill_object(index: int, address: int) -> None:
         process.fill(reader.fd, _object_runs(context, reader, index, address))
@@ -194,7 +197,6 @@ def _rebuild(
     core = reader.core(record.pid)
     process.fill(reader.fd, memory.split(core.runs(), record.mappings, own))
     memory.compare(process, own, core)
-    process.set_memory_layout(record.memory, record.exe)
     threads.create(process, record.threads, same_ids=plan.restore_pid)
     leader = process.tasks[0]
     signals.rebuild_actions(leader, record.actions)
