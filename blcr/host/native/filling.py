@@ -220,7 +220,11 @@ class _Filler:
             if not count:
                 raise self._too_short()
             done, error = self._copy_pages(address, count)
-            if error and error != errno.EAGAIN:
+            if error == errno.EEXIST:
+                # Who reads the command line in /proc brings in a page of the stack.
+                self._process.memory.write(address + done, self._view[done:][:page])
+                done += page
+            elif error and error != errno.EAGAIN:
                 raise OSError(error, f"UFFDIO_COPY: {os.strerror(error)}")
             offset, address = offset + done, address + done
 
