@@ -127,7 +127,7 @@ class ArchitectureError(BlcrError):
 
 
 class HostError(BlcrError):
-    """This machine lacks what the request needs: a kernel facility, a namespace."""
+    """The machine lacks what the request needs: a kernel facility, a namespace."""
 
     exit_status = errno.ENOSYS
 

@@ -116,7 +116,7 @@ class Task(Protocol):
         """
 
     def set_register_set(self, note_type: int, data: bytes) -> None:
-        """Set a register set; converted with its `fit` where the host has another size."""
+        """Set a register set, converted by its `fit` where the host's size differs."""
 
     def signal_mask(self) -> int:
         """Return the blocked signals, bit 0 for signal 1."""
@@ -157,7 +157,7 @@ class Task(Protocol):
     # Life.
 
     def resume_call(self, call: records.BlockedCall) -> None:
-        """Let the thread, its registers set, go on in `call` with the time left of it."""
+        """Let the thread, its registers set, go on in `call` with the time left."""
 
 
 class Process(Protocol):
@@ -287,21 +287,19 @@ class RestartPlan(NamedTuple):
 
 
 class Restart(Protocol):
-    """
-    Processes being made.  Leaving the `with` block by an exception destroys them all.
-    """
+    """Processes being made; leaving the `with` block by an exception destroys them."""
 
     warnings: list[str]
 
     def create(self, record: records.Process, arch: Arch) -> NewProcess:
-        """Make a process by execve of its executable; stopped, its memory to be emptied."""
+        """Make a process by execve of its executable; it is stopped."""
 
     def release(self, signal: int) -> None:
-        """Let all processes go, `signal` (or 0) delivered first; from here on they live."""
+        """Let all processes go, `signal` (or 0) delivered first; now they live."""
 
     def wait(self) -> int:
         """
-        Stay as parent: forward signals, mirror stops, return the first process's status.
+        Stay as parent: forward signals, mirror stops, return the first one's status.
 
         Returns:
             A status as `os.waitpid` gives it.
@@ -333,7 +331,7 @@ class Host(Protocol):
 
     def forward(self, request: CheckpointRequest) -> list[str] | None:
         """
-        Have a checkpoint taken by whoever holds the processes; None: not this host's way.
+        Have whoever holds the processes take a checkpoint; None: not this host's way.
 
         The context is written to `request.fd`.  Returns warnings.
         """
@@ -364,7 +362,7 @@ class Host(Protocol):
         """
 
     def missing(self, plan: RestartPlan) -> list[str]:
-        """Return what this host lacks for a restart, a sentence for each; empty: can do."""
+        """Return what this host lacks for a restart, a sentence for each thing."""
 
     def restart(self, plan: RestartPlan) -> AbstractContextManager[Restart]:
         """Prepare to make processes."""

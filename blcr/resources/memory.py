@@ -28,7 +28,7 @@ _GAP = 4 << 20
 
 
 class SharedObject(NamedTuple):
-    """Anonymous shared memory of a process being saved: through which mapping it shows."""
+    """Anonymous shared memory being saved, and a mapping through which it shows."""
 
     process: Process
     mapping: MappingFacts
@@ -147,7 +147,7 @@ def split(
     mappings: Sequence[records.Mapping],
     own: Sequence[records.Mapping],
 ) -> Iterator[Piece]:
-    """Yield runs cut at the ends of mappings, without those that the host has itself."""
+    """Yield runs cut at the ends of mappings, but for those that the host has."""
     at = 0
     for offset, address, size in runs:
         while size and at < len(mappings):

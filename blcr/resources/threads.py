@@ -1,6 +1,5 @@
 """
-Threads: register sets, signal masks, alternate stacks, and what the C library told the
-kernel about each of them.
+Threads: registers, signal masks, and what the C library told the kernel of each.
 
 Source: set_tid_address(2), set_robust_list(2), sigaltstack(2); rseq in
 include/uapi/linux/rseq.h; PR_GET_TID_ADDRESS in prctl(2).

@@ -10,13 +10,14 @@ How long a thread has slept shows in `exec_start` of its scheduler statistics, i
 clock of the CPU on which it went to sleep; that clock is read beside CLOCK_MONOTONIC
 on the same CPU.
 
-Source: signal(7); Documentation/scheduler/sched-stats; kernel/sched/debug.c, Linux 6.12.
+Source: signal(7); kernel/sched/debug.c, Linux 6.12.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -119,7 +120,7 @@ def _asleep_since(pid: int, tid: int) -> int | None:
 
 def _own_tid() -> int:
     """Return the id of the calling thread."""
-    return int(os.readlink("/proc/thread-self").rsplit("/", 1)[1])
+    return threading.get_native_id()
 
 
 def put_back(task: NativeTask, seen: Seen | None) -> Waited | None:

@@ -65,7 +65,7 @@ def descriptors(
     for fd in procfs.descriptor_numbers(pid):
         path = f"/proc/{pid}/fd/{fd}"
         try:
-            label = os.readlink(path)
+            label = os.readlink(path)  # noqa: PTH115
             status = os.stat(path)  # noqa: PTH116  pathlib costs 8 ms
         except FileNotFoundError as error:
             raise TaskGoneError(f"process {pid} has ended") from error
@@ -159,7 +159,7 @@ def _facts(
 def _kind(
     pid: int, one: _Seen, ends: Mapping[int, set[int]], direct: int
 ) -> tuple[str, str, bool]:
-    """Return the kind of an open file, why it cannot be saved, whether it is deleted."""
+    """Return the kind of an open file, why it is refused, whether it is deleted."""
     mode = one.stat.st_mode
     device = os.major(one.stat.st_rdev), os.minor(one.stat.st_rdev)
     if one.label.startswith("anon_inode:"):

@@ -69,8 +69,8 @@ class NativeHost:
                 own, (arch.elf_machine, arch.word_size, arch.layout.byteorder)
             ):
                 lacking.append(
-                    f"process {record.pid} is a {arch.name} program, which this machine "
-                    "does not run; try --emulate"
+                    f"process {record.pid} is a {arch.name} program, which "
+                    "this machine does not run; try --emulate"
                 )
         return lacking
 

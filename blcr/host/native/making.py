@@ -105,12 +105,15 @@ class PageCaller:
             assert stop is not None
             if stop.event == ptrace.PTRACE_EVENT_CLONE:
                 self._task.process.born.append(ptrace.event_message(tid))
-            elif stop.event == ptrace.PTRACE_EVENT_STOP and wanted is None:
-                return
+            elif stop.event == ptrace.PTRACE_EVENT_STOP:
+                if wanted is None:
+                    return
             elif not stop.event and stop.signal == wanted:
                 return
             elif not stop.event and stop.signal in (signal.SIGSEGV, signal.SIGBUS):
-                raise RestartError(f"thread {tid}: our code in it failed ({stop.signal})")
+                raise RestartError(
+                    f"thread {tid}: our code in it failed with signal {stop.signal}"
+                )
             ptrace.request(again, tid)
 
 
@@ -176,7 +179,7 @@ class MadeProcess(NativeProcess):
             at += part.end - part.start
 
     def _free_room(self, ranges: list[procfs.Range]) -> int:
-        """Return an address around which neither this nor the saved program has memory."""
+        """Return an address around which neither program, new or saved, has memory."""
         taken = [(part.start, part.end) for part in ranges]
         taken += [(one.start, one.end) for one in self._record.mappings]
         taken += [(0, _LOWEST), (self.arch.task_size - _ROOM, self.arch.task_size)]

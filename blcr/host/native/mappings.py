@@ -58,10 +58,7 @@ def _facts(pid: int, part: procfs.Range) -> MappingFacts:
     )
     if named and not special and not part.path.startswith("[anon"):
         refused = f"the kernel's mapping {part.path}"
-    if "mw" not in part.flags and shared:
-        maximum = 7 & ~2
-    else:
-        maximum = 7
+    maximum = 7 & ~2 if shared and "mw" not in part.flags else 7
     return MappingFacts(
         records.Mapping(
             part.start,

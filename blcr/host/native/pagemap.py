@@ -1,8 +1,8 @@
 """
 Which pages of a process hold data of their own.
 
-Source: ioctl PAGEMAP_SCAN and /proc/PID/pagemap, Documentation/admin-guide/mm/pagemap.rst,
-include/uapi/linux/fs.h, Linux 6.7.
+Source: ioctl PAGEMAP_SCAN and /proc/PID/pagemap,
+Documentation/admin-guide/mm/pagemap.rst, include/uapi/linux/fs.h, Linux 6.7.
 """
 
 from __future__ import annotations

@@ -72,11 +72,11 @@ class NativeTask:
         """Return general registers with an interrupted call rewound, rseq aborted."""
         arch = self.process.arch
         regs = arch.gp.decode(general)
+        call = arch.interrupted_call(regs)
         if self.waited:
             regs = dict(self.waited.saved)
-        elif call := arch.interrupted_call(regs):
-            if call.error >= blocked.ERESTARTSYS:
-                regs = arch.rewind_call(regs, call)
+        elif call and call.error >= blocked.ERESTARTSYS:
+            regs = arch.rewind_call(regs, call)
         regs[arch.pc] = self._outside_rseq(regs[arch.pc])
         return arch.gp.encode(regs, general)
 
@@ -226,7 +226,9 @@ class NativeProcess:
 
     def inject(self, task: NativeTask) -> Caller:
         """Return a way to make calls in the name of a running program's thread."""
-        raise RefusedError(self.pid, "offers no code for calls in its name")
+        raise RefusedError(
+            self.pid, f"thread {task.tid} offers no code for calls in its name"
+        )
 
     # Bytes.
 

@@ -14,7 +14,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from blcr.errors import NotPermittedError, TaskGoneError
 
@@ -50,7 +50,7 @@ def read(pid: int, name: str) -> bytes:
 def link(pid: int, name: str) -> str:
     """Return the target of a link such as ``exe`` or ``cwd``."""
     with _gone_is_an_error(pid):
-        return os.readlink(f"/proc/{pid}/{name}")
+        return os.readlink(f"/proc/{pid}/{name}")  # noqa: PTH115
 
 
 def exists(pid: int) -> bool:
@@ -305,5 +305,5 @@ def program_identity(pid: int) -> tuple[int, int, str]:
         head = os.read(fd, 20)
     finally:
         os.close(fd)
-    order = "little" if head[5:6] == b"\x01" else "big"
+    order: Literal["little", "big"] = "little" if head[5:6] == b"\x01" else "big"
     return int.from_bytes(head[18:20], order), 4 if head[4:5] == b"\x01" else 8, order

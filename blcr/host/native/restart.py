@@ -165,7 +165,7 @@ class Making:
             where = error.filename or record.exe
             text = f"{error.errno} {os.strerror(error.errno or 0)}: {where}"
             os.write(said, os.fsencode(text))
-        except BaseException as error:  # noqa: BLE001  the child must end here
+        except BaseException as error:
             os.write(said, f"0 {error}".encode(errors="replace"))
         os._exit(127)
 
