@@ -92,7 +92,9 @@ def _is_unchanged(subject: Subject, before: outside.View) -> bool:
     return outside.differences(before, outside.view(subject.pid)) == []
 
 
-@pytest.mark.parametrize("scenario", [*COMPUTING, *BLOCKED], ids=_ids)
+@pytest.mark.parametrize(
+    "scenario", [*COMPUTING, *seeds.sample("kill", BLOCKED, 8)], ids=_ids
+)
 def test_killed_at_random_instants(
     scenario: Scenario, subject: Subject, home: Path
 ) -> None:

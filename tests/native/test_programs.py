@@ -12,20 +12,24 @@ from harness.programs import NATIVE_VARIANTS, SCENARIOS, Scenario
 
 
 def _combinations() -> list[ParameterSet]:
-    """Return all combinations, or for each program and mode one by chance."""
+    """Return all combinations, or for each program two by chance, one a restart."""
     found: list[ParameterSet] = []
     for scenario in SCENARIOS:
-        for mode in modes.modes_of(scenario):
+        possible = modes.modes_of(scenario)
+        for living in (True, False):
             choices = [
-                (variant, user)
+                (mode, variant, user)
+                for mode in possible
                 for variant in NATIVE_VARIANTS
                 for user in commands.users()
-                if mode != "none" or user == next(iter(commands.users()))
+                if (mode in ("none", "continue")) == living
+                and (mode != "none" or user == next(iter(commands.users())))
             ]
-            name = f"{scenario.name}-{mode}"
-            for variant, user in seeds.sample(name, choices, 1):
+            kind = f"{scenario.name}-{living}"
+            for mode, variant, user in seeds.sample(kind, choices, 1):
+                name = f"{scenario.name}-{mode}-{variant}-{user}"
                 parameters = (scenario, mode, variant, user)
-                found.append(pytest.param(*parameters, id=f"{name}-{variant}-{user}"))
+                found.append(pytest.param(*parameters, id=name))
     return found
 
 
