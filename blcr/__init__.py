@@ -108,7 +108,7 @@ def checkpoint(
         backup: The older file's new name; None: the first free ``FILE.~N~``.
         sync: Wait until the file is on the disk.
         timeout_s: How long to wait for threads to stop.
-        warn: Told what the user should know.
+        warn: Told what the user should know; like `progress` from another thread.
         progress: Told what is being done, and how many bytes of how many are.
 
     Returns:
@@ -117,6 +117,7 @@ def checkpoint(
     Raises:
         BlcrError: Nothing was changed; an older file of that name is untouched.
     """
+    from concurrent.futures import ThreadPoolExecutor
     from pathlib import Path
 
     from blcr.context.target import Target
@@ -130,16 +131,21 @@ def checkpoint(
             target = Target(Path(path), policy=policy, backup=older, sync=sync)
         else:
             target = Target(fd=stack.enter_context(_lent(path)), sync=sync)
-        return save(
+        opened = stack.enter_context(target)
+        # Whoever traces lets go of everything when it ends, also of a thread that did
+        # not stop in time.  So that is not the caller but a thread of its own.
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        return pool.submit(
+            save,
             pid,
-            stack.enter_context(target),
+            opened,
             guest=guest,
             scope=scope,
             signal=signal,
             timeout_s=timeout_s,
             warn=warn or _ignore,
             progress=progress,
-        )
+        ).result()
 
 
 def restart(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import blcr
+from harness.outside import wait_until
 from harness.programs import build
 
 Program = subprocess.Popen[bytes]
@@ -119,3 +120,28 @@ def test_interrupted(program: Program, home: Path) -> None:
 
     with pytest.raises(ProcessLookupError):
         os.kill(program.pid, 0)
+
+
+def test_thread_that_does_not_stop_is_let_go(tmp_path: Path) -> None:
+    """A vfork in flight outlasts the time limit and goes on untraced."""
+    source = tmp_path / "waits_for_vfork.c"
+    source.write_text(
+        "#include <unistd.h>\n"
+        "int main(void) {\n"
+        "    if (vfork() == 0) { char c; (void)!read(0, &c, 1); _exit(0); }\n"
+        "    return 7;\n"
+        "}\n"
+    )
+    program = tmp_path / "waits_for_vfork"
+    subprocess.run(["cc", "-w", source, "-o", program], check=True)
+    with subprocess.Popen([program], stdin=subprocess.PIPE) as process:
+        assert process.stdin
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        wait_until(lambda: children.read_text() != "", "the child is there")
+        with pytest.raises(blcr.FreezeTimeoutError):
+            blcr.checkpoint(
+                process.pid, tmp_path / "context", scope="pid", timeout_s=0.2
+            )
+        process.stdin.close()
+
+        assert process.wait(timeout=30) == 7

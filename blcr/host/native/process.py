@@ -285,6 +285,9 @@ class NativeProcess:
         """Return why the process cannot be saved at all, or empty."""
         if status.seccomp:
             return "runs under seccomp"
+        root = procfs.link(self.outer_pid, "root")
+        if root != "/":
+            return f"has '{root}' as its root directory (chroot)"
         if not self._is_folder("cwd"):
             return "its working directory was deleted"
         if procfs.read(self.outer_pid, "timers").strip():
