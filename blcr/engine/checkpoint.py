@@ -38,6 +38,9 @@ class Target(Protocol):
 
     fd: int
 
+    def advance(self) -> None:
+        """Begin to bring to the disk what has been written."""
+
     def commit(self) -> None:
         """Make the context final: synced, under its name."""
 
@@ -98,10 +101,16 @@ def checkpoint(
             warn(message)
         target.commit()
         return _result((pid,), target, began, began, host)
+
+    def advance(what: str, done: int, total: int) -> None:
+        target.advance()
+        if progress:
+            progress(what, done, total)
+
     pids = select(host, scope, pid)
     with host.freeze(pids, timeout_s=timeout_s) as frozen:
         froze = time.monotonic()
-        save(host, frozen, target.fd, warn=warn, progress=progress)
+        save(host, frozen, target.fd, warn=warn, progress=advance)
         if signal:
             target.commit()
             frozen.kill(signal)
