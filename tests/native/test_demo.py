@@ -46,7 +46,9 @@ def test_interrupt_leaves_nothing(number: signal.Signals, home: Path) -> None:
         os.kill(running.pid, number)
         _out, err = running.communicate(timeout=60)
 
-    assert (running.returncode, err) == (130, b"interrupted\n")
+    assert err == b"interrupted\n"
+    # An interrupt in the midst of an import makes Python end itself by the signal.
+    assert running.returncode in (130, -signal.SIGINT)
     assert list(home.iterdir()) == []
 
 
