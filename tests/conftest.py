@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from blcr import registry
 from blcr.architecture import Arch
 from harness import Case, load
+
+
+def pytest_configure() -> None:
+    """Take back what nohup, or a shell in the background, has programs ignore."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(
+                number,
+                signal.default_int_handler
+                if number == signal.SIGINT
+                else signal.SIG_DFL,
+            )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
