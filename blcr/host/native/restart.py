@@ -98,13 +98,7 @@ class Making:
     def _destroy(self) -> None:
         """Kill everything that was made."""
         for process in self._made:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.outer_pid, signal.SIGKILL)
-            for task in reversed(process.tasks):
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(task.outer_tid, ptrace.WALL)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(process.outer_pid, 0)
+            _bury(process.outer_pid)
         self._made = []
 
     def create(self, record: records.Process, arch: Arch) -> MadeProcess:
@@ -229,6 +223,27 @@ class Making:
     def wait(self) -> int:
         """Stay as parent of the first process."""
         return self._parent.wait()
+
+
+def _bury(pid: int) -> None:
+    """
+    Kill a process being made, and wait until nothing is left of it.
+
+    The kernel has its tracer wait for each thread, also for one that has just been born
+    and that no record knows yet, before the end of the whole shows.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(TaskGoneError):
+        while others := [tid for tid in procfs.tids(pid) if tid != pid]:
+            for tid in others:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(tid, ptrace.WALL)
+            time.sleep(_ZOMBIE_LOOK_S / 10)
+    # Once as the tracer, and once more where the parent is asked apart.
+    for _ in range(2):
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, ptrace.WALL)
 
 
 def _fork(wanted: int, tid: int) -> int:
