@@ -249,6 +249,8 @@ class Process(NamedTuple):
     timers: tuple[IntervalTimer, ...] = ()
     no_new_privs: bool = False
     stopped: bool = False
+    child_subreaper: bool = False
+    parent_death_signal: int = 0
 
 
 class Clocks(NamedTuple):

@@ -26,7 +26,7 @@ from blcr.engine import pages
 from blcr.errors import NoSuchProcessError, RefusedError
 from blcr.host.interface import CheckpointRequest, Frozen, Host, Process, Run
 from blcr.linux import constants
-from blcr.resources import files, memory, signals, threads
+from blcr.resources import controls, files, memory, signals, threads
 
 Warn = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
@@ -240,6 +240,7 @@ def _save_process(
     descriptors = files.save(process, tables)
     mappings, mapping_facts = memory.save(process, objects)
     saved_threads = [threads.save(task) for task in process.tasks]
+    child_subreaper, parent_death_signal = controls.save(process)
     record = records.Process(
         pid=facts.pid,
         ppid=facts.ppid,
@@ -263,6 +264,8 @@ def _save_process(
         timers=signals.save_timers(process),
         no_new_privs=facts.no_new_privs,
         stopped=facts.stopped,
+        child_subreaper=child_subreaper,
+        parent_death_signal=parent_death_signal,
     )
     runs = list(memory.own_pages(process, mapping_facts))
     return _Saved(process, record, saved_threads, runs, facts.in_namespace)

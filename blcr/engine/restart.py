@@ -32,7 +32,7 @@ from blcr.errors import (
     RestartError,
 )
 from blcr.host.interface import Host, NewProcess, Restart, RestartPlan
-from blcr.resources import files, memory, signals, threads
+from blcr.resources import controls, files, memory, signals, threads
 
 _INIT = 1
 
@@ -221,6 +221,7 @@ def _finish(
         warn(message)
     signals.rebuild_pending(process, record.pending, record.threads)
     signals.rebuild_timers(leader, record.timers)
+    controls.rebuild(leader, record)
     process.settle()
     core = reader.core(record.pid)
     for task, thread in zip(process.tasks, record.threads, strict=True):
