@@ -75,7 +75,7 @@ def test_killed_at_every_step(context: Path, nobody_left: Callable[[], bool]) ->
     while status == KILLED:
         n = checkpointer.next_step(n, chance)
         status = _restart(context, checkpointer.die_at(n))
-        outside.wait_until(nobody_left, f"nobody left after step {n}", timeout_s=5)
+        outside.wait_until(nobody_left, f"nobody left after step {n}", timeout_s=30)
 
     assert status == THROUGH
     assert n > 3
@@ -95,7 +95,7 @@ def test_every_step_failing(
         n = checkpointer.next_step(n, chance)
         status = _restart(context, checkpointer.fail_at(n, error))
         assert status in {THROUGH, FAILED_WELL}, f"step {n}"
-        outside.wait_until(nobody_left, f"nobody left after step {n}", timeout_s=5)
+        outside.wait_until(nobody_left, f"nobody left after step {n}", timeout_s=30)
         through = through + 1 if status == THROUGH else 0
 
 
