@@ -22,9 +22,7 @@ PTRACE_CONT = 7
 PTRACE_DETACH = 17
 PTRACE_SET_THREAD_AREA = 26
 PTRACE_SYSCALL = 24
-PTRACE_SETOPTIONS = 0x4200
 PTRACE_GETEVENTMSG = 0x4201
-PTRACE_GETSIGINFO = 0x4202
 PTRACE_GETREGSET = 0x4204
 PTRACE_SETREGSET = 0x4205
 PTRACE_SEIZE = 0x4206
@@ -218,17 +216,6 @@ def set_signal_mask(tid: int, mask: int) -> None:
     """Set the blocked signals."""
     value = ctypes.c_uint64(mask)
     request(PTRACE_SETSIGMASK, tid, 8, ctypes.addressof(value))
-
-
-def siginfo_signal(tid: int) -> int:
-    """Return the number of the signal whose delivery a thread is stopped at, or 0."""
-    try:
-        request(PTRACE_GETSIGINFO, tid, 0, ctypes.addressof(_buffer))
-    except OSError as error:
-        if error.errno == errno.EINVAL:
-            return 0
-        raise
-    return int.from_bytes(_buffer.raw[:4], sys.byteorder, signed=True)
 
 
 def queued(tid: int, *, shared: bool) -> list[bytes]:

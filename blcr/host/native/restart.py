@@ -123,10 +123,7 @@ class Making:
             self._await_execve(pid, record, said_reader)
             process = MadeProcess(pid, arch, record, source)
         except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, ptrace.WALL)
+            _bury(pid)
             raise
         finally:
             os.close(go_writer)
