@@ -6,6 +6,7 @@ Everything is imported before the fork, so that hundreds of them take seconds.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -22,6 +23,8 @@ from harness.seeds import FULL
 THROUGH = 0
 FAILED_WELL = 10
 FAILED_BADLY = 11
+ENDED = 12
+"""Restarted, but the program ended by SIGKILL."""
 KILLED = -signal.SIGKILL
 
 Request = Callable[..., int]
@@ -90,6 +93,25 @@ def fail_at(n: int, error: BaseException) -> Callable[[Request], Request]:
         raise error
 
     return _at(n, at_n)
+
+
+def end_at(n: int) -> Callable[[Request], Request]:
+    """Return a hook that ends the thread's process before the n-th request for it."""
+
+    def hook(request: Request) -> Request:
+        count = 0
+
+        def counting(code: int, tid: int, *args: int) -> int:
+            nonlocal count
+            count += 1
+            if count == n:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(tid, signal.SIGKILL)
+            return request(code, tid, *args)
+
+        return counting
+
+    return hook
 
 
 def _at(n: int, act: Callable[[], None]) -> Callable[[Request], Request]:

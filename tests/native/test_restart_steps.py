@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from blcr.engine.restart import restart
-from blcr.errors import BlcrError, HostError, TaskGoneError
+from blcr.errors import BlcrError, HostError
 from blcr.host.native import namespaces, ptrace
 from harness import checkpointer, outside, seeds
-from harness.checkpointer import FAILED_BADLY, FAILED_WELL, KILLED, THROUGH
+from harness.checkpointer import ENDED, FAILED_BADLY, FAILED_WELL, KILLED, THROUGH
 from harness.programs import build
 from harness.subject import Subject
+
+_THREADS_AT_MOST = 8
+"""Of the programs here."""
 
 Hook = Callable[[checkpointer.Request], checkpointer.Request]
 
@@ -44,8 +49,11 @@ def _restart(context: Path, hook: Hook) -> int:
         os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 1)
         ptrace.request = hook(ptrace.request)
         with context.open("rb") as source:
-            restart(source.fileno(), context.name)
-        status = THROUGH if output.read_bytes() == b"ok\n" else FAILED_BADLY
+            ended = restart(source.fileno(), context.name)
+        if os.waitstatus_to_exitcode(ended) == -signal.SIGKILL:
+            status = ENDED
+        elif output.read_bytes() == b"ok\n":
+            status = THROUGH
     except BlcrError:
         status = FAILED_WELL
     except BaseException as error:
@@ -82,21 +90,38 @@ def test_killed_at_every_step(context: Path, nobody_left: Callable[[], bool]) ->
 
 
 @pytest.mark.parametrize(
-    "error",
-    [ptrace.RequestError(errno.EIO, "made up"), TaskGoneError("made up")],
-    ids=repr,
+    ("hook", "expected"),
+    [
+        (
+            partial(
+                checkpointer.fail_at, error=ptrace.RequestError(errno.EIO, "made up")
+            ),
+            {THROUGH, FAILED_WELL},
+        ),
+        (checkpointer.end_at, {THROUGH, FAILED_WELL, ENDED}),
+    ],
+    ids=["refused", "gone"],
 )
 def test_every_step_failing(
-    context: Path, error: Exception, nobody_left: Callable[[], bool]
+    context: Path,
+    hook: Callable[[int], Hook],
+    expected: set[int],
+    nobody_left: Callable[[], bool],
 ) -> None:
-    """A failing n-th request is one of our errors, and nothing is left."""
-    chance, n, through = seeds.generator("restart fails"), 0, 0
+    """
+    A failing n-th request is one of our errors, and nothing is left.
+
+    Only while the program is let go may its own end be the end of a restart.
+    """
+    chance, n, through, ended = seeds.generator("restart fails"), 0, 0, 0
     while through < 3:
         n = checkpointer.next_step(n, chance)
-        status = _restart(context, checkpointer.fail_at(n, error))
-        assert status in {THROUGH, FAILED_WELL}, f"step {n}"
+        status = _restart(context, hook(n))
+        assert status in expected, f"step {n}"
         outside.wait_until(nobody_left, f"nobody left after step {n}", timeout_s=30)
         through = through + 1 if status == THROUGH else 0
+        ended += status == ENDED
+    assert ended <= _THREADS_AT_MOST
 
 
 def test_rights_that_a_namespace_lacks(
