@@ -1,5 +1,5 @@
 """
-The CRC-32 of two parts put together, when each part's own is known.
+CRC-32: of bytes, and of two parts put together when each part's own is known.
 
 A member's first bytes are written last.  zlib has ``crc32_combine`` for this, which
 Python does not offer; the algorithm is the same.
@@ -8,6 +8,14 @@ Source: crc32_combine_gen in zlib 1.2.12; RFC 1952 section 8 for the polynomial.
 """
 
 from __future__ import annotations
+
+try:
+    # Six times as fast; installed where there are binary packages of it.
+    from zlib_ng.zlib_ng import crc32
+except ImportError:
+    from zlib import crc32
+
+__all__ = ["combine", "crc32"]
 
 _POLYNOMIAL = 0xEDB88320
 _ONE = 1 << 31

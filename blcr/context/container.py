@@ -27,7 +27,6 @@ import os
 import re
 import stat
 import struct
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, NoReturn
 
@@ -281,14 +280,14 @@ class MemberWriter:
 
     def write(self, data: Buffer) -> None:
         """Append bytes."""
-        self._crc = zlib.crc32(data, self._crc)
+        self._crc = checksum.crc32(data, self._crc)
         self._archive.write(data)
 
     def finish(self, head: bytes = b"") -> None:
         """Finish the member; `head` has the size that was announced."""
         assert len(head) == self._head, "the head has another size than announced"
         size = self.position
-        crc = checksum.combine(zlib.crc32(head), self._crc, size - len(head))
+        crc = checksum.combine(checksum.crc32(head), self._crc, size - len(head))
         if head:
             self._archive.rewrite(self._start, head)
         self._archive.ended(Member(self._name, self._start, size, crc))
@@ -409,7 +408,7 @@ class ContainerReader:
                     raise unreadable(error, f"member '{name}': ") from error
                 if not count:
                     raise ContextError(f"member '{name}': cut off at byte {offset}")
-                crc = zlib.crc32(buffer[:count], crc)
+                crc = checksum.crc32(buffer[:count], crc)
                 offset += count
                 if progress:
                     progress(count)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import io
 import json
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import zipfile
 import zlib
@@ -21,9 +23,8 @@ from hypothesis import strategies as st
 
 from blcr import registry
 from blcr.architecture import Arch
-from blcr.context import codec, container, records
+from blcr.context import checksum, codec, container, records
 from blcr.context.archive import ContextReader, ContextWriter, open_context
-from blcr.context.checksum import combine
 from blcr.errors import ContextError, ContextVersionError, TargetError
 from harness import contexts
 
@@ -174,9 +175,20 @@ def test_zipfile_opens_the_last_of_two_contexts() -> None:
 @given(st.binary(max_size=99), st.binary(max_size=99))
 def test_checksums_of_parts_combine(first: bytes, second: bytes) -> None:
     """The sum of a whole follows from the sums of its parts."""
-    crc32 = zlib.crc32
+    whole = zlib.crc32(first + second)
 
-    assert combine(crc32(first), crc32(second), len(second)) == crc32(first + second)
+    assert checksum.crc32(second, checksum.crc32(first)) == whole
+    assert checksum.combine(zlib.crc32(first), zlib.crc32(second), len(second)) == whole
+
+
+def test_checksums_without_the_faster_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is not installed, zlib takes its place."""
+    monkeypatch.setitem(sys.modules, "zlib_ng.zlib_ng", None)
+    try:
+        assert importlib.reload(checksum).crc32 is zlib.crc32
+    finally:
+        monkeypatch.undo()
+        importlib.reload(checksum)
 
 
 # What damage does.

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from harness.programs import cache_folder
 
-_PACKAGES = ("capstone", "unicorn")
+_PACKAGES = ("capstone", "unicorn", "zlib_ng")
 
 
 class Interpreter(NamedTuple):
