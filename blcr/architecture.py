@@ -358,7 +358,6 @@ class Arch(NamedTuple):
         thread_pointer: The TLS register if the general set has it.
         call_number, call_args: Registers of a system call about to be made.
         syscalls: Number by name: those that blcr uses or serves.
-        syscall_size: Bytes of the instruction.
         begin_call: ``(regs, number, args)``: registers that make the call when run at a
             system-call instruction, whatever call they were in before.
         call_result: The result: negative errno, or the value.
@@ -394,7 +393,6 @@ class Arch(NamedTuple):
     call_number: str
     call_args: tuple[str, ...]
     syscalls: Mapping[str, int]
-    syscall_size: int
     begin_call: Callable[[Registers, int, tuple[int, ...]], Registers]
     call_result: Callable[[Registers], int]
     set_result: Callable[[Registers, int], Registers]

@@ -10,7 +10,6 @@ from .signals import FRAME
 from .stubs import STUBS
 from .syscalls import (
     ARGS,
-    INSTRUCTION_SIZE,
     SYSCALLS,
     begin_call,
     call_result,
@@ -33,7 +32,6 @@ ARCH = Arch(
     call_number="gpr0",
     call_args=ARGS,
     syscalls=SYSCALLS,
-    syscall_size=INSTRUCTION_SIZE,
     begin_call=begin_call,
     call_result=call_result,
     set_result=set_result,

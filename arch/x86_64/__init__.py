@@ -24,7 +24,6 @@ ARCH = Arch(
     call_number="rax",
     call_args=CONVENTION.args,
     syscalls=SYSCALLS,
-    syscall_size=CONVENTION.instruction_size,
     begin_call=CONVENTION.begin_call,
     call_result=CONVENTION.call_result,
     set_result=set_result,

@@ -1,5 +1,5 @@
 """
-A checkpointer in a forked process that dies, or fails, where the test says.
+A checkpoint, or a restart, in a forked process that dies, or fails, where a test says.
 
 Everything is imported before the fork, so that hundreds of them take seconds.
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from blcr.context.target import Target
 from blcr.engine.checkpoint import checkpoint
+from blcr.engine.restart import restart
 from blcr.errors import BlcrError
 from blcr.host.native import ptrace
 from harness.seeds import FULL
@@ -47,7 +48,7 @@ def fork_checkpoint(
     status = FAILED_BADLY
     try:
         if hook:
-            ptrace.request = hook(ptrace.request)
+            hooked(hook)()
         with Target(target, sync=False) as opened:
             checkpoint(pid, opened, scope="pid")
         status = THROUGH
@@ -57,6 +58,50 @@ def fork_checkpoint(
     except BaseException as error:
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
     os._exit(status)
+
+
+def fork_restart(context: Path, prepare: Callable[[], None]) -> int:
+    """
+    Restart in a forked process, where the program is told at once; return its pid.
+
+    Args:
+        context: Of a program that says ``ok``.
+        prepare: Called in the child before.
+    """
+    reading, writing = os.pipe()
+    os.write(writing, b"0\n")
+    child = os.fork()
+    if child:
+        os.close(reading)
+        os.close(writing)
+        return child
+    output = context.with_suffix(".output")
+    status = FAILED_BADLY
+    try:
+        os.dup2(reading, 0)
+        os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 1)
+        prepare()
+        with context.open("rb") as source:
+            ended = restart(source.fileno(), context.name)
+        if os.waitstatus_to_exitcode(ended) == -signal.SIGKILL:
+            status = ENDED
+        elif output.read_bytes() == b"ok\n":
+            status = THROUGH
+    except BlcrError as error:
+        os.write(2, f"{error}\n".encode())
+        status = FAILED_WELL
+    except BaseException as error:
+        os.write(2, f"{type(error).__name__}: {error}\n".encode())
+    os._exit(status)
+
+
+def hooked(hook: Callable[[Request], Request]) -> Callable[[], None]:
+    """Return what puts a hook into the place of ptrace's `request`."""
+
+    def prepare() -> None:
+        ptrace.request = hook(ptrace.request)
+
+    return prepare
 
 
 def wait(child: int) -> int:

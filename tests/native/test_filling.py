@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from blcr.engine.restart import restart
-from blcr.errors import BlcrError
 from blcr.host.native import filling
 from harness import checkpointer, commands, outside
-from harness.checkpointer import FAILED_BADLY, FAILED_WELL, THROUGH
+from harness.checkpointer import FAILED_WELL, THROUGH
 from harness.programs import available, build
 from harness.subject import Subject
 
@@ -79,29 +77,8 @@ def context(request: pytest.FixtureRequest, home: Path) -> Path:
 
 
 def _restart(context: Path, patch: Patch) -> int:
-    """Restart in a forked process, where the program is told at once; how it ended."""
-    output = context.with_suffix(".output")
-    reading, writing = os.pipe()
-    os.write(writing, b"0\n")
-    child = os.fork()
-    if child:
-        os.close(reading)
-        os.close(writing)
-        return checkpointer.wait(child)
-    status = FAILED_BADLY
-    try:
-        os.dup2(reading, 0)
-        os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 1)
-        patch()
-        with context.open("rb") as source:
-            restart(source.fileno(), context.name)
-        status = THROUGH if output.read_bytes() == b"ok\n" else FAILED_BADLY
-    except BlcrError as error:
-        os.write(2, f"{error}\n".encode())
-        status = FAILED_WELL
-    except BaseException as error:
-        os.write(2, f"{type(error).__name__}: {error}\n".encode())
-    os._exit(status)
+    """Restart with a patch; how it ended."""
+    return checkpointer.wait(checkpointer.fork_restart(context, patch))
 
 
 def _none_is_copied() -> None:

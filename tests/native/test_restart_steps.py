@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from blcr.engine.restart import restart
-from blcr.errors import BlcrError, HostError
+from blcr.errors import HostError
 from blcr.host.native import namespaces, ptrace
 from harness import checkpointer, outside, seeds
-from harness.checkpointer import ENDED, FAILED_BADLY, FAILED_WELL, KILLED, THROUGH
+from harness.checkpointer import ENDED, FAILED_WELL, KILLED, THROUGH
 from harness.programs import build
 from harness.subject import Subject
 
@@ -34,31 +32,10 @@ def context(request: pytest.FixtureRequest, home: Path) -> Path:
 
 
 def _restart(context: Path, hook: Hook) -> int:
-    """Restart in a forked process, where the program is told at once; how it ended."""
-    output = context.with_suffix(".output")
-    reading, writing = os.pipe()
-    os.write(writing, b"0\n")
-    child = os.fork()
-    if child:
-        os.close(reading)
-        os.close(writing)
-        return checkpointer.wait(child)
-    status = FAILED_BADLY
-    try:
-        os.dup2(reading, 0)
-        os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 1)
-        ptrace.request = hook(ptrace.request)
-        with context.open("rb") as source:
-            ended = restart(source.fileno(), context.name)
-        if os.waitstatus_to_exitcode(ended) == -signal.SIGKILL:
-            status = ENDED
-        elif output.read_bytes() == b"ok\n":
-            status = THROUGH
-    except BlcrError:
-        status = FAILED_WELL
-    except BaseException as error:
-        os.write(2, f"{type(error).__name__}: {error}\n".encode())
-    os._exit(status)
+    """Restart under a hook; how it ended."""
+    return checkpointer.wait(
+        checkpointer.fork_restart(context, checkpointer.hooked(hook))
+    )
 
 
 @pytest.fixture
