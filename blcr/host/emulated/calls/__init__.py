@@ -7,8 +7,10 @@ The modules enter their calls into the table when they are imported, here.
 from __future__ import annotations
 
 from blcr.host.emulated.calls import (
+    control,
     files,
     memory,
+    paths,
     polling,
     process,
     signals,
@@ -16,4 +18,14 @@ from blcr.host.emulated.calls import (
     time,
 )
 
-THEMES = (files, memory, polling, process, signals, threads, time)
+THEMES = (
+    control,
+    files,
+    memory,
+    paths,
+    polling,
+    process,
+    signals,
+    threads,
+    time,
+)

@@ -1,0 +1,123 @@
+"""
+Controlling descriptors, open files and devices: fcntl, flock, ioctl.
+
+Source: fcntl(2), flock(2), ioctl(2), ioctl_tty(2).
+"""
+
+from __future__ import annotations
+
+import array
+import errno
+import fcntl as host_fcntl
+import os
+import termios
+
+from blcr.host.emulated.calls.table import call, fail
+from blcr.host.emulated.files import (
+    OpenFile,
+    to_host_flags,
+)
+from blcr.host.emulated.tasks import Guest, Thread, signed
+
+
+@call("fcntl", "fcntl64")
+def fcntl(thread: Thread, fd: int, command: int, value: int) -> int:
+    """Control a descriptor or an open file."""
+    guest, names = thread.guest, thread.guest.constants
+    table, fd = guest.descriptors, signed(fd)
+    entry = table.entry(fd)
+    file = entry.file
+    if command in {names["F_DUPFD"], names["F_DUPFD_CLOEXEC"]}:
+        cloexec = command == names["F_DUPFD_CLOEXEC"]
+        return table.add(file, cloexec=cloexec, lowest=value)
+    if command == names["F_GETFD"]:
+        return names["FD_CLOEXEC"] if entry.cloexec else 0
+    if command == names["F_SETFD"]:
+        table.set_cloexec(fd, cloexec=bool(value & names["FD_CLOEXEC"]))
+        return 0
+    if command == names["F_GETFL"]:
+        return file.flags
+    if command == names["F_SETFL"]:
+        changeable = names["O_APPEND"] | names["O_NONBLOCK"]
+        file.flags = file.flags & ~changeable | value & changeable
+        if not file.kept:
+            host = to_host_flags(names, file.flags) & ~os.O_CLOEXEC
+            host_fcntl.fcntl(file.fd, host_fcntl.F_SETFL, host)
+        return 0
+    if command in {names["F_GETPIPE_SZ"], names["F_SETPIPE_SZ"]}:
+        return host_fcntl.fcntl(file.fd, command, value)
+    locks = ("F_SETLK", "F_SETLKW", "F_SETLK64", "F_SETLKW64")
+    if command in {names[name] for name in locks}:
+        return 0  # There is only one process to lock others out.
+    raise fail(errno.EINVAL)
+
+
+@call("flock")
+def flock(thread: Thread, fd: int, operation: int) -> int:
+    """Lock a file."""
+    file = thread.guest.descriptors.get(signed(fd))
+    host_fcntl.flock(file.fd, operation)
+    return 0
+
+
+@call("ioctl")
+def ioctl(thread: Thread, fd: int, request: int, argument: int) -> int:
+    """Control a device: terminals, and what all files have."""
+    guest, names = thread.guest, thread.guest.constants
+    file = guest.descriptors.get(signed(fd))
+    request &= 0xFFFF_FFFF
+    if request == names["FIONREAD"]:
+        count = array.array("i", [0])
+        host_fcntl.ioctl(file.fd, termios.FIONREAD, count)
+        guest.store_int(argument, count[0])
+    elif request == names["FIONBIO"]:
+        flags = file.flags & ~names["O_NONBLOCK"]
+        if guest.fetch_int(argument):
+            flags |= names["O_NONBLOCK"]
+        file.flags = flags
+    elif request in {names["FIOCLEX"], names["FIONCLEX"]}:
+        cloexec = request == names["FIOCLEX"]
+        guest.descriptors.set_cloexec(signed(fd), cloexec=cloexec)
+    elif request == names["TIOCGWINSZ"]:
+        size = os.get_terminal_size(file.fd)
+        guest.store("winsize", argument, row=size.lines, col=size.columns)
+    elif request == names["TIOCGPGRP"]:
+        os.tcgetpgrp(file.fd)
+        guest.store_int(argument, guest.pgid)
+    elif request == names["TIOCSPGRP"]:
+        os.tcgetpgrp(file.fd)
+    elif request == names["TCGETS"]:
+        _get_terminal(guest, file, argument)
+    elif request in {names["TCSETS"], names["TCSETSW"], names["TCSETSF"]}:
+        when = request - names["TCSETS"]
+        _set_terminal(guest, file, argument, when)
+    else:
+        raise fail(errno.ENOTTY)
+    return 0
+
+
+_TERMIOS = ("iflag", "oflag", "cflag", "lflag")
+
+
+def _get_terminal(guest: Guest, file: OpenFile, address: int) -> None:
+    """Store the settings of a terminal; the bits are ours, not translated."""
+    try:
+        *flags, _, _, control = termios.tcgetattr(file.fd)
+    except termios.error as error:
+        raise fail(error.args[0]) from None
+    characters = b"".join(c if isinstance(c, bytes) else bytes([c]) for c in control)
+    structure = guest.structure("termios")
+    size = structure.fields["cc"].type.size
+    values = dict(zip(_TERMIOS, flags, strict=True))
+    guest.space.write(address, structure.pack(cc=characters[:size], **values))
+
+
+def _set_terminal(guest: Guest, file: OpenFile, address: int, when: int) -> None:
+    try:
+        settings = termios.tcgetattr(file.fd)
+        row = guest.fetch("termios", address)
+        settings[:4] = [row[name] for name in _TERMIOS]
+        settings[6] = [bytes([c]) for c in row["cc"]] + settings[6][len(row["cc"]) :]
+        termios.tcsetattr(file.fd, when, settings)
+    except termios.error as error:
+        raise fail(error.args[0]) from None

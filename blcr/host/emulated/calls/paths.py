@@ -1,0 +1,368 @@
+"""
+What files are, and changing what there is: the calls that take names.
+
+Source: the manual pages, section 2.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from blcr.host.emulated import proc
+from blcr.host.emulated.calls.table import call, fail
+from blcr.host.emulated.calls.time import NS
+from blcr.host.emulated.files import (
+    host_path,
+    own_proc,
+)
+from blcr.host.emulated.tasks import Guest, Thread, signed
+
+
+def _here(thread: Thread, path: int) -> str:
+    guest = thread.guest
+    return host_path(guest, guest.constants["AT_FDCWD"], guest.path(path))
+
+
+def _stat_at(guest: Guest, directory: int, path: str, flags: int) -> os.stat_result:
+    names = guest.constants
+    if not path and flags & names["AT_EMPTY_PATH"]:
+        if directory == names["AT_FDCWD"]:
+            return os.stat(guest.cwd)  # noqa: PTH116
+        return os.fstat(guest.descriptors.get(directory).fd)
+    own = own_proc(guest, path)
+    if own == "exe":
+        path = guest.exe
+    elif own is not None and own.startswith("fd/"):
+        return os.fstat(guest.descriptors.get(int(own[3:])).fd)
+    follow = not flags & names["AT_SYMLINK_NOFOLLOW"]
+    where = Path(host_path(guest, directory, path))
+    return where.stat(follow_symlinks=follow)
+
+
+def _store_stat(guest: Guest, name: str, address: int, status: os.stat_result) -> int:
+    times = {}
+    for field in ("atime", "mtime", "ctime"):
+        ns = getattr(status, f"st_{field}_ns")
+        times[field], times[f"{field}_nsec"] = divmod(ns, NS)
+    guest.store(
+        name,
+        address,
+        dev=status.st_dev,
+        ino=status.st_ino,
+        mode=status.st_mode,
+        nlink=status.st_nlink,
+        uid=status.st_uid,
+        gid=status.st_gid,
+        rdev=status.st_rdev,
+        size=status.st_size,
+        blksize=status.st_blksize,
+        blocks=status.st_blocks,
+        **times,
+    )
+    return 0
+
+
+@call("newfstatat")
+def newfstatat(
+    thread: Thread, directory: int, path: int, result: int, flags: int
+) -> int:
+    """Tell about a file."""
+    guest = thread.guest
+    status = _stat_at(guest, signed(directory), guest.path(path), flags)
+    return _store_stat(guest, "stat", result, status)
+
+
+@call("fstatat64")
+def fstatat64(
+    thread: Thread, directory: int, path: int, result: int, flags: int
+) -> int:
+    """Tell about a file."""
+    guest = thread.guest
+    status = _stat_at(guest, signed(directory), guest.path(path), flags)
+    return _store_stat(guest, "stat64", result, status)
+
+
+def _enter_stat(name: str, structure: str, *, follow: bool) -> None:
+    @call(name)
+    def stat(thread: Thread, path: int, result: int) -> int:
+        guest = thread.guest
+        flags = 0 if follow else guest.constants["AT_SYMLINK_NOFOLLOW"]
+        here = guest.constants["AT_FDCWD"]
+        status = _stat_at(guest, here, guest.path(path), flags)
+        return _store_stat(guest, structure, result, status)
+
+
+def _enter_fstat(name: str, structure: str) -> None:
+    @call(name)
+    def fstat(thread: Thread, fd: int, result: int) -> int:
+        status = os.fstat(thread.guest.descriptors.get(signed(fd)).fd)
+        return _store_stat(thread.guest, structure, result, status)
+
+
+_enter_stat("stat", "stat", follow=True)
+_enter_stat("lstat", "stat", follow=False)
+_enter_stat("stat64", "stat64", follow=True)
+_enter_stat("lstat64", "stat64", follow=False)
+_enter_fstat("fstat", "stat")
+_enter_fstat("fstat64", "stat64")
+
+
+@call("statx")
+def statx(
+    thread: Thread, directory: int, path: int, flags: int, _mask: int, result: int
+) -> int:
+    """Tell about a file."""
+    guest = thread.guest
+    status = _stat_at(guest, signed(directory), guest.path(path), flags)
+    times = {}
+    for field in ("atime", "mtime", "ctime"):
+        sec, nsec = divmod(getattr(status, f"st_{field}_ns"), NS)
+        times[field] = {"sec": sec, "nsec": nsec}
+    guest.store(
+        "statx",
+        result,
+        mask=guest.constants["STATX_BASIC_STATS"],
+        blksize=status.st_blksize,
+        nlink=status.st_nlink,
+        uid=status.st_uid,
+        gid=status.st_gid,
+        mode=status.st_mode,
+        ino=status.st_ino,
+        size=status.st_size,
+        blocks=status.st_blocks,
+        rdev_major=os.major(status.st_rdev),
+        rdev_minor=os.minor(status.st_rdev),
+        dev_major=os.major(status.st_dev),
+        dev_minor=os.minor(status.st_dev),
+        **times,
+    )
+    return 0
+
+
+def _store_statfs(
+    thread: Thread, name: str, result: int, host: os.statvfs_result
+) -> int:
+    thread.guest.store(
+        name,
+        result,
+        bsize=host.f_bsize,
+        blocks=host.f_blocks,
+        bfree=host.f_bfree,
+        bavail=host.f_bavail,
+        files=host.f_files,
+        ffree=host.f_ffree,
+        namelen=host.f_namemax,
+        frsize=host.f_frsize,
+    )
+    return 0
+
+
+@call("fstatfs")
+def fstatfs(thread: Thread, fd: int, result: int) -> int:
+    """Tell about the file system of a file."""
+    host = os.fstatvfs(thread.guest.descriptors.get(signed(fd)).fd)
+    return _store_statfs(thread, "statfs", result, host)
+
+
+@call("fstatfs64")
+def fstatfs64(thread: Thread, fd: int, _size: int, result: int) -> int:
+    """Tell about the file system of a file."""
+    host = os.fstatvfs(thread.guest.descriptors.get(signed(fd)).fd)
+    return _store_statfs(thread, "statfs64", result, host)
+
+
+@call("statfs")
+def statfs(thread: Thread, path: int, result: int) -> int:
+    """Tell about a file system."""
+    return _store_statfs(thread, "statfs", result, os.statvfs(_here(thread, path)))
+
+
+@call("statfs64")
+def statfs64(thread: Thread, path: int, _size: int, result: int) -> int:
+    """Tell about a file system."""
+    return _store_statfs(thread, "statfs64", result, os.statvfs(_here(thread, path)))
+
+
+@call("access")
+def access(thread: Thread, path: int, mode: int) -> int:
+    """Check what may be done with a file."""
+    where = thread.guest.constants["AT_FDCWD"]
+    return faccessat(thread, where, path, mode) or 0
+
+
+@call("faccessat", "faccessat2")
+def faccessat(thread: Thread, directory: int, path: int, mode: int) -> int:
+    """Check what may be done with a file."""
+    guest = thread.guest
+    name = guest.path(path)
+    if own_proc(guest, name) is not None and proc.render(
+        guest, own_proc(guest, name) or ""
+    ):
+        return 0
+    where = host_path(guest, signed(directory), name)
+    os.stat(where)  # noqa: PTH116
+    if not os.access(where, mode & 7):
+        raise fail(errno.EACCES)
+    return 0
+
+
+@call("readlinkat")
+def readlinkat(
+    thread: Thread, directory: int, path: int, result: int, size: int
+) -> int:
+    """Tell where a symbolic link leads."""
+    guest = thread.guest
+    name = guest.path(path)
+    own = own_proc(guest, name)
+    if own == "exe":
+        target = guest.exe
+    elif own == "cwd":
+        target = guest.cwd
+    elif own is not None and own.startswith("fd/"):
+        target = guest.descriptors.get(int(own[3:])).path
+    elif name == "/proc/self":
+        target = str(guest.pid)
+    else:
+        target = os.readlink(host_path(guest, signed(directory), name))  # noqa: PTH115
+    data = os.fsencode(target)[:size]
+    guest.space.write(result, data)
+    return len(data)
+
+
+@call("readlink")
+def readlink(thread: Thread, path: int, result: int, size: int) -> int:
+    """Tell where a symbolic link leads."""
+    here = thread.guest.constants["AT_FDCWD"]
+    return readlinkat(thread, here, path, result, size) or 0
+
+
+@call("getcwd")
+def getcwd(thread: Thread, result: int, size: int) -> int:
+    """Tell the current directory."""
+    data = os.fsencode(thread.guest.cwd) + b"\0"
+    if len(data) > size:
+        raise fail(errno.ERANGE)
+    thread.guest.space.write(result, data)
+    return len(data)
+
+
+@call("chdir")
+def chdir(thread: Thread, path: int) -> int:
+    """Change the current directory."""
+    guest = thread.guest
+    where = os.path.realpath(_here(thread, path))
+    os.close(os.open(where, os.O_PATH | os.O_DIRECTORY))
+    sysroot = guest.machine.sysroot
+    guest.cwd = where.removeprefix(sysroot) or "/" if sysroot else where
+    return 0
+
+
+@call("fchdir")
+def fchdir(thread: Thread, fd: int) -> int:
+    """Change the current directory."""
+    file = thread.guest.descriptors.get(signed(fd))
+    if file.kind != "directory":
+        raise fail(errno.ENOTDIR)
+    thread.guest.cwd = file.path
+    return 0
+
+
+# Changing what there is.
+
+
+@call("truncate64", wide=(1,))
+@call("truncate")
+def truncate(thread: Thread, path: int, size: int) -> int:
+    """Change the size of a file."""
+    os.truncate(_here(thread, path), size)
+    return 0
+
+
+@call("mkdirat")
+def mkdirat(thread: Thread, directory: int, path: int, mode: int) -> int:
+    """Make a directory."""
+    guest = thread.guest
+    where = host_path(guest, signed(directory), guest.path(path))
+    os.mkdir(where, mode & ~guest.umask)  # noqa: PTH102
+    return 0
+
+
+@call("mkdir")
+def mkdir(thread: Thread, path: int, mode: int) -> int:
+    """Make a directory."""
+    return mkdirat(thread, thread.guest.constants["AT_FDCWD"], path, mode) or 0
+
+
+@call("unlinkat")
+def unlinkat(thread: Thread, directory: int, path: int, flags: int) -> int:
+    """Remove a name."""
+    guest = thread.guest
+    where = host_path(guest, signed(directory), guest.path(path))
+    if flags & guest.constants["AT_REMOVEDIR"]:
+        os.rmdir(where)  # noqa: PTH106
+    else:
+        os.unlink(where)  # noqa: PTH108
+    return 0
+
+
+@call("unlink")
+def unlink(thread: Thread, path: int) -> int:
+    """Remove a name."""
+    return unlinkat(thread, thread.guest.constants["AT_FDCWD"], path, 0) or 0
+
+
+@call("rmdir")
+def rmdir(thread: Thread, path: int) -> int:
+    """Remove a directory."""
+    names = thread.guest.constants
+    return unlinkat(thread, names["AT_FDCWD"], path, names["AT_REMOVEDIR"]) or 0
+
+
+@call("renameat", "renameat2")
+def renameat(
+    thread: Thread, old_directory: int, old: int, new_directory: int, new: int
+) -> int:
+    """Give a file another name."""
+    guest = thread.guest
+    os.rename(  # noqa: PTH104
+        host_path(guest, signed(old_directory), guest.path(old)),
+        host_path(guest, signed(new_directory), guest.path(new)),
+    )
+    return 0
+
+
+@call("rename")
+def rename(thread: Thread, old: int, new: int) -> int:
+    """Give a file another name."""
+    here = thread.guest.constants["AT_FDCWD"]
+    return renameat(thread, here, old, here, new) or 0
+
+
+@call("link")
+def link(thread: Thread, old: int, new: int) -> int:
+    """Give a file one more name."""
+    os.link(_here(thread, old), _here(thread, new))
+    return 0
+
+
+@call("symlink")
+def symlink(thread: Thread, target: int, path: int) -> int:
+    """Make a symbolic link."""
+    os.symlink(thread.guest.path(target), _here(thread, path))  # noqa: PTH211
+    return 0
+
+
+@call("chmod")
+def chmod(thread: Thread, path: int, mode: int) -> int:
+    """Change who may do what with a file."""
+    os.chmod(_here(thread, path), mode & 0o7777)  # noqa: PTH101
+    return 0
+
+
+@call("fchmod")
+def fchmod(thread: Thread, fd: int, mode: int) -> int:
+    """Change who may do what with a file."""
+    os.fchmod(thread.guest.descriptors.get(signed(fd)).fd, mode & 0o7777)
+    return 0
