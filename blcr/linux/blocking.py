@@ -55,13 +55,20 @@ class Waiting(NamedTuple):
     absolute: Callable[[Sequence[int]], bool] | None = None
 
 
+def waiting(name: str, args: Sequence[int]) -> Waiting | None:
+    """Return how a call waits; None: not in a way that needs anything."""
+    if name == "ipc":
+        return _IPC.get(args[0] & _IPC_CALL)
+    return CALLS.get(name)
+
+
 def timeout(arch: Arch, name: str, args: Sequence[int], read: ReadMemory) -> int | None:
     """
     Return the relative timeout that the arguments ask for, in ns.
 
     None: the call waits without limit, until a time of a clock, or not at all.
     """
-    call = CALLS.get(name)
+    call = waiting(name, args)
     if call is None or call.timeout is None or (call.absolute and call.absolute(args)):
         return None
     if call.unit != "milliseconds":
@@ -79,7 +86,7 @@ def time_left(
 
     None: it does not do so for this call with these arguments.
     """
-    call = CALLS.get(name)
+    call = waiting(name, args)
     if call is None or call.left is None or timeout(arch, name, args, read) is None:
         return None
     return _duration(arch, call.unit, args[call.left], read)
@@ -94,7 +101,8 @@ def with_timeout(
     The bytes, where there are any, belong at `address`, to which an argument points.
     The call must be one that has a relative timeout.
     """
-    call = CALLS[name]
+    call = waiting(name, args)
+    assert call, f"{name} is not known to wait"
     assert call.timeout is not None, f"{name} has no timeout"
     if call.unit == "milliseconds":
         value, data = -(-ns // NS_IN_MS), b""
@@ -158,3 +166,11 @@ CALLS: Mapping[str, Waiting] = {
     "io_pgetevents": Waiting("again", 4, "timespec"),
     "io_pgetevents_time64": Waiting("again", 4, "timespec64"),
 }
+
+_IPC_CALL = 0xFFFF
+_IPC = {1: CALLS["semop"], 4: Waiting("fails", 5, "timespec")}
+"""
+SEMOP and SEMTIMEDOP of ``ipc``, by which 32-bit programs reach SysV objects.
+
+Source: include/uapi/linux/ipc.h, ipc/syscall.c, Linux 6.12.
+"""

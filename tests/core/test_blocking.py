@@ -33,6 +33,16 @@ def call(**args: int) -> tuple[int, ...]:
     return tuple(args.get(f"a{number}", 0) for number in range(6))
 
 
+@pytest.mark.parametrize(
+    ("first", "after"), [(1, "fails"), (4, "fails"), (1 << 16 | 4, "fails"), (12, None)]
+)
+def test_what_ipc_stands_for(first: int, after: str | None) -> None:
+    """Its first argument says it, below a version; msgrcv is made again by itself."""
+    found = blocking.waiting("ipc", call(a0=first))
+
+    assert (found.after if found else None) == after
+
+
 @pytest.mark.parametrize("name", ["nanosleep", "clock_nanosleep", "futex", "ppoll"])
 def test_a_timespec_is_read_from_memory(name: str) -> None:
     """Two words, seconds and nanoseconds."""

@@ -89,7 +89,7 @@ def look(pid: int, tid: int, arch: Arch) -> Seen | None:
     if call is None:
         return None
     name = arch.syscall_name(call.number)
-    if name not in blocking.CALLS and name != "restart_syscall":
+    if name != "restart_syscall" and not blocking.waiting(name or "", call.args):
         return Seen(call, None, "")
     where = procfs.read(pid, f"task/{tid}/wchan").decode(errors="replace")
     return Seen(call, _asleep_since(pid, tid), where)
@@ -140,7 +140,7 @@ def put_back(task: NativeTask, seen: Seen | None) -> Waited | None:
         return None
     name = arch.syscall_name(call.number)
     if call.error == EINTR:
-        kind = blocking.CALLS.get(name or "")
+        kind = blocking.waiting(name or "", call.args)
         if not (seen and kind and kind.after == "fails"):
             return None
         if seen.call.number != call.number or _handler_is_due(task):
@@ -179,7 +179,7 @@ def _waited(
         left = blocking.time_left(arch, name, call.args, read)
     except OSError:
         total = left = None
-    kind = blocking.CALLS.get(name)
+    kind = blocking.waiting(name, call.args)
     if total is None or kind is None or kind.after == "again":
         return Waited(call, name, None, saved, again)
     if left is None and restarted:
@@ -269,7 +269,8 @@ def prime(task: NativeTask, record: records.BlockedCall) -> None:
     call = InterruptedCall(number, record.args, ERESTART_RESTARTBLOCK)
     again = with_time_left(task, rewound, call, record.name, record.time_left)
     ptrace.set_register_set(tid, note, arch.gp.encode(again, data))
-    if blocking.CALLS[record.name].after != "block":
+    kind = blocking.waiting(record.name, record.args)
+    if not kind or kind.after != "block":
         return
     mask = ptrace.signal_mask(tid)
     ptrace.set_signal_mask(tid, _ALL_SIGNALS)
