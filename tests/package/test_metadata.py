@@ -96,3 +96,16 @@ def test_commands_start_without_what_they_do_not_need() -> None:
     )
 
     assert slow & set(done.stdout.split()) == set()
+
+
+def test_a_source_tree_is_whole() -> None:
+    """Whoever starts Python in a clone has all of the package, installed or not."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", "import blcr.arch; print(blcr.arch.__path__)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+    )
+
+    assert done.stdout.strip() == str([str(ROOT / "blcr" / "arch")])
