@@ -33,6 +33,10 @@ _ACTION_FLAGS = """
 """.split()
 
 
+_USUAL = {"oom_score_adj": 0, "coredump_filter": 0x33}
+"""What a kernel sets unless it is told otherwise."""
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     return common.run(INFO, _info, words)
@@ -166,12 +170,42 @@ def _identity(view: ProcessView) -> Iterator[str]:
     yield f"  parent    {record.ppid}, group {record.pgid}, session {record.sid}"
     yield f"  user      {record.uids[0]}, group {record.gids[0]}"
     yield f"  folder    {_shown(record.cwd)}, umask {record.umask:03o}"
+    yield from _settings(view)
     mapped = sum(each.end - each.start for each in record.mappings)
     yield f"  memory    {_size(mapped)} mapped, {_size(sum(view.saved()))} saved"
 
 
+def _settings(view: ProcessView) -> Iterator[str]:
+    """Yield limits, and what has been set for the process otherwise."""
+    from blcr.resources import limits
+
+    record = view.record
+    known = constants.of(view.arch) if view.arch else constants.GENERIC
+    finite = [
+        f"{limits.name_of(number, known).removeprefix('RLIMIT_')} {limits.text(each)}"
+        for number, each in enumerate(record.limits)
+        if each != (limits.INFINITY, limits.INFINITY)
+    ]
+    for index in range(0, len(finite), 4):
+        yield f"  {'' if index else 'limits':<9} {', '.join(finite[index : index + 4])}"
+    if controls := settings(record.controls):
+        yield f"  settings  {', '.join(controls)}"
+
+
+def settings(controls: records.Controls) -> list[str]:
+    """Return what is not the default, by name."""
+    plain = {**type(controls)()._asdict(), **_USUAL}
+    return [
+        f"{name} {value}"
+        for name, value in controls._asdict().items()
+        if value is not None and value != plain[name]
+    ]
+
+
 def _threads(view: ProcessView, *, every: bool) -> Iterator[str]:
     """Yield threads: where each goes on, in which call it waits, its registers."""
+    from blcr.resources import scheduling
+
     yield f"threads of {view.record.pid}: {len(view.record.threads)}"
     for thread in view.threads():
         record = thread.record
@@ -182,6 +216,8 @@ def _threads(view: ProcessView, *, every: bool) -> Iterator[str]:
             yield f"    {thread.instruction}"
         if record.call:
             yield f"    waits in {_call(record.call)}"
+        if record.scheduling and (set_up := scheduling.unusual(record.scheduling)):
+            yield f"    {', '.join(set_up)}"
         if record.blocked_signals:
             blocked = _signal_names(_numbers(record.blocked_signals), view.arch)
             yield f"    blocks {blocked}"

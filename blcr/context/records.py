@@ -141,8 +141,41 @@ class BlockedCall(NamedTuple):
     time_left: int | None = None
 
 
+class Scheduling(NamedTuple):
+    """
+    How a thread shares CPUs and disks with others.
+
+    Source: sched_setattr(2), sched_setaffinity(2), ioprio_set(2).
+
+    Attributes:
+        policy, flags: ``SCHED_*``, ``SCHED_FLAG_*``.
+        nice: -20 to 19.
+        priority: Under a real-time policy, 1 to 99; else 0.
+        runtime, deadline, period: Under SCHED_DEADLINE, in ns.
+        util_min, util_max: Of the utilization clamp, in 1024ths of a CPU.
+        cpus: First and last of each run of CPUs that it may use; empty: all there are.
+        io_priority: Class in the bits from 13 on, level below; 0: by nice.
+    """
+
+    policy: int = 0
+    flags: int = 0
+    nice: int = 0
+    priority: int = 0
+    runtime: int = 0
+    deadline: int = 0
+    period: int = 0
+    util_min: int = 0
+    util_max: int = 0
+    cpus: tuple[tuple[int, int], ...] = ()
+    io_priority: int = 0
+
+
 class Thread(NamedTuple):
-    """One thread; its register sets are notes of the process's core."""
+    """
+    One thread; its register sets are notes of the process's core.
+
+    Where `scheduling` is None it stays what it is at restart.
+    """
 
     tid: int
     comm: str
@@ -153,6 +186,7 @@ class Thread(NamedTuple):
     rseq: RestartableSequence | None = None
     pending: tuple[bytes, ...] = ()
     call: BlockedCall | None = None
+    scheduling: Scheduling | None = None
 
 
 class OpenFile(NamedTuple):
@@ -212,6 +246,21 @@ class IntervalTimer(NamedTuple):
     interval: int
 
 
+class Controls(NamedTuple):
+    """
+    What prctl(2) and files of ``/proc`` set for a process; by default as the kernel.
+
+    Attributes:
+        child_subreaper, parent_death_signal: As prctl(2).
+        oom_score_adj, coredump_filter: The files; None: stay what they are at restart.
+    """
+
+    child_subreaper: bool = False
+    parent_death_signal: int = 0
+    oom_score_adj: int | None = None
+    coredump_filter: int | None = None
+
+
 class Process(NamedTuple):
     """
     One process.
@@ -225,6 +274,8 @@ class Process(NamedTuple):
         no_new_privs: As prctl(2).
         stopped: By a signal; it is stopped again at restart.
         pending: Siginfos queued for the whole process, in order.
+        limits: Soft and hard one by number (``RLIMIT_*``), 2**64 - 1 for none; those
+            behind the last stay what they are at restart.
     """
 
     pid: int
@@ -249,8 +300,8 @@ class Process(NamedTuple):
     timers: tuple[IntervalTimer, ...] = ()
     no_new_privs: bool = False
     stopped: bool = False
-    child_subreaper: bool = False
-    parent_death_signal: int = 0
+    controls: Controls = Controls()
+    limits: tuple[tuple[int, int], ...] = ()
 
 
 class Clocks(NamedTuple):

@@ -240,7 +240,6 @@ def _save_process(
     descriptors = files.save(process, tables)
     mappings, mapping_facts = memory.save(process, objects)
     saved_threads = [threads.save(task) for task in process.tasks]
-    child_subreaper, parent_death_signal = controls.save(process)
     record = records.Process(
         pid=facts.pid,
         ppid=facts.ppid,
@@ -264,8 +263,8 @@ def _save_process(
         timers=signals.save_timers(process),
         no_new_privs=facts.no_new_privs,
         stopped=facts.stopped,
-        child_subreaper=child_subreaper,
-        parent_death_signal=parent_death_signal,
+        controls=controls.save(process),
+        limits=facts.limits,
     )
     runs = list(memory.own_pages(process, mapping_facts))
     return _Saved(process, record, saved_threads, runs, facts.in_namespace)

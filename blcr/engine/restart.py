@@ -32,7 +32,15 @@ from blcr.errors import (
     RestartError,
 )
 from blcr.host.interface import Host, NewProcess, Restart, RestartPlan
-from blcr.resources import controls, files, memory, signals, threads
+from blcr.resources import (
+    controls,
+    files,
+    limits,
+    memory,
+    scheduling,
+    signals,
+    threads,
+)
 
 _INIT = 1
 
@@ -186,6 +194,7 @@ def _rebuild(
     """Give a process its memory, threads, files and signals."""
     context = plan.context
     process.empty()
+    limits.widen(process.tasks[0], record)
     # Before there is a stack: whoever asks for the words of the command line would let
     # that grow, down to where those of the new process were.
     process.set_memory_layout(record.memory, record.exe)
@@ -221,11 +230,22 @@ def _finish(
         warn(message)
     signals.rebuild_pending(process, record.pending, record.threads)
     signals.rebuild_timers(leader, record.timers)
-    controls.rebuild(leader, record)
+    for message in _attributes(process, record):
+        warn(message)
     process.settle()
     core = reader.core(record.pid)
     for task, thread in zip(process.tasks, record.threads, strict=True):
         threads.finish(task, thread, core.register_sets(thread.tid))
+
+
+def _attributes(process: NewProcess, record: records.Process) -> list[str]:
+    """Set what hinders or slows the rebuilding; return what could not be set."""
+    leader = process.tasks[0]
+    losses = controls.rebuild(leader, record.controls)
+    losses += limits.rebuild(leader, record)
+    for task, thread in zip(process.tasks, record.threads, strict=True):
+        losses += scheduling.rebuild(task, thread.scheduling)
+    return [f"process {record.pid} has {one}" for one in dict.fromkeys(losses)]
 
 
 def _object_runs(

@@ -87,6 +87,11 @@ class ProcessFacts(NamedTuple):
     groups: tuple[int, ...]
     refused: str
     """Why the process cannot be saved at all, or empty."""
+    limits: tuple[tuple[int, int], ...] = ()
+    """As in `records.Process`; empty where the host keeps none."""
+    oom_score_adj: int | None = None
+    """As in `records.Controls`, like what follows; None where the host keeps none."""
+    coredump_filter: int | None = None
 
 
 class TaskFacts(NamedTuple):
@@ -96,6 +101,8 @@ class TaskFacts(NamedTuple):
     comm: str
     robust_list: tuple[int, int]
     rseq: records.RestartableSequence | None
+    scheduling: records.Scheduling | None = None
+    """None where the host keeps none."""
 
 
 class Task(Protocol):

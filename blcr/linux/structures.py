@@ -130,7 +130,8 @@ def _structure(
     text = dict(own).get(name) or DEFINITIONS[name]
     rows = [line.split() for line in text.splitlines() if line.strip()]
     packed = rows[0] == ["packed"]
-    minimum = int(rows[0][1]) if rows[0][0] == "size" else 0
+    sized = rows[0][0] == "size" and rows[0][1].isdigit()
+    minimum = int(rows[0][1]) if sized else 0
 
     fields: dict[str, Field] = {}
     end, alignment = 0, 1
@@ -390,6 +391,18 @@ DEFINITIONS: Mapping[str, str] = {
         set_tid       u64
         set_tid_size  u64
         cgroup        u64
+    """,
+    "sched_attr": """
+        size            u32
+        sched_policy    u32
+        sched_flags     u64
+        sched_nice      s32
+        sched_priority  u32
+        sched_runtime   u64
+        sched_deadline  u64
+        sched_period    u64
+        sched_util_min  u32
+        sched_util_max  u32
     """,
     # As 64-bit kernels read it, from 32-bit programs too, for which the header has it
     # shorter.

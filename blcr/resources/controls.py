@@ -1,10 +1,12 @@
 """
-What prctl(2) sets for a process and only the process itself can tell.
+What prctl(2) and files of ``/proc`` have set for a process as a whole.
 
-Source: PR_GET_CHILD_SUBREAPER, PR_GET_PDEATHSIG in prctl(2).
+Source: prctl(2); proc_pid_oom_score_adj(5), proc_pid_coredump_filter(5).
 """
 
 from __future__ import annotations
+
+import os
 
 from blcr import remote
 from blcr.context import records
@@ -16,14 +18,18 @@ from blcr.resources.threads import spokesman
 _INT_SIZE = 4
 
 
-def save(process: Process) -> tuple[bool, int]:
-    """Return whether it is a subreaper, and its parent-death signal or 0."""
+def save(process: Process) -> records.Controls:
+    """Return what is set; where nobody may ask the process, what outsiders see."""
+    facts = process.facts()
+    controls = records.Controls(
+        oom_score_adj=facts.oom_score_adj, coredump_filter=facts.coredump_filter
+    )
     task = spokesman(process)
     if task is None:
-        return False, 0
-    return (
-        bool(_number(task, "PR_GET_CHILD_SUBREAPER")),
-        _number(task, "PR_GET_PDEATHSIG"),
+        return controls
+    return controls._replace(
+        child_subreaper=bool(_number(task, "PR_GET_CHILD_SUBREAPER")),
+        parent_death_signal=_number(task, "PR_GET_PDEATHSIG"),
     )
 
 
@@ -38,10 +44,38 @@ def _number(task: Task, option: str) -> int:
     return int.from_bytes(out.data, arch.layout.byteorder)
 
 
-def rebuild(task: Task, record: records.Process) -> None:
-    """Set them again; the parent is from now on whoever restarts."""
+def rebuild(task: Task, wanted: records.Controls) -> list[str]:
+    """
+    Set them again; the parent is from now on whoever restarts.
+
+    Returns what could not be set, a clause for each.
+    """
     known = constants.of(task.process.arch)
-    if record.child_subreaper:
+    if wanted.child_subreaper:
         task.call("prctl", known["PR_SET_CHILD_SUBREAPER"], 1)
-    if record.parent_death_signal:
-        task.call("prctl", known["PR_SET_PDEATHSIG"], record.parent_death_signal)
+    if wanted.parent_death_signal:
+        task.call("prctl", known["PR_SET_PDEATHSIG"], wanted.parent_death_signal)
+    present = task.process.facts()
+    losses = []
+    for name in ("oom_score_adj", "coredump_filter"):
+        value, now = getattr(wanted, name), getattr(present, name)
+        if None in (value, now) or value == now:
+            continue
+        if code := _write(task, f"/proc/self/{name}", str(value)):
+            losses.append(f"{name} {now} instead of {value} ({os.strerror(code)})")
+    return losses
+
+
+def _write(task: Task, path: str, text: str) -> int:
+    """Write a file in the name of a task; return 0, or the error's number."""
+    known = constants.of(task.process.arch)
+    flags = known["O_WRONLY"] | known["O_CLOEXEC"]
+    try:
+        fd = remote.call(task, "openat", known["AT_FDCWD"], path, flags, 0)
+        try:
+            remote.call(task, "write", fd, text.encode(), len(text))
+        finally:
+            task.call("close", fd)
+    except RemoteCallError as error:
+        return error.errno
+    return 0

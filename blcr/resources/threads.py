@@ -64,6 +64,7 @@ def save(task: Task) -> tuple[records.Thread, dict[int, bytes]]:
             rseq=facts.rseq,
             pending=tuple(task.pending()),
             call=task.blocked_call(),
+            scheduling=facts.scheduling,
         ),
         sets,
     )

@@ -42,6 +42,7 @@ KERNEL = {
     "siginfo_sys": ("siginfo_t", "si_"),
     "sigevent": ("sigevent_t", "sigev_"),
     "clone_args": ("struct clone_args", ""),
+    "sched_attr": ("struct sched_attr", ""),
     "robust_list_head": ("struct robust_list_head", ""),
     "rseq": ("struct rseq", ""),
     "rseq_cs": ("struct rseq_cs", ""),

@@ -13,7 +13,7 @@ from harness.subject import Subject
 
 VARIANTS = ("x86_64", "x86", "ppc")
 
-HOST_ONLY = frozenset({"process_controls", "memory_advice"})
+HOST_ONLY = frozenset({"limits", "memory_advice", "process_controls", "scheduling"})
 """Programs about what only a real kernel has."""
 
 CROSSING = {"static": "x86-64-v2", "musl": "x86-64-v2", "m32-static": "i686"}

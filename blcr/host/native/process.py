@@ -26,7 +26,15 @@ from blcr.host.interface import (
     Run,
     TaskFacts,
 )
-from blcr.host.native import blocked, files, mappings, pagemap, procfs, ptrace
+from blcr.host.native import (
+    blocked,
+    files,
+    mappings,
+    pagemap,
+    procfs,
+    ptrace,
+    scheduling,
+)
 from blcr.host.native.memory import Memory
 from blcr.linux import constants
 
@@ -169,6 +177,7 @@ class NativeTask:
             procfs.comm(self.process.outer_pid, self.outer_tid),
             _robust_list(self.outer_tid, self.process.arch),
             records.RestartableSequence(*rseq[:3]) if rseq else None,
+            scheduling.facts(self.outer_tid, own_arch()),
         )
 
     def blocked_call(self) -> records.BlockedCall | None:
@@ -279,6 +288,9 @@ class NativeProcess:
             gids=status.gids,
             groups=status.groups,
             refused=self._refused(status),
+            limits=procfs.limits(pid),
+            oom_score_adj=int(procfs.read(pid, "oom_score_adj")),
+            coredump_filter=int(procfs.read(pid, "coredump_filter") or b"0", 16),
         )
 
     def _refused(self, status: procfs.Status) -> str:

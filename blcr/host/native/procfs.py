@@ -132,6 +132,17 @@ def status(pid: int, tid: int | None = None) -> Status:
     )
 
 
+def limits(pid: int) -> tuple[tuple[int, int], ...]:
+    """Return the soft and hard limits by number; 2**64 - 1 is none."""
+
+    def number(word: bytes) -> int:
+        return (1 << 64) - 1 if word.strip() == b"unlimited" else int(word)
+
+    # "%-25s %-20s %-20s %-10s" by number, below a line of headings: fs/proc/base.c.
+    rows = read(pid, "limits").splitlines()[1:]
+    return tuple((number(row[26:46]), number(row[47:67])) for row in rows)
+
+
 def comm(pid: int, tid: int) -> str:
     """Return a thread's name; at most 15 bytes."""
     return os.fsdecode(read(pid, f"task/{tid}/comm").rstrip(b"\n"))

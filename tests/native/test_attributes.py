@@ -1,0 +1,71 @@
+"""What an ordinary user may not set again: a warning names wanted and got value."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from harness import commands
+from harness.programs import build
+from harness.subject import Subject
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="not applicable: only root has more than an ordinary user"
+)
+
+
+@contextmanager
+def _handed_over(program: str, home: Path, wrapper: str) -> Iterator[Subject]:
+    """Lend a program that root has started and an ordinary user has restarted."""
+    path = build(program)
+    with Subject([*wrapper.split(), path], cwd=home) as subject:
+        subject.executable = str(path)
+        subject.ready()
+        context = subject.checkpoint_and_kill()
+        user = commands.ORDINARY_USER
+        for one in (home, *home.iterdir()):
+            os.chown(one, user, user)
+        subject.user = user
+        subject.restart(context, "--kmsg-warning")
+        yield subject
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "warning"),
+    [
+        ("nice -n -5", "nice 0 instead of nice -5"),
+        ("chrt -f 7", "policy OTHER instead of scheduling policy FIFO with priority 7"),
+        ("ionice -c 1 -n 3", "I/O priority none 0 instead of I/O priority realtime 3"),
+    ],
+)
+def test_loss_of_a_right_is_told(wrapper: str, warning: str, home: Path) -> None:
+    """The program runs on with what it may have, and the user is told of the rest."""
+    with _handed_over("memory_private", home, wrapper) as subject:
+        said = subject.errors()
+        subject.tell()
+
+        assert warning in said
+        assert subject.finish().endswith(b"ok\n")
+
+
+def test_hard_limit_is_not_raised(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit that is lower where the program is restarted stays; a warning has it."""
+    plain = commands.argv
+
+    def limited(command: str, *args: str | Path, user: int | None = None) -> list[str]:
+        wrapper = ["prlimit", "--msgqueue=6000:6000"] if command == "restart" else []
+        return [*wrapper, *plain(command, *args, user=user)]
+
+    monkeypatch.setattr(commands, "argv", limited)
+    with _handed_over(
+        "memory_private", home, "prlimit --msgqueue=7000:70000"
+    ) as subject:
+        said = subject.errors()
+        subject.tell()
+
+        assert "RLIMIT_MSGQUEUE 6000/6000 instead of 7000/70000" in said
+        assert subject.finish().endswith(b"ok\n")
