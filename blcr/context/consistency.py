@@ -11,9 +11,15 @@ from collections.abc import Iterable, Sequence
 
 from blcr.context import records
 from blcr.errors import ContextError
+from blcr.linux import blocking
+from blcr.linux.constants import GENERIC
 
 SIGNALS = 64
 SIGINFO_SIZE = 128
+RESTARTS = (
+    *(0, GENERIC["ERESTARTSYS"], GENERIC["ERESTARTNOINTR"]),
+    *(GENERIC["ERESTARTNOHAND"], GENERIC["ERESTART_RESTARTBLOCK"]),
+)
 
 
 def check(context: records.Context) -> None:
@@ -70,6 +76,18 @@ def _check_process(process: records.Process, context: records.Context) -> None:
     for action in process.actions:
         if not 1 <= action.signal <= SIGNALS:
             raise ContextError(f"{where}: there is no signal {action.signal}")
+    for thread in process.threads:
+        if thread.call:
+            _check_call(f"thread {thread.tid}", thread.call)
+
+
+def _check_call(where: str, call: records.BlockedCall) -> None:
+    if call.restart not in RESTARTS:
+        raise ContextError(f"{where}: there is no restart code {call.restart}")
+    row = blocking.waiting(call.name, call.args) if call.args else None
+    timed = row and row.timeout is not None and row.timeout < len(call.args)
+    if call.time_left is not None and not timed:
+        raise ContextError(f"{where}: '{call.name}' has no timeout")
 
 
 def _once(what: str, numbers: Iterable[int]) -> None:

@@ -134,11 +134,15 @@ class BlockedCall(NamedTuple):
         args: Its arguments, unsigned.
         time_left: Of a relative timeout, in ns; None where it has none or where the
             arguments or the memory they point to say it already.
+        restart: The kernel's restart code, which says what a handler does to the call:
+            512 ERESTARTSYS, 513 ERESTARTNOINTR, 514 ERESTARTNOHAND, 516
+            ERESTART_RESTARTBLOCK; 0: it has not begun.
     """
 
     name: str
     args: tuple[int, ...]
     time_left: int | None = None
+    restart: int = 0
 
 
 class Scheduling(NamedTuple):

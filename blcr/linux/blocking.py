@@ -62,6 +62,12 @@ def waiting(name: str, args: Sequence[int]) -> Waiting | None:
     return CALLS.get(name)
 
 
+def fails(name: str, args: Sequence[int]) -> bool:
+    """Tell whether a call returns EINTR after any stop."""
+    call = waiting(name, args)
+    return call is not None and call.after == "fails"
+
+
 def timeout(arch: Arch, name: str, args: Sequence[int], read: ReadMemory) -> int | None:
     """
     Return the relative timeout that the arguments ask for, in ns.

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from blcr.context.target import Target
-from blcr.engine.checkpoint import checkpoint
+from blcr.engine import checkpoint as engine
 from blcr.engine.restart import restart
 from blcr.errors import BlcrError
 from blcr.host.native import ptrace
@@ -32,7 +32,12 @@ Request = Callable[..., int]
 
 
 def fork_checkpoint(
-    pid: int, target: Path, hook: Callable[[Request], Request] | None = None
+    pid: int,
+    target: Path,
+    hook: Callable[[Request], Request] | None = None,
+    *,
+    frozen: Callable[[], None] | None = None,
+    signal: int = 0,
 ) -> int:
     """
     Fork a process that takes a checkpoint; return its pid.
@@ -41,6 +46,8 @@ def fork_checkpoint(
         pid: Of the program.
         target: The context file.
         hook: Given ptrace's `request`, returns what takes its place in the child.
+        frozen: Called in the child once the program stands still.
+        signal: Sent to the program when it is saved.
     """
     child = os.fork()
     if child:
@@ -49,8 +56,10 @@ def fork_checkpoint(
     try:
         if hook:
             hooked(hook)()
+        if frozen:
+            engine.save = _after(frozen, engine.save)
         with Target(target, sync=False) as opened:
-            checkpoint(pid, opened, scope="pid")
+            engine.checkpoint(pid, opened, scope="pid", signal=signal)
         status = THROUGH
     except BlcrError as error:
         os.write(2, f"{error}\n".encode())
@@ -102,6 +111,14 @@ def hooked(hook: Callable[[Request], Request]) -> Callable[[], None]:
         ptrace.request = hook(ptrace.request)
 
     return prepare
+
+
+def _after(first: Callable[[], None], then: Callable[..., None]) -> Callable[..., None]:
+    def both(*args: object, **kwargs: object) -> None:
+        first()
+        then(*args, **kwargs)
+
+    return both
 
 
 def wait(child: int) -> int:

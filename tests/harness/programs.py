@@ -105,7 +105,10 @@ def _blocked() -> list[Scenario]:
 BLOCKED = tuple(_blocked())
 """Programs waiting in every call that waits."""
 
-_APART = {"ends_as_told", "terminal", "mixture", "threads_signalled"}
+_APART = {
+    *("blocked_interrupted", "ends_as_told", "mixture", "terminal"),
+    "threads_signalled",
+}
 """Programs that tests of their own start."""
 
 STATES = tuple(

@@ -207,7 +207,7 @@ class Subject:
         end = time.monotonic() + 30
         while self._read(end):
             pass
-        self._bury()
+        self.bury()
         return path
 
     def restart(self, path: Path, *options: str) -> None:
@@ -256,7 +256,7 @@ class Subject:
 
     # Ending.
 
-    def _bury(self) -> None:
+    def bury(self) -> None:
         """Wait for the command, whose program was killed."""
         for stream in (self.command.stdin, self.command.stdout):
             assert stream

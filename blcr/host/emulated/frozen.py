@@ -19,7 +19,7 @@ from blcr.errors import ArchitectureError, RemoteCallError, RestartError
 from blcr.host.emulated import signals
 from blcr.host.emulated.calls.table import table_of
 from blcr.host.emulated.memory import DIRTY, FORCE, OWNED, PAGE, READ, WRITE, pages_of
-from blcr.host.emulated.tasks import Blocked, Ended, Thread
+from blcr.host.emulated.tasks import Blocked, Ended, Interrupted, Thread
 from blcr.host.interface import (
     DescriptorFacts,
     MappingFacts,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from blcr.host.emulated.tasks import Guest
 
 _ERESTARTSYS = GENERIC["ERESTARTSYS"]
+_RESTARTING = {_ERESTARTSYS, GENERIC["ERESTARTNOINTR"]}
 _ALL_FORCED = FORCE | READ
 
 
@@ -145,13 +146,16 @@ class FrozenTask:
         left = None
         if timeout is not None and wait.until is not None:
             left = max(0, wait.until - guest.machine.monotonic())
-        return records.BlockedCall(name, call.args, left)
+        restart = _ERESTARTSYS if wait.restarts else GENERIC["ERESTARTNOHAND"]
+        return records.BlockedCall(name, call.args, left, restart)
 
     def resume_call(self, call: records.BlockedCall) -> None:
-        """Give the call that the thread is about to make the time left of it."""
-        if call.time_left is not None:
-            number = self.process.arch.syscalls[call.name]
-            self.thread.time_left = (number, call.time_left)
+        """Note what the call that the thread is about to make was."""
+        self.thread.interrupted = Interrupted(
+            self.process.arch.syscalls.get(call.name, -1),
+            call.time_left,
+            restarts=call.restart in _RESTARTING,
+        )
 
 
 class FrozenProcess:

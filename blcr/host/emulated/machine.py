@@ -291,11 +291,9 @@ class Machine:
             thread.load().set_result(-_ENOSYS)
             return
         thread.resumed = None
-        if thread.time_left is not None:
-            number, left = thread.time_left
-            thread.time_left = None
-            if number == call.number:
-                thread.resumed = Wait(self.monotonic() + left)
+        before, thread.interrupted = thread.interrupted, None
+        if before and before.number == call.number and before.time_left is not None:
+            thread.resumed = Wait(self.monotonic() + before.time_left)
         self._perform(thread, call)
 
     def _resume(self, thread: Thread) -> bool:

@@ -21,7 +21,7 @@ from blcr.host.emulated.tasks import NO_ALTSTACK, Action, Ended, Thread, Timer
 from blcr.linux.constants import GENERIC
 
 if TYPE_CHECKING:
-    from blcr.host.emulated.tasks import Guest, Wait
+    from blcr.host.emulated.tasks import Guest, Interrupted, Wait
 
 SIG_DFL, SIG_IGN = GENERIC["SIG_DFL"], GENERIC["SIG_IGN"]
 _IGNORED = {GENERIC[n] for n in "SIGCHLD SIGURG SIGWINCH SIGCONT".split()}
@@ -195,6 +195,8 @@ def _call_handler(thread: Thread, number: int, info: bytes, action: Action) -> N
     cpu = thread.load()
     if thread.wait is not None:
         _break_off(thread, thread.wait, action)
+    elif thread.interrupted is not None:
+        _give_up_call(thread, thread.interrupted, action)
     thread.leave_sequence()
     saved_mask = thread.mask if thread.restore_mask is None else thread.restore_mask
     thread.restore_mask = None
@@ -253,6 +255,15 @@ def _break_off(thread: Thread, wait: Wait, action: Action) -> None:
         if wait.interrupt is not None:
             wait.interrupt()
         cpu.set_result(-GENERIC["EINTR"])
+
+
+def _give_up_call(thread: Thread, call: Interrupted, action: Action) -> None:
+    """End the call that a checkpoint has interrupted, for a handler to run."""
+    arch, cpu = thread.guest.arch, thread.guest.cpu
+    thread.interrupted = None
+    if not (call.restarts and action.flags & GENERIC["SA_RESTART"]):
+        ended = arch.interrupt_call(cpu.general(), call.number, GENERIC["EINTR"])
+        cpu.set_general(ended)
 
 
 def return_from(thread: Thread, *, rt: bool) -> None:

@@ -85,6 +85,14 @@ class Action(NamedTuple):
     mask: int = 0
 
 
+class Interrupted(NamedTuple):
+    """A call's number, the ns it has still to wait, and as `Wait` if it restarts."""
+
+    number: int
+    time_left: int | None
+    restarts: bool
+
+
 class Thread:
     """One thread of a guest."""
 
@@ -104,8 +112,8 @@ class Thread:
         """The call in which it waits."""
         self.resumed: Wait | None = None
         """The earlier wait of the call that is being made again."""
-        self.time_left: tuple[int, int] | None = None
-        """Number of the call that it resumes, and how long that has still to wait."""
+        self.interrupted: Interrupted | None = None
+        """The call that a checkpoint interrupted and that it is about to make again."""
         self.restore_mask: int | None = None
         """The mask to put back when the next handler returns."""
 

@@ -1,16 +1,23 @@
 """
 Threads that wait in a system call: what they waited for, since when, and going on.
 
-A stop takes every thread out of its call.  Most calls the kernel makes again by itself;
-some fail with EINTR, and those are put back with the time that was left; and of some
-only the kernel knows when they end, so a restart has to make the kernel know it again
-(`prime`).
+A stop takes every thread out of its call.  Most calls the kernel makes again by itself,
+unless a handler runs first; some fail with EINTR, and those are put back as calls that
+the kernel goes on with in the same way; and of some only the kernel knows when they
+end, so a restart has to make the kernel know it again (`resume`).
+
+The state behind the call, with a restart code in place of the result, is what leaves
+the decision to the kernel: a signal with a handler, though it comes while the thread is
+held or was pending in a context, ends the call with EINTR, or has it made again
+(ERESTARTSYS with SA_RESTART); without one the call is made again.
 
 How long a thread has slept shows in `exec_start` of its scheduler statistics, in the
 clock of the CPU on which it went to sleep; that clock is read beside CLOCK_MONOTONIC
 on the same CPU.
 
-Source: signal(7); kernel/sched/debug.c, Linux 6.12.
+Source: signal(7); handle_signal and arch_do_signal_or_restart in
+arch/x86/kernel/signal.c; ptrace_unlink in kernel/ptrace.c, which has every thread that
+is let go look for signals; kernel/sched/debug.c; Linux 6.12.
 """
 
 from __future__ import annotations
@@ -26,13 +33,15 @@ from blcr.context import records
 from blcr.errors import RestartError, TaskGoneError
 from blcr.host.native import procfs, ptrace, sleepers
 from blcr.linux import blocking
+from blcr.linux.constants import GENERIC
 
 if TYPE_CHECKING:
     from blcr.host.native.process import NativeTask
 
-EINTR = 4
-ERESTARTSYS = 512
-ERESTART_RESTARTBLOCK = 516
+EINTR = GENERIC["EINTR"]
+ERESTARTSYS = GENERIC["ERESTARTSYS"]
+ERESTARTNOHAND = GENERIC["ERESTARTNOHAND"]
+ERESTART_RESTARTBLOCK = GENERIC["ERESTART_RESTARTBLOCK"]
 
 _SLOT_DISTANCE = 512
 """Bytes below the red zone at which a changed timeout lies, for the kernel to read."""
@@ -62,7 +71,7 @@ class Waited(NamedTuple):
     A thread that was taken out of a call.
 
     Attributes:
-        call: The call with its own arguments.
+        call: The call with its own arguments, and the restart code.
         name: Its name.
         time_left: Of a relative timeout that neither registers nor memory tell, in ns.
         saved: General registers about to make the call with its own arguments.
@@ -80,7 +89,9 @@ class Waited(NamedTuple):
 
     def record(self) -> records.BlockedCall:
         """Return what a context keeps of it."""
-        return records.BlockedCall(self.name, self.call.args, self.time_left)
+        return records.BlockedCall(
+            self.name, self.call.args, self.time_left, self.call.error
+        )
 
 
 def look(pid: int, tid: int, arch: Arch) -> Seen | None:
@@ -139,25 +150,28 @@ def put_back(task: NativeTask, seen: Seen | None) -> Waited | None:
     if call is None:
         return None
     name = arch.syscall_name(call.number)
-    if call.error == EINTR:
-        kind = blocking.waiting(name or "", call.args)
-        if not (seen and kind and kind.after == "fails"):
+    failed = call.error == EINTR
+    if failed:
+        if not blocking.fails(name or "", call.args):
             return None
-        if seen.call.number != call.number or _handler_is_due(task):
-            return None
+        call = call._replace(error=ERESTARTNOHAND)
+        data = arch.gp.encode(arch.set_result(regs, -ERESTARTNOHAND), data)
+        ptrace.set_register_set(task.outer_tid, note, data)
     restarted = name == "restart_syscall"
     if restarted:
         name = _identify(arch, call, seen)
         if name is None:
             return None
         call = call._replace(number=arch.syscalls[name])
+    elif seen and seen.call.number != call.number:
+        # It has gone from that call to this one before it stopped.
+        seen = None
     if name is None:
         return None
     waited = _waited(task, regs, call, name, seen, stopped_at, restarted=restarted)
-    if call.error == EINTR:
-        ptrace.set_register_set(
-            task.outer_tid, note, arch.gp.encode(waited.again, data)
-        )
+    if failed and waited.again != waited.saved:
+        again = arch.interrupt_call(waited.again, call.number, call.error)
+        ptrace.set_register_set(task.outer_tid, note, arch.gp.encode(again, data))
     return waited
 
 
@@ -218,14 +232,6 @@ def with_time_left(
     )
 
 
-def _handler_is_due(task: NativeTask) -> bool:
-    """Tell whether a signal waits that the program will see before it goes on."""
-    status = procfs.read(task.process.outer_pid, f"task/{task.outer_tid}/status")
-    rows = dict(line.split(b":\t", 1) for line in status.splitlines() if b":\t" in line)
-    pending = int(rows[b"SigPnd"], 16) | int(rows[b"ShdPnd"], 16)
-    return bool(pending & ~int(rows[b"SigBlk"], 16) & int(rows[b"SigCgt"], 16))
-
-
 def _identify(arch: Arch, call: InterruptedCall, seen: Seen | None) -> str | None:
     """
     Return the call that ``restart_syscall`` stands for.
@@ -248,30 +254,52 @@ def _identify(arch: Arch, call: InterruptedCall, seen: Seen | None) -> str | Non
     return next((name for name in names if name in arch.syscalls), None)
 
 
-def prime(task: NativeTask, record: records.BlockedCall) -> None:
+def resume(task: NativeTask, record: records.BlockedCall) -> None:
     """
-    Have a thread of our own making wait in a call with the time that is left of it.
+    Have a thread of our own making wait in a call, as after the stop that saved it.
 
-    The registers about to make the call have been set.  For a call whose end only the
-    kernel knows the call is made, interrupted once the thread sleeps, and the
-    registers put into the state of the interruption; a call that is over by then has
-    its result.
+    The registers about to make the call have been set.  They get the time that is left
+    and the state of the interruption, so that signals which are pending end the call
+    as they would have.  A call whose end only the kernel knows is really begun.
     """
     arch, tid = task.process.arch, task.outer_tid
-    if record.time_left is None:
-        return
     note = arch.gp.note_type
     data = ptrace.register_set(tid, note)
     if data is None:
         raise TaskGoneError(f"thread {tid} ended while it was made")
-    rewound = arch.gp.decode(data)
-    number = arch.syscalls[record.name]
-    call = InterruptedCall(number, record.args, ERESTART_RESTARTBLOCK)
-    again = with_time_left(task, rewound, call, record.name, record.time_left)
-    ptrace.set_register_set(tid, note, arch.gp.encode(again, data))
-    kind = blocking.waiting(record.name, record.args)
-    if not kind or kind.after != "block":
-        return
+    regs = arch.gp.decode(data)
+    number, error = arch.syscalls.get(record.name), record.restart
+    if number is None:
+        raise RestartError(
+            f"thread {task.tid}: waits in '{record.name}', not known here"
+        )
+    if record.time_left is not None:
+        call = InterruptedCall(number, record.args, error)
+        again = with_time_left(task, regs, call, record.name, record.time_left)
+        kind = blocking.waiting(record.name, record.args)
+        if kind and kind.after == "block":
+            ptrace.set_register_set(tid, note, arch.gp.encode(again, data))
+            _begin(task, record, regs, number)
+            return
+        regs = again
+    if error == ERESTART_RESTARTBLOCK:
+        # The kernel knows no end of it, so that the code means no more than this one.
+        error = ERESTARTNOHAND
+    if error:
+        regs = arch.interrupt_call(regs, number, error)
+    ptrace.set_register_set(tid, note, arch.gp.encode(regs, data))
+
+
+def _begin(
+    task: NativeTask, record: records.BlockedCall, rewound: Registers, number: int
+) -> None:
+    """
+    Make the call that the registers are about to make, and interrupt it asleep.
+
+    The registers are then those of the interruption, with the call's own arguments; a
+    call that is over by then has its result.
+    """
+    arch, tid, note = task.process.arch, task.outer_tid, task.process.arch.gp.note_type
     mask = ptrace.signal_mask(tid)
     ptrace.set_signal_mask(tid, _ALL_SIGNALS)
     _resume_to_call(tid)
@@ -287,12 +315,13 @@ def prime(task: NativeTask, record: records.BlockedCall) -> None:
         raise TaskGoneError(f"thread {tid} ended while it was made")
     result = arch.call_result(arch.gp.decode(after))
     if result == -ERESTART_RESTARTBLOCK:
+        assert record.time_left is not None, "only such calls are begun"
         task.wakes_at = time.monotonic_ns() + record.time_left
         regs = arch.interrupt_call(rewound, number, ERESTART_RESTARTBLOCK)
     else:
         done = arch.interrupt_call(rewound, number, ERESTARTSYS)
         regs = arch.set_result(done, result)
-    ptrace.set_register_set(tid, note, arch.gp.encode(regs, data))
+    ptrace.set_register_set(tid, note, arch.gp.encode(regs, after))
 
 
 def _resume_to_call(tid: int) -> None:

@@ -3,9 +3,10 @@ Making running processes stand still, and letting them go as they were.
 
 The order for each thread: what can only be seen while it runs or sleeps (the call it
 sleeps in, since when); seize; interrupt; and, for a call that any stop ends with EINTR,
-putting the call back as the first request after the stop.  If the checkpointer dies,
-the kernel detaches and the program goes on; the time between the stop and that first
-request is the one window in which such a call would return EINTR.
+putting the call back as the first change after the stop, before anything is done to
+another thread.  If the checkpointer dies, the kernel detaches and the program goes on;
+the time between the stop and that change is the one window in which such a call would
+return EINTR.
 """
 
 from __future__ import annotations
@@ -32,10 +33,13 @@ from blcr.errors import (
 from blcr.host.interface import MappingFacts, Run
 from blcr.host.native import blocked, injection, procfs, ptrace, sleepers
 from blcr.host.native.process import NativeProcess, NativeTask
+from blcr.linux import blocking
 
 _TRACESYSGOOD = 1
 _YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 _POLL_FIRST_S, _POLL_MAX_S = 0.0001, 0.005
+_LOOKS_AT_ONCE = 20
+"""How often to look, without a pause, whether a thread has stopped."""
 _LET_GO_S = 0.1
 """How long to wait for a thread that has to stop before tracing it can be ended."""
 
@@ -135,13 +139,16 @@ class HeldProcess(NativeProcess):
         known: set[int] = set()
         while new := [tid for tid in procfs.tids(self.outer_pid) if tid not in known]:
             known.update(new)
-            waiting = []
-            for tid in new:
-                task = self._interrupt(tid)
-                if task:
-                    waiting.append(task)
-                    self.tasks = [*self.tasks, task]
-            self._await(waiting, deadline)
+            seized = [task for tid in new if (task := self._seize(tid))]
+            self.tasks = [*self.tasks, *seized]
+            urgent = [task for task in seized if self._fails_after_a_stop(task)]
+            others = [task for task in seized if task not in urgent]
+            for task in others:
+                self._interrupt(task)
+            for task in urgent:
+                self._interrupt(task)
+                self._await([task], deadline)
+            self._await(others, deadline)
         if self._way and not self._way.is_there(self.memory):
             # It has unloaded a library meanwhile, or has become another program.
             self._way = self._find_way()
@@ -149,8 +156,8 @@ class HeldProcess(NativeProcess):
         for task in self.tasks:
             task.tid = procfs.status(self.outer_pid, task.outer_tid).tids[-1]
 
-    def _interrupt(self, tid: int) -> NativeTask | None:
-        """Begin to trace and stop a thread; None if it has just ended."""
+    def _seize(self, tid: int) -> NativeTask | None:
+        """Begin to trace a thread; None if it has just ended."""
         try:
             self._seen[tid] = blocked.look(self.outer_pid, tid, self.arch)
             ptrace.seize(tid, _TRACESYSGOOD)
@@ -160,12 +167,24 @@ class HeldProcess(NativeProcess):
             if isinstance(error, NotPermittedError):
                 raise _denied(self.outer_pid) from error
             raise
+        return NativeTask(self, tid)
+
+    def _interrupt(self, task: NativeTask) -> None:
+        """Ask a thread to stop, unless it has just ended."""
+        tid = task.outer_tid
         try:
             ptrace.interrupt(tid)
         except (TaskGoneError, OSError):
             if tid == self.outer_pid or not self._is_ending(tid):
                 raise
-        return NativeTask(self, tid)
+
+    def _fails_after_a_stop(self, task: NativeTask) -> bool:
+        """Tell whether it sleeps in a call that has to be put back at once."""
+        seen = self._seen[task.outer_tid]
+        if seen is None:
+            return False
+        name = self.arch.syscall_name(seen.call.number)
+        return blocking.fails(name or "", seen.call.args)
 
     def _is_ending(self, tid: int) -> bool:
         """Tell whether a thread is gone, or on its way."""
@@ -176,7 +195,7 @@ class HeldProcess(NativeProcess):
 
     def _await(self, tasks: list[NativeTask], deadline: float) -> None:
         """Wait until each of these threads has stopped or ended."""
-        pause = _POLL_FIRST_S
+        pause, looks = _POLL_FIRST_S, 0
         while tasks:
             for task in list(tasks):
                 try:
@@ -200,8 +219,10 @@ class HeldProcess(NativeProcess):
                 return
             if time.monotonic() > deadline:
                 raise FreezeTimeoutError(_stuck(self.outer_pid, tasks[0].outer_tid))
-            time.sleep(pause)
-            pause = min(pause * 1.5, _POLL_MAX_S)
+            looks += 1
+            if looks > _LOOKS_AT_ONCE:
+                time.sleep(pause)
+                pause = min(pause * 1.5, _POLL_MAX_S)
 
     def inject(self, task: NativeTask) -> injection.Injection:
         """Prepare calls in the name of a thread, which shall come to no harm."""

@@ -73,11 +73,17 @@ class PageCaller:
     def leave(self, size: int) -> None:
         """Unmap the page and its scratch memory, and stop as after a signal."""
         arch, tid = self._task.process.arch, self._task.outer_tid
-        kept = ptrace.register_set(tid, arch.gp.note_type)
+        kept, mask = (
+            ptrace.register_set(tid, arch.gp.note_type),
+            ptrace.signal_mask(tid),
+        )
+        # What is pending is the program's, and must not come before it runs.
+        ptrace.set_signal_mask(tid, ALL_SIGNALS)
         self._enter(arch.syscalls["munmap"], (self._page, size))
         ptrace.interrupt(tid)
         ptrace.resume(tid)
         self._await(ptrace.PTRACE_CONT, None)
+        ptrace.set_signal_mask(tid, mask)
         if kept:
             ptrace.set_register_set(tid, arch.gp.note_type, kept)
 

@@ -188,7 +188,7 @@ class NativeTask:
 
     def resume_call(self, call: records.BlockedCall) -> None:
         """Let the thread go on in a call with the time left of it."""
-        blocked.prime(self, call)
+        blocked.resume(self, call)
 
 
 def _robust_list(tid: int, arch: Arch) -> tuple[int, int]:

@@ -1,0 +1,108 @@
+"""
+A signal that comes while a program stands still does to its call what it always does.
+
+The oracle is the kernel: the same program meets the same signal without a checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from harness import checkpointer, commands, seeds
+from harness.programs import available, build
+from harness.subject import Subject
+
+CALLS = """
+    read futex futex-timed nanosleep sleep-until poll poll-timed epoll_wait
+    epoll_wait-timed sigtimedwait semop msgrcv
+""".split()
+
+VARIANTS = [variant for variant in ("dynamic", "m32", "musl") if available(variant)]
+
+ALWAYS = [
+    (call, "plain", "dynamic", mode)
+    for call in ("read", "epoll_wait")
+    for mode in ("continue", "restart")
+]
+"""The two that matter most are tried every time."""
+
+COMBINATIONS = [
+    (call, flags, variant, mode)
+    for call in CALLS
+    for flags in ("plain", "restart")
+    for variant in VARIANTS
+    for mode in ("continue", "restart")
+]
+
+
+@pytest.mark.parametrize(
+    ("call", "flags", "variant", "mode"),
+    [*ALWAYS, *seeds.sample("interrupted", COMBINATIONS, 12)],
+    ids=repr,
+)
+def test_signal_while_frozen_ends_the_call_as_always(
+    call: str, flags: str, variant: str, mode: str, home: Path
+) -> None:
+    """With a handler it fails with EINTR just if it does so without a checkpoint."""
+    program: list[str | Path] = [build("blocked_interrupted", variant), call, flags]
+    with Subject(program, cwd=home) as subject:
+        subject.ready()
+        os.kill(subject.pid, signal.SIGUSR1)
+        expected = _how_it_ends(subject)
+
+    with Subject(program, cwd=home) as subject:
+        subject.ready()
+        _signal_while_frozen(subject, mode, home / "context")
+        assert _how_it_ends(subject) == expected
+
+
+EMULATED = [call for call in CALLS if call not in ("semop", "msgrcv")]
+"""The emulated host does not serve the others."""
+
+
+@pytest.mark.parametrize("call", seeds.sample("interrupted", EMULATED, 3))
+@pytest.mark.parametrize("flags", ["plain", "restart"])
+def test_signal_pending_in_a_context_ends_the_call_under_emulation(
+    call: str, flags: str, home: Path
+) -> None:
+    """The emulated host does with the call what the kernel would have done."""
+    program = build("blocked_interrupted", "musl")
+    with Subject([program, call, flags], cwd=home) as subject:
+        subject.ready()
+        os.kill(subject.pid, signal.SIGUSR1)
+        expected = _how_it_ends(subject)
+
+    args = commands.argv("run", "--cpu", "x86-64-v2", program, call, flags)
+    with Subject(args, cwd=home) as subject:
+        subject.ready()
+        subject.emulated = True
+        _signal_while_frozen(subject, "restart", home / "context")
+        assert _how_it_ends(subject) == expected
+
+
+def _signal_while_frozen(subject: Subject, mode: str, target: Path) -> None:
+    """Take a checkpoint in which the signal is pending, and let the program go on."""
+    number = signal.SIGKILL if mode == "restart" else 0
+    child = checkpointer.fork_checkpoint(
+        subject.pid,
+        target,
+        frozen=lambda: os.kill(subject.pid, signal.SIGUSR1),
+        signal=number,
+    )
+    assert checkpointer.wait(child) == checkpointer.THROUGH
+    if number:
+        subject.bury()
+        subject.restart(target)
+
+
+def _how_it_ends(subject: Subject) -> bytes:
+    """Return what the program says of its call once the handler has run."""
+    subject.expect(b"handled\n")
+    with contextlib.suppress(BrokenPipeError):
+        subject.tell()
+    return subject.finish().split(b"\n")[-2]
