@@ -202,7 +202,10 @@ class Subject:
     def checkpoint_and_kill(self) -> Path:
         """Take a checkpoint that ends the program, and bury it."""
         if not self.emulated:
-            self.words = outside.words(self.pid)
+            try:
+                self.words = outside.words(self.pid)
+            except FileNotFoundError as error:
+                raise GoneError(f"process {self.pid} has ended") from error
         path = self.checkpoint("--kill")
         end = time.monotonic() + 30
         while self._read(end):

@@ -1,0 +1,260 @@
+"""
+Real programs at real work, for tests that cut them.
+
+Each takes a second or two; ``BLCR_FULL=1`` gives them the sizes that users have.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from harness import seeds
+from harness.programs import build
+from harness.staging import interpreter
+
+FILE_SIZE = int(os.environ.get("BLCR_FILE_SIZE", "200" if seeds.FULL else "20")) << 20
+"""Of the file to be compressed, bytes."""
+
+PYTHON = """
+import hashlib, threading
+results = {}
+def work(n):
+    digest, number = b"", n + 3
+    for i in range(ROUNDS):
+        digest = hashlib.sha256(digest + str(number).encode()).digest()
+        number = pow(number, 5, (1 << 521) - 1) + i
+        table = {k: number % (k + 1) for k in range(50)}
+    results[n] = digest.hex(), sum(table.values())
+threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+for t in threads: t.start()
+for t in threads: t.join()
+print(sorted(results.items()))
+"""
+
+NUMPY = """
+import threading
+import numpy as np
+results = {}
+def work(n):
+    chance = np.random.default_rng(n)
+    a = chance.standard_normal((300, 300))
+    for i in range(ROUNDS):
+        a = np.tanh(a @ a.T / 300 + chance.standard_normal((300, 300)))
+        a = np.sort(a, axis=0) if i % 10 == 9 else a
+    results[n] = float(np.linalg.norm(a)), a.tobytes()[:16].hex()
+threads = [threading.Thread(target=work, args=(n,)) for n in range(3)]
+for t in threads: t.start()
+for t in threads: t.join()
+print(sorted(results.items()))
+"""
+
+SQL = """
+pragma temp_store = memory;
+create table t(a integer primary key, b text, c real);
+begin immediate;
+insert into t with recursive n(i) as (select 1 union all select i + 1 from n
+  where i < ROWS) select i, hex(i * 7919), i / 7.0 from n;
+create index tb on t(b);
+update t set c = c * 3 where a % 3 = 0;
+delete from t where a % 5 = 0;
+commit;
+select count(*), sum(a), sum(length(b)), round(sum(c), 3) from t;
+pragma integrity_check;
+"""
+
+PERL = r"""
+my (%h, $x); $x = 7;
+for my $i (1 .. ROUNDS) {
+    $x = ($x * 31 + $i) % 1000003;
+    $h{$x % 5000} = substr($h{$x % 5000} . chr(65 + $i % 26), -100);
+}
+my $s = 0;
+$s = ($s * 131 + length($h{$_}) + ord($h{$_})) % 1000003 for sort keys %h;
+print "$x $s\n";
+"""
+
+BASH = """
+x=7
+for ((i = 0; i < ROUNDS; i++)); do
+    x=$(( (x * 31 + i) % 1000003 ))
+    a[x % 500]="${a[x % 500]:0:20}$i"
+done
+echo $x ${#a[@]} ${a[3]}
+"""
+
+AWK = """
+BEGIN {
+    x = 7
+    for (i = 0; i < ROUNDS; i++) {
+        x = (x * 31 + i) % 1000003
+        a[x % 5000] = substr(a[x % 5000] i, 1, 60)
+    }
+    for (i = 0; i < 5000; i++) s = (s * 131 + length(a[i]) + a[i] % 7) % 1000003
+    print x, s
+}
+"""
+
+JAVA = """
+import java.util.ArrayList;
+public class Job {
+    public static void main(String[] args) {
+        ArrayList<byte[]> kept = new ArrayList<>();
+        long h = 7;
+        for (int i = 0; i < ROUNDS; i++) {
+            byte[] block = new byte[1024];
+            for (int j = 0; j < block.length; j++) {
+                h = h * 31 + j + i;
+                block[j] = (byte) h;
+            }
+            kept.add(block);
+            if (kept.size() > 5000) kept.remove((int) ((h >>> 1) % kept.size()));
+        }
+        long s = 0;
+        for (byte[] block : kept) for (byte b : block) s = s * 131 + b;
+        System.out.println(h + " " + s);
+    }
+}
+"""
+
+NODE = """
+let h = 7n
+const kept = new Map()
+for (let i = 0; i < ROUNDS; i++) {
+    h = (h * 31n + BigInt(i)) % 1000000007n
+    kept.set(i % 5000, [h, i, "x".repeat(i % 50)])
+}
+let s = 0n
+for (const [k, v] of kept) s = (s * 131n + v[0] + BigInt(k)) % 1000000007n
+console.log(h.toString(), s.toString())
+"""
+
+
+class Job(NamedTuple):
+    """
+    A program to run.
+
+    Attributes:
+        prepare: Makes its input in a folder, and returns its command line.
+        results: Files there that are its results, besides what it prints.
+        everybody: Whether other users can run it.
+    """
+
+    prepare: Callable[[Path, int | None], list[str]]
+    results: tuple[str, ...] = ()
+    everybody: bool = True
+
+
+def _rounds(text: str, few: int) -> str:
+    """Return the text with its number of rounds."""
+    return text.replace("ROUNDS", str(few * (5 if seeds.FULL else 1)))
+
+
+def _python(text: str, few: int) -> Callable[[Path, int | None], list[str]]:
+    def prepare(_folder: Path, user: int | None) -> list[str]:
+        return [str(interpreter(user).executable), "-c", _rounds(text, few)]
+
+    return prepare
+
+
+def _numpy(folder: Path, user: int | None) -> list[str]:
+    pytest.importorskip("numpy", reason="not applicable: numpy is not installed")
+    return _python(NUMPY, 250)(folder, user)
+
+
+def _text(path: Path) -> None:
+    """Write words that compress somewhat."""
+    chance = random.Random(1)
+    words = [chance.randbytes(chance.randrange(2, 12)) for _ in range(5000)]
+    with path.open("wb") as file:
+        while file.tell() < FILE_SIZE:
+            file.write(b" ".join(chance.choices(words, k=20000)))
+
+
+def _compressor(name: str, *args: str) -> Callable[[Path, int | None], list[str]]:
+    def prepare(folder: Path, _user: int | None) -> list[str]:
+        _text(folder / "file")
+        return [_found(name), *args, "-k", "file"]
+
+    return prepare
+
+
+def _sqlite(folder: Path, _user: int | None) -> list[str]:
+    rows = "3000000" if seeds.FULL else "600000"
+    (folder / "script").write_text(SQL.replace("ROWS", rows))
+    return [_found("sqlite3"), "database", ".read script"]
+
+
+def _script(
+    name: str, option: str, text: str, few: int
+) -> Callable[[Path, int | None], list[str]]:
+    def prepare(folder: Path, _user: int | None) -> list[str]:
+        (folder / "script").write_text(_rounds(text, few))
+        return [_found(name), *option.split(), "script"]
+
+    return prepare
+
+
+def _java(folder: Path, _user: int | None) -> list[str]:
+    (folder / "Job.java").write_text(_rounds(JAVA, 400_000))
+    subprocess.run([_found("javac"), "Job.java"], cwd=folder, check=True)
+    return [_found("java"), "-cp", ".", "Job"]
+
+
+def _cc1(folder: Path, _user: int | None) -> list[str]:
+    """Compile a file of many functions, with the compiler proper."""
+    chance = random.Random(2)
+    with (folder / "file.c").open("w") as file:
+        for n in range(500 * (5 if seeds.FULL else 1)):
+            file.write(
+                f"int f{n}(int a, int *b) {{ int s = {n};"
+                f" for (int i = 0; i < a; i++) s = s * {chance.randrange(3, 99)} +"
+                f" b[i % {chance.randrange(1, 9)}] / (i + 1);"
+                f" return s ^ {chance.randrange(1 << 30)}; }}\n"
+            )
+    done = subprocess.run(
+        [_found("gcc"), "-print-prog-name=cc1"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [done.stdout.strip(), "-quiet", "-O2", "file.c", "-o", "file.s"]
+
+
+def _c_program(name: str, variant: str, amount: int) -> Job:
+    def prepare(_folder: Path, _user: int | None) -> list[str]:
+        return [str(build(name, variant)), str(amount * (5 if seeds.FULL else 1))]
+
+    return Job(prepare)
+
+
+def _found(name: str) -> str:
+    path = shutil.which(name)
+    if not path:
+        pytest.skip(f"not applicable: {name} is not installed")
+    return path
+
+
+JOBS = {
+    "python": Job(_python(PYTHON, 40_000)),
+    "numpy": Job(_numpy, everybody=False),
+    "xz": Job(_compressor("xz", "-T2", "-3", "--block-size=2MiB"), ("file.xz",)),
+    "gzip": Job(_compressor("gzip", "-9", "-n"), ("file.gz",)),
+    "sqlite3": Job(_sqlite),
+    "perl": Job(_script("perl", "", PERL, 2_000_000)),
+    "bash": Job(_script("bash", "", BASH, 150_000)),
+    "awk": Job(_script("awk", "-f", AWK, 2_000_000)),
+    "java": Job(_java),
+    "node": Job(_script("node", "", NODE, 3_000_000)),
+    "cc1": Job(_cc1, ("file.s",)),
+    "musl": _c_program("compute", "musl", 300_000_000),
+    "threads-64": _c_program("mixture", "dynamic", 3000),
+    "threads-64-m32": _c_program("mixture", "m32", 2500),
+}
