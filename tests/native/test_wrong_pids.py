@@ -7,6 +7,7 @@ Source: ``docs/man/cr_checkpoint.1``.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from blcr.context.target import Target
+from blcr.engine.checkpoint import checkpoint
+from blcr.errors import NoSuchProcessError
 from blcr.host.native import ptrace
 from harness import commands, outside
 from harness.programs import build
@@ -174,3 +178,24 @@ def test_socket_is_refused_by_name(target: Path, user: int | None, home: Path) -
         assert done.returncode == NOT_SUPPORTED
         assert "socket" in done.stderr
         assert str(subject.pid) in done.stderr
+
+
+def test_process_that_ends_as_it_is_frozen(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel says no as it does to a stranger; the answer is that it has ended."""
+    seize = ptrace.seize
+    with Subject([build("compute")], cwd=home) as subject:
+        subject.ready()
+
+        def end_before(tid: int, options: int = 0) -> None:
+            os.kill(tid, signal.SIGKILL)
+            os.waitid(os.P_PID, tid, os.WEXITED | os.WNOWAIT)
+            seize(tid, options)
+
+        monkeypatch.setattr(ptrace, "seize", end_before)
+        with (
+            Target(home / "context", sync=False) as target,
+            pytest.raises(NoSuchProcessError, match="has ended"),
+        ):
+            checkpoint(subject.pid, target)

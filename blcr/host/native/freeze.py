@@ -87,9 +87,11 @@ def _traced(pid: int, tracer: int) -> TracedError:
     )
 
 
-def _denied(pid: int) -> NotPermittedError | TracedError:
+def _denied(pid: int) -> NotPermittedError | TracedError | NoSuchProcessError:
     """Return why the kernel did not let a process be traced."""
     status = procfs.status(pid)
+    if status.state in "ZX":
+        return NoSuchProcessError(f"process {pid} has ended")
     if status.tracer:
         return _traced(pid, status.tracer)
     scope = ""
