@@ -110,6 +110,7 @@ def checkpoint(
     pids = select(host, scope, pid)
     with host.freeze(pids, timeout_s=timeout_s) as frozen:
         froze = time.monotonic()
+        _refuse_others(pids[0], host.joined(scope, pid, pids), scope)
         save(host, frozen, target.fd, warn=warn, progress=advance)
         if signal:
             target.commit()
@@ -141,15 +142,19 @@ def select(host: Host, scope: str, number: int) -> list[int]:
         RefusedError: More than one.
     """
     pids = host.select(scope, number)
-    if len(pids) > 1:
-        others = ", ".join(map(str, pids[1:]))
+    _refuse_others(pids[0], pids[1:], scope)
+    return pids
+
+
+def _refuse_others(pid: int, others: Sequence[int], scope: str) -> None:
+    """Refuse a process that is not alone."""
+    if others:
         raise RefusedError(
-            pids[0],
-            f"is not alone: {others} belong to its {scope}, and several processes "
-            "cannot be saved together yet",
+            pid,
+            f"is not alone: {', '.join(map(str, others))} belong to its {scope}, and "
+            "several processes cannot be saved together yet",
             hint="--pid saves it without them",
         )
-    return pids
 
 
 def save(

@@ -356,6 +356,9 @@ class Host(Protocol):
             NoSuchProcessError: There is none.
         """
 
+    def joined(self, scope: str, number: int, pids: Sequence[int]) -> list[int]:
+        """Return processes that a request means, too, and that `select` did not see."""
+
     def freeze(
         self, pids: Sequence[int], *, timeout_s: float
     ) -> AbstractContextManager[Frozen]:

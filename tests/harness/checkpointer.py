@@ -38,6 +38,7 @@ def fork_checkpoint(
     *,
     frozen: Callable[[], None] | None = None,
     signal: int = 0,
+    scope: str = "pid",
 ) -> int:
     """
     Fork a process that takes a checkpoint; return its pid.
@@ -48,6 +49,7 @@ def fork_checkpoint(
         hook: Given ptrace's `request`, returns what takes its place in the child.
         frozen: Called in the child once the program stands still.
         signal: Sent to the program when it is saved.
+        scope: Of the request.
     """
     child = os.fork()
     if child:
@@ -59,7 +61,7 @@ def fork_checkpoint(
         if frozen:
             engine.save = _after(frozen, engine.save)
         with Target(target, sync=False) as opened:
-            engine.checkpoint(pid, opened, scope="pid", signal=signal)
+            engine.checkpoint(pid, opened, scope=scope, signal=signal)
         status = THROUGH
     except BlcrError as error:
         os.write(2, f"{error}\n".encode())
@@ -140,12 +142,12 @@ def die_at(n: int) -> Callable[[Request], Request]:
     def at_n() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    return _at(n, at_n)
+    return at(n, at_n)
 
 
 def stop_at(n: int, pid: int) -> Callable[[Request], Request]:
     """Return a hook that sends SIGSTOP to a program before the n-th request."""
-    return _at(n, lambda: os.kill(pid, signal.SIGSTOP))
+    return at(n, lambda: os.kill(pid, signal.SIGSTOP))
 
 
 def fail_at(n: int, error: BaseException) -> Callable[[Request], Request]:
@@ -154,7 +156,7 @@ def fail_at(n: int, error: BaseException) -> Callable[[Request], Request]:
     def at_n() -> None:
         raise error
 
-    return _at(n, at_n)
+    return at(n, at_n)
 
 
 def end_at(n: int) -> Callable[[Request], Request]:
@@ -176,7 +178,9 @@ def end_at(n: int) -> Callable[[Request], Request]:
     return hook
 
 
-def _at(n: int, act: Callable[[], None]) -> Callable[[Request], Request]:
+def at(n: int, act: Callable[[], None]) -> Callable[[Request], Request]:
+    """Return a hook that does something before the n-th request."""
+
     def hook(request: Request) -> Request:
         count = 0
 

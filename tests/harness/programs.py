@@ -106,8 +106,8 @@ BLOCKED = tuple(_blocked())
 """Programs waiting in every call that waits."""
 
 _APART = {
-    *("blocked_interrupted", "ends_as_told", "mixture", "terminal"),
-    "threads_signalled",
+    *("blocked_interrupted", "children_told", "ends_as_told", "mixture", "terminal"),
+    *("threads_execve", "threads_signalled"),
 }
 """Programs that tests of their own start."""
 

@@ -56,6 +56,11 @@ class EmulatedHost:
             raise NoSuchProcessError(f"there is no machine {number} here")
         return living
 
+    def joined(self, scope: str, number: int, pids: Sequence[int]) -> list[int]:
+        """Nobody joins: the machine does not run while it looks."""
+        del scope, number, pids
+        return []
+
     def freeze(self, pids: Sequence[int], *, timeout_s: float) -> FrozenMachine:
         """Hold guests of the machine that this process is."""
         del timeout_s

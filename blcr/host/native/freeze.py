@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Self
@@ -40,6 +41,8 @@ _YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 _POLL_FIRST_S, _POLL_MAX_S = 0.0001, 0.005
 _LOOKS_AT_ONCE = 20
 """How often to look, without a pause, whether a thread has stopped."""
+_SEIZING_S = 0.02
+"""From here on the seizing of threads takes suspiciously long."""
 _LET_GO_S = 0.1
 """How long to wait for a thread that has to stop before tracing it can be ended."""
 
@@ -141,7 +144,8 @@ class HeldProcess(NativeProcess):
         known: set[int] = set()
         while new := [tid for tid in procfs.tids(self.outer_pid) if tid not in known]:
             known.update(new)
-            seized = [task for tid in new if (task := self._seize(tid))]
+            with _Burying(new):
+                seized = [task for tid in new if (task := self._seize(tid))]
             self.tasks = [*self.tasks, *seized]
             urgent = [task for task in seized if self._fails_after_a_stop(task)]
             others = [task for task in seized if task not in urgent]
@@ -151,6 +155,10 @@ class HeldProcess(NativeProcess):
                 self._interrupt(task)
                 self._await([task], deadline)
             self._await(others, deadline)
+        identity = procfs.program_identity(self.outer_pid)
+        if registry.find(*identity) is not self.arch:
+            raise TaskGoneError(f"process {self.outer_pid} is another program now")
+        self.memory.close()
         if self._way and not self._way.is_there(self.memory):
             # It has unloaded a library meanwhile, or has become another program.
             self._way = self._find_way()
@@ -318,6 +326,40 @@ def _stuck(pid: int, tid: int) -> str:
     )
 
 
+class _Burying:
+    """
+    Buries seized threads that end while further ones are being seized.
+
+    An execve by one thread waits for the others to be buried, which is up to their
+    tracer, and has locked meanwhile what PTRACE_SEIZE needs: alone, the tracer and the
+    program would wait for each other for ever.  So a second thread of ours looks after
+    the dead when the seizing takes suspiciously long.
+
+    Source: de_thread in fs/exec.c, ptrace_attach in kernel/ptrace.c, Linux 6.12.
+    """
+
+    def __init__(self, tids: Sequence[int]) -> None:
+        self._tids = tids
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._bury, daemon=True)
+
+    def __enter__(self) -> None:
+        if len(self._tids) > 1:
+            self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        if len(self._tids) > 1:
+            self._thread.join()
+
+    def _bury(self) -> None:
+        while not self._done.wait(_SEIZING_S):
+            for tid in self._tids:
+                with contextlib.suppress(ChildProcessError):
+                    options = os.WEXITED | os.WNOHANG | ptrace.WALL
+                    os.waitid(os.P_PID, tid, options)
+
+
 class Freezer:
     """Processes that stand still for as long as the `with` block lasts."""
 
@@ -328,6 +370,22 @@ class Freezer:
         self.clocks = records.Clocks(0, 0, 0)
 
     def __enter__(self) -> Self:
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                self._hold(deadline)
+            except BaseException as error:
+                self._release()
+                # After an execve by a thread that was not the leader, the one that we
+                # traced by this id is gone, and another one has it.
+                replaced = isinstance(error, TaskGoneError) and _all_live(self._pids)
+                if not replaced or time.monotonic() > deadline:
+                    raise
+            else:
+                return self
+
+    def _hold(self, deadline: float) -> None:
+        """Stop every thread of every process, and look at the clocks."""
         archs = {}
         for pid in self._pids:
             check(pid)
@@ -340,17 +398,11 @@ class Freezer:
                     f"process {pid} is a {archs[pid].name} program, which cannot be "
                     "checkpointed natively yet"
                 )
-        deadline = time.monotonic() + self._timeout_s
-        try:
-            for pid in self._pids:
-                process = HeldProcess(pid, archs[pid])
-                self.processes.append(process)
-                process.stop(deadline)
-            self.clocks = _clocks(self._pids[0])
-        except BaseException:
-            self._release()
-            raise
-        return self
+        for pid in self._pids:
+            process = HeldProcess(pid, archs[pid])
+            self.processes.append(process)
+            process.stop(deadline)
+        self.clocks = _clocks(self._pids[0])
 
     def __exit__(self, *_: object) -> None:
         self._release()
@@ -368,6 +420,14 @@ class Freezer:
         if number == signal.SIGKILL:
             for process in self.processes:
                 _await_end(process)
+
+
+def _all_live(pids: Sequence[int]) -> bool:
+    """Tell whether none of the processes has ended."""
+    try:
+        return all(procfs.status(pid).state not in "ZX" for pid in pids)
+    except TaskGoneError:
+        return False
 
 
 def _await_end(process: HeldProcess) -> None:

@@ -47,6 +47,13 @@ class NativeHost:
         number = self._restarted_by(number)
         return [number] if scope == "pid" else _tree(number)
 
+    def joined(self, scope: str, number: int, pids: Sequence[int]) -> list[int]:
+        """Return processes that a request means, too, and that `select` did not see."""
+        if scope == "pid":
+            return []
+        now = _tree(pids[0]) if scope == "tree" else _members(scope, number)
+        return [pid for pid in now if pid not in pids]
+
     def _restarted_by(self, pid: int) -> int:
         """Return the process that a restarter stands for, or `pid` itself."""
         if procfs.comm(pid, pid) != RESTARTER_NAME:
