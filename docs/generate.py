@@ -1,9 +1,9 @@
 """
 Write those parts of the documentation that the code knows: ``python docs/generate.py``.
 
-The manual pages come from the commands' option tables, the table of backends in
-``porting.md`` from the folders in ``arch/``.  With ``--check`` nothing is written, and
-the exit status says whether anything is out of step.
+The manual pages and the completions of shells come from the commands' option tables,
+the table of backends in ``porting.md`` from the folders in ``arch/``.  With ``--check``
+nothing is written, and the exit status says whether anything is out of step.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import sys
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
+
+from completion import completions
 
 from blcr import registry
 from blcr.cli.options import COMMANDS, Command, Option
@@ -50,6 +52,7 @@ def main() -> int:
     ]
     for path, text in generated():
         if "--check" not in sys.argv:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text)
         elif path in stale:
             sys.stderr.write(f"{path.relative_to(ROOT)} is stale\n")
@@ -60,6 +63,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     """Yield files and what they shall contain."""
     for command in COMMANDS:
         yield ROOT / "docs" / "man" / f"{command.name}.1", manual(command)
+        yield from completions(command, ROOT / "docs" / "completions")
     porting = ROOT / "docs" / "porting.md"
     before, _, after = porting.read_text().split(MARK)
     yield porting, f"{before}{MARK}{backends()}{MARK}{after}"

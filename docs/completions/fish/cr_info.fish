@@ -1,0 +1,10 @@
+complete -c cr_info -f -F
+complete -c cr_info -l 'json' -d 'Print the result as JSON on standard output'
+complete -c cr_info -s '?' -s 'h' -l 'help' -d 'Show this help and exit'
+complete -c cr_info -l 'version' -d 'Show the version and exit'
+complete -c cr_info -l 'threads' -d 'Threads and their registers'
+complete -c cr_info -l 'maps' -d 'The memory map'
+complete -c cr_info -l 'files' -d 'Descriptors and open files'
+complete -c cr_info -l 'signals' -d 'Signal actions, pending signals'
+complete -c cr_info -l 'all' -d 'All, and all registers of every kind'
+complete -c cr_info -l 'quick' -d 'Do not compare checksums'
