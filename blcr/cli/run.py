@@ -60,6 +60,10 @@ def _start(arguments: Arguments) -> int:
 
 def _execute(arguments: Arguments, program: str) -> int:
     """Become the program; return if that fails."""
+    from blcr import registry
+
+    for host in registry.hosts():
+        host.admit()
     sys.stdout.flush()
     try:
         os.execv(program, arguments.operands)

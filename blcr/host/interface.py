@@ -336,6 +336,13 @@ class Host(Protocol):
     def claims(self, pid: int) -> bool:
         """Tell whether `pid` is of this host."""
 
+    def admit(self) -> None:
+        """
+        Let the user's other processes checkpoint this one and the program it becomes.
+
+        For kernels that give the right to ancestors only, unless they are told.
+        """
+
     def forward(self, request: CheckpointRequest) -> list[str] | None:
         """
         Have whoever holds the processes take a checkpoint; None: not this host's way.

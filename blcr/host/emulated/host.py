@@ -37,6 +37,9 @@ class EmulatedHost:
         """Tell whether a process is a machine of ours."""
         return sockets.find(pid) is not None
 
+    def admit(self) -> None:
+        """Who may ask a machine is for the rights of its socket to say."""
+
     def forward(self, request: CheckpointRequest) -> list[str] | None:
         """Ask the machine."""
         from blcr.host.emulated import service

@@ -32,12 +32,11 @@ from blcr.errors import (
     TracedError,
 )
 from blcr.host.interface import MappingFacts, Run
-from blcr.host.native import blocked, injection, procfs, ptrace, sleepers
+from blcr.host.native import blocked, injection, procfs, ptrace, sleepers, yama
 from blcr.host.native.process import NativeProcess, NativeTask
 from blcr.linux import blocking
 
 _TRACESYSGOOD = 1
-_YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 _POLL_FIRST_S, _POLL_MAX_S = 0.0001, 0.005
 _LOOKS_AT_ONCE = 20
 """How often to look, without a pause, whether a thread has stopped."""
@@ -97,17 +96,8 @@ def _denied(pid: int) -> NotPermittedError | TracedError | NoSuchProcessError:
         return NoSuchProcessError(f"process {pid} has ended")
     if status.tracer:
         return _traced(pid, status.tracer)
-    scope = ""
-    try:
-        with open(_YAMA) as file:  # noqa: PTH123  pathlib costs 8 ms
-            scope = file.read().strip()
-    except OSError:
-        pass
-    if scope not in ("", "0"):
-        return NotPermittedError(
-            f"process {pid} may not be traced: kernel.yama.ptrace_scope is {scope}; "
-            "start the program with cr_run, or set it to 0"
-        )
+    if restricted := yama.reason():
+        return NotPermittedError(f"process {pid} may not be traced: {restricted}")
     return NotPermittedError(
         f"process {pid} may not be traced: it is set-id, not dumpable, or in a user "
         "namespace of another owner"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from blcr.errors import HostError, NoSuchProcessError
 from blcr.host.interface import CheckpointRequest, RestartPlan
-from blcr.host.native import freeze, procfs
+from blcr.host.native import freeze, procfs, yama
 
 if TYPE_CHECKING:
     from blcr.host.native.restart import Making
@@ -30,6 +30,10 @@ class NativeHost:
     def claims(self, pid: int) -> bool:
         """Every process of this machine is ours, if nobody else claims it."""
         return procfs.exists(pid)
+
+    def admit(self) -> None:
+        """Let the user's processes trace this one and what it becomes."""
+        yama.admit_all()
 
     def forward(self, request: CheckpointRequest) -> list[str] | None:
         """Let the caller hold the processes itself."""

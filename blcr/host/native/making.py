@@ -16,7 +16,7 @@ from blcr.architecture import Arch
 from blcr.context import records
 from blcr.errors import RemoteCallError, RestartError, TaskGoneError
 from blcr.host.interface import SCRATCH_SIZE
-from blcr.host.native import filling, procfs, ptrace
+from blcr.host.native import filling, procfs, ptrace, yama
 from blcr.host.native.injection import ALL_SIGNALS
 from blcr.host.native.process import NativeProcess, NativeTask
 from blcr.linux import constants, structures
@@ -235,6 +235,10 @@ class MadeProcess(NativeProcess):
         if self._source >= 0:
             self.tasks[0].call("close", self._source)
             self._source = -1
+        if yama.scope() == yama.ANCESTORS:
+            known = constants.of(self.arch)
+            everyone = (1 << 8 * self.arch.word_size) + yama.PR_SET_PTRACER_ANY
+            self.tasks[0].call("prctl", known["PR_SET_PTRACER"], everyone)
         if os.geteuid() or self._record.uids[1]:
             self._drop_capabilities()
 
