@@ -21,7 +21,8 @@ SOURCES = Path(__file__).parent.parent / "programs"
 
 _FLAGS = ("-std=gnu11", "-O2", "-g", "-Wall", "-pthread")
 
-_ZIG = (sys.executable, "-m", "ziglang", "cc", "-static", "-target")
+_ZIG_ANY = (sys.executable, "-m", "ziglang", "cc", "-target")
+_ZIG = (*_ZIG_ANY[:-1], "-static", "-target")
 
 COMPILERS: dict[str, tuple[str, ...]] = {
     "dynamic": ("cc",),
@@ -32,8 +33,11 @@ COMPILERS: dict[str, tuple[str, ...]] = {
     "x86_64": (*_ZIG, "x86_64-linux-musl"),
     "x86": (*_ZIG, "x86-linux-musl"),
     "ppc": (*_ZIG, "powerpc-linux-musleabihf"),
+    "x86_64-dynamic": (*_ZIG_ANY, "x86_64-linux-musl", "-dynamic", "-pie"),
+    "x86-dynamic": (*_ZIG_ANY, "x86-linux-musl", "-dynamic", "-pie"),
+    "ppc-dynamic": (*_ZIG_ANY, "powerpc-linux-musleabihf", "-dynamic", "-pie"),
 }
-"""Compiler by variant; the last three cross-compile and need nothing but a package."""
+"""Compiler by variant; the last six cross-compile and need nothing but a package."""
 
 NATIVE_VARIANTS = ("dynamic", "static", "m32", "musl")
 

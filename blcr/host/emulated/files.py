@@ -26,6 +26,8 @@ _HOST_FLAGS = {name: getattr(os, name, 0) for name in _OPEN_FLAGS}
 # What open(2) does once and F_GETFL does not show.
 TRANSIENT = ("O_CREAT", "O_EXCL", "O_NOCTTY", "O_TRUNC")
 
+_LINK_LIMIT = 40
+
 _serial = count(1)
 
 
@@ -177,7 +179,7 @@ def inherit(guest: Guest, fds: tuple[int, ...] = (0, 1, 2)) -> None:
         guest.descriptors.set(fd, shared[key], cloexec=False)
 
 
-def host_path(guest: Guest, directory: int, path: str) -> str:
+def host_path(guest: Guest, directory: int, path: str, *, follow: bool = False) -> str:
     """
     Return where a guest's path leads, as a path of ours.
 
@@ -185,6 +187,7 @@ def host_path(guest: Guest, directory: int, path: str) -> str:
         guest: Whose path it is.
         directory: The descriptor that relative paths start from, or AT_FDCWD.
         path: Not empty.
+        follow: Whether a link at its end is to be followed.
     """
     if not path:
         raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
@@ -195,12 +198,24 @@ def host_path(guest: Guest, directory: int, path: str) -> str:
                 raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             return f"/proc/self/fd/{file.fd}/{path}"
         path = os.path.join(guest.cwd, path)  # noqa: PTH118
-    sysroot = guest.machine.sysroot
-    if sysroot is not None:
-        below = f"{sysroot}{path}"
-        if os.path.lexists(below):
-            return below
-    return path
+    return below(guest.machine.sysroot, path, follow=follow)
+
+
+def below(sysroot: str | None, path: str, *, follow: bool) -> str:
+    """Return where an absolute path leads: into the sysroot if it is there."""
+    if sysroot is None:
+        return path
+    for _ in range(_LINK_LIMIT):
+        inside = f"{sysroot}{path}"
+        if not os.path.lexists(inside):
+            return path
+        # Links in the sysroot mean paths in there.
+        is_link = follow and os.path.islink(inside)  # noqa: PTH114
+        target = os.readlink(inside) if is_link else ""  # noqa: PTH115
+        if not target.startswith("/") or not os.path.lexists(f"{sysroot}{target}"):
+            return inside
+        path = target
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
 def own_proc(guest: Guest, path: str) -> str | None:

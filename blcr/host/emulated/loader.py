@@ -1,7 +1,10 @@
 """
-Loads a static executable, as execve(2) does: segments, a stack, first registers.
+Loads a program, as execve(2) does: segments, a stack, first registers.
 
-Source: elf(5); fs/binfmt_elf.c and fs/exec.c of Linux 6.12.
+A program is one ELF file, or two: the interpreter that it names (``PT_INTERP``) is
+loaded beside it and runs first.  A script is run by the program in its first line.
+
+Source: elf(5), execve(2); fs/binfmt_elf.c, binfmt_script.c and exec.c of Linux 6.12.
 """
 
 from __future__ import annotations
@@ -9,14 +12,14 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from blcr import registry
 from blcr.architecture import Arch
 from blcr.context import records
-from blcr.errors import BlcrError, RefusedError
+from blcr.errors import ArchitectureError, BlcrError
 from blcr.host.emulated.memory import (
     EXECUTE,
     PAGE,
@@ -34,9 +37,16 @@ if TYPE_CHECKING:
 
 STACK_SIZE = 132 << 10
 """Bytes of the stack that are there from the start; more comes when it is touched."""
+STACK_ROOM = 128 << 20
+"""What is kept free for the stack of a program below its top."""
 
 _IDENT = 16
 _LIMIT = 1 << 16
+_SCRIPT_LINE = 256
+_SCRIPT_DEPTH = 4
+
+Lookup = Callable[[str], str]
+"""Where a path of the guest's leads, as a path of ours."""
 
 
 class Segment(NamedTuple):
@@ -51,8 +61,9 @@ class Segment(NamedTuple):
 
 
 class Executable(NamedTuple):
-    """What the headers of an executable say; `table` is where they lie in the file."""
+    """What the headers of an ELF file say; `table` is where they lie in the file."""
 
+    file: MappedFile
     arch: Arch
     kind: int
     entry: int
@@ -60,28 +71,111 @@ class Executable(NamedTuple):
     row_size: int
     segments: tuple[Segment, ...]
 
+    @property
+    def loaded(self) -> list[Segment]:
+        """The segments that memory is filled with."""
+        return [s for s in self.segments if s.kind == GENERIC["PT_LOAD"]]
+
+
+class Program(NamedTuple):
+    """
+    What is to be run.
+
+    Attributes:
+        name: The path as it was given, for AT_EXECFN.
+        path: Where the executable is, as a path of ours.
+        argv: Its arguments; those of a script's interpreter are put before.
+        interpreter: Loaded beside it, and run first.
+    """
+
+    name: str
+    path: str
+    argv: tuple[str, ...]
+    executable: Executable
+    interpreter: Executable | None
+
 
 class NotExecutableError(BlcrError):
-    """The file is not a program that the machine can run."""
+    """The file is not a program that the machine can run; `code` is the errno."""
 
     exit_status = errno.ENOEXEC
 
+    def __init__(self, message: str, code: int = errno.ENOEXEC) -> None:
+        self.code = code
+        super().__init__(message)
 
-def read_headers(path: str) -> Executable:
+
+def find(path: str, argv: Sequence[str], lookup: Lookup) -> Program:
     """
-    Read and check the headers of an ELF file.
+    Open a program and its interpreter, and check both.
 
     Raises:
-        NotExecutableError: It cannot be read, is not ELF, or is damaged.
-        ArchitectureError: No architecture of that kind is installed.
+        NotExecutableError: One is not there, or cannot be run.
     """
+    name = path
+    for _ in range(_SCRIPT_DEPTH):
+        where = lookup(path)
+        file, head = _open(where, path)
+        if not head.startswith(b"#!"):
+            executable = _headers(file, head)
+            return Program(
+                name, where, tuple(argv), executable, _interpreter(executable, lookup)
+            )
+        line = head[2:_SCRIPT_LINE].partition(b"\n")[0].split(None, 1)
+        if not line:
+            break
+        words = [os.fsdecode(word.strip()) for word in line]
+        argv = (*words, path, *argv[1:])
+        path = words[0]
+    raise NotExecutableError(f"'{name}' is a script without an interpreter")
+
+
+def _open(where: str, path: str) -> tuple[MappedFile, bytes]:
+    """Open an executable file and read its first bytes."""
     try:
-        with Path(path).open("rb") as file:
-            head = file.read(_LIMIT)
+        with Path(where).open("rb") as stream:
+            if not os.access(where, os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            head = stream.read(_LIMIT)
+            real = os.path.realpath(where)
+            return MappedFile(stream.fileno(), real, writable=False), head
     except OSError as error:
         raise NotExecutableError(
-            f"'{path}' cannot be read: {error.strerror}"
+            f"'{path}' cannot be read: {error.strerror}",
+            # A directory cannot be executed either.
+            errno.EACCES if isinstance(error, IsADirectoryError) else error.errno or 0,
         ) from error
+
+
+def _interpreter(executable: Executable, lookup: Lookup) -> Executable | None:
+    """Return the interpreter that an executable names, or None."""
+    for segment in executable.segments:
+        if segment.kind == GENERIC["PT_INTERP"]:
+            data = os.pread(executable.file.fd, segment.file_size, segment.offset)
+            path = os.fsdecode(data.partition(b"\0")[0])
+            try:
+                found = _headers(*_open(lookup(path), path))
+            except NotExecutableError as error:
+                raise NotExecutableError(
+                    f"'{executable.file.path}' needs the interpreter '{path}': {error} "
+                    "(option --sysroot tells where the libraries are)",
+                    error.code,
+                ) from error
+            if found.arch is not executable.arch:
+                raise NotExecutableError(
+                    f"'{executable.file.path}' is of architecture "
+                    f"{executable.arch.name}, its interpreter '{path}' of "
+                    f"{found.arch.name} (option --sysroot tells where the libraries "
+                    "are)",
+                    GENERIC["ELIBBAD"],
+                )
+            return found
+    return None
+
+
+def _headers(file: MappedFile, head: bytes) -> Executable:
+    """Check the headers of an ELF file."""
+    path = file.path
     if head[:4] != b"\x7fELF" or head[4:5] not in {b"\1", b"\2"}:
         raise NotExecutableError(f"'{path}' is not an ELF executable")
     wide = head[4] == GENERIC["ELFCLASS64"]
@@ -98,11 +192,27 @@ def read_headers(path: str) -> Executable:
         ]
     except (struct.error, ValueError) as error:
         raise NotExecutableError(f"'{path}' is cut off or damaged") from error
-    arch = registry.find(machine, 8 if wide else 4, "big" if big else "little")
+    try:
+        arch = registry.find(machine, 8 if wide else 4, "big" if big else "little")
+    except ArchitectureError as error:
+        raise NotExecutableError(f"'{path}': {error}") from error
+    if arch.emulation is None:
+        raise NotExecutableError(f"'{path}': {arch.name} cannot be emulated")
     segments = tuple(_segment(row, wide=wide) for row in rows)
     if kind not in {GENERIC["ET_EXEC"], GENERIC["ET_DYN"]}:
         raise NotExecutableError(f"'{path}' is an ELF file, but not an executable")
-    return Executable(arch, kind, entry, table, row_size, segments)
+    found = Executable(file, arch, kind, entry, table, row_size, segments)
+    if not found.loaded:
+        raise NotExecutableError(f"'{path}' has nothing to load")
+    for segment in found.loaded:
+        offset = segment.offset - segment.address % PAGE
+        end = segment.address + segment.size
+        if (
+            *(offset < 0, offset % PAGE, segment.file_size > segment.size),
+            end > arch.task_size,
+        ) != (False, 0, False, False):
+            raise NotExecutableError(f"'{path}' has a damaged segment")
+    return found
 
 
 def _segment(row: tuple[int, ...], *, wide: bool) -> Segment:
@@ -113,52 +223,29 @@ def _segment(row: tuple[int, ...], *, wide: bool) -> Segment:
     return Segment(kind, flags, offset, address, file_size, size)
 
 
-def load(
-    guest: Guest,
-    path: str,
-    executable: Executable,
-    argv: Sequence[str],
-    env: Mapping[str, str],
-) -> Thread:
+def load(guest: Guest, program: Program, env: Sequence[str]) -> Thread:
     """
     Fill an empty guest with a program and return its first thread, ready to run.
 
     Raises:
-        NotExecutableError: The segments make no sense, or need another program.
-        OSError: ENOMEM, it does not fit.
+        OSError: ENOMEM, it does not fit; E2BIG, the arguments do not.
     """
-    if any(s.kind == GENERIC["PT_INTERP"] for s in executable.segments):
-        raise RefusedError(
-            guest.pid,
-            f"'{path}' is dynamically linked",
-            hint="only static programs can be emulated",
-        )
-    space = guest.space
-    base = 0 if executable.kind == GENERIC["ET_EXEC"] else guest.arch.task_size // 3
-    base &= -PAGE << 4
-    guest.exe = path
-    with Path(path).open("rb") as stream:
-        file = MappedFile(stream.fileno(), path, writable=False)
-    loaded = [s for s in executable.segments if s.kind == GENERIC["PT_LOAD"]]
-    if not loaded:
-        raise NotExecutableError(f"'{path}' has nothing to load")
-    for segment in loaded:
-        _map_segment(guest, file, segment, base)
+    space, executable = guest.space, program.executable
+    guest.exe = executable.file.path
+    base = 0
+    if executable.kind == GENERIC["ET_DYN"]:
+        base = guest.arch.task_size // 3 & (-PAGE << 4)
+    _map(guest, executable, base)
+    loaded = executable.loaded
     code = [s for s in loaded if s.flags & GENERIC["PF_X"]] or loaded
     data = [s for s in loaded if s.flags & GENERIC["PF_W"]] or loaded
-    top = pages_of(max(base + s.address + s.size for s in loaded))
     stack_top = guest.arch.task_size & -PAGE
     if stack_top > 1 << 32:
         stack_top -= 16 * PAGE
     space.add(
-        Area(
-            stack_top - STACK_SIZE,
-            stack_top,
-            READ | WRITE,
-            grows_down=True,
-        )
+        Area(stack_top - STACK_SIZE, stack_top, READ | WRITE, grows_down=True),
     )
-    brk = top + 16 * PAGE
+    brk = pages_of(max(base + s.address + s.size for s in loaded)) + 16 * PAGE
     guest.layout = records.MemoryLayout(
         start_code=base + min(s.address for s in code),
         end_code=base + max(s.address + s.file_size for s in code),
@@ -171,13 +258,35 @@ def load(
         ),
         auxv=b"",
     )
-    sp = _Stack(guest, stack_top).fill(path, argv, env, _auxv(guest, executable, base))
+    entry, interpreter_base = base + executable.entry, 0
+    if program.interpreter is not None:
+        interpreter_base = _room(guest, program.interpreter, stack_top - STACK_ROOM)
+        _map(guest, program.interpreter, interpreter_base)
+        entry = interpreter_base + program.interpreter.entry
+    auxv = _auxv(guest, executable, base, interpreter_base)
+    sp = _Stack(guest, stack_top).fill(program, env, auxv)
     state = guest.cpu.new_state()
     guest.cpu.load(state, space)
-    guest.cpu.set_general({guest.arch.pc: base + executable.entry, guest.arch.sp: sp})
+    guest.cpu.set_general({guest.arch.pc: entry, guest.arch.sp: sp})
     thread = guest.machine.add_thread(guest, guest.pid, state)
-    thread.comm = os.path.basename(path)[:15]  # noqa: PTH119
+    thread.comm = os.path.basename(program.name)[:15]  # noqa: PTH119
     return thread
+
+
+def _room(guest: Guest, executable: Executable, top: int) -> int:
+    """Return a base for an interpreter, below `top`."""
+    if executable.kind == GENERIC["ET_EXEC"]:
+        return 0
+    loaded = executable.loaded
+    start = min(s.address for s in loaded) & -PAGE
+    end = pages_of(max(s.address + s.size for s in loaded))
+    # Segments may be aligned to the largest pages that the architecture knows.
+    return (guest.space.gap(end - start + (1 << 16), top) - start) + 0xFFFF & -(1 << 16)
+
+
+def _map(guest: Guest, executable: Executable, base: int) -> None:
+    for segment in executable.loaded:
+        _map_segment(guest, executable.file, segment, base)
 
 
 def _map_segment(guest: Guest, file: MappedFile, segment: Segment, base: int) -> None:
@@ -190,8 +299,6 @@ def _map_segment(guest: Guest, file: MappedFile, segment: Segment, base: int) ->
         if segment.flags & GENERIC[flag]
     )
     offset = segment.offset - segment.address % PAGE
-    if offset < 0 or offset % PAGE or segment.file_size > segment.size:
-        raise NotExecutableError(f"'{file.path}' has a damaged segment")
     split = pages_of(file_end) if segment.file_size else start
     if split > start:
         guest.space.add(Area(start, split, protection, Backing(file), offset))
@@ -201,13 +308,14 @@ def _map_segment(guest: Guest, file: MappedFile, segment: Segment, base: int) ->
         guest.space.add(Area(split, end, protection))
 
 
-def _auxv(guest: Guest, executable: Executable, base: int) -> dict[str, int]:
+def _auxv(
+    guest: Guest, executable: Executable, base: int, interpreter_base: int
+) -> dict[str, int]:
     """Return the entries of the auxiliary vector that are numbers."""
-    loaded = [s for s in executable.segments if s.kind == GENERIC["PT_LOAD"]]
     table = next(
         (
             s.address + executable.table - s.offset
-            for s in loaded
+            for s in executable.loaded
             if s.offset <= executable.table < s.offset + s.file_size
         ),
         0,
@@ -217,7 +325,7 @@ def _auxv(guest: Guest, executable: Executable, base: int) -> dict[str, int]:
         "AT_PHENT": executable.row_size,
         "AT_PHNUM": len(executable.segments),
         "AT_PAGESZ": guest.arch.page_size,
-        "AT_BASE": 0,
+        "AT_BASE": interpreter_base,
         "AT_FLAGS": 0,
         "AT_ENTRY": base + executable.entry,
         "AT_UID": os.getuid(),
@@ -242,19 +350,15 @@ class _Stack:
         self._guest.space.write(self._at, data)
         return self._at
 
-    def fill(
-        self,
-        path: str,
-        argv: Sequence[str],
-        env: Mapping[str, str],
-        auxv: dict[str, int],
-    ) -> int:
+    def fill(self, program: Program, env: Sequence[str], auxv: dict[str, int]) -> int:
         """Write strings, vectors and counts; return the stack pointer."""
-        guest, names = self._guest, self._guest.constants
-        name = self._push(os.fsencode(path) + b"\0")
+        guest, names, argv = self._guest, self._guest.constants, program.argv
+        strings = sum(len(word) + 1 + guest.arch.word_size for word in (*argv, *env))
+        if strings > guest.space.stack_limit // 4:
+            raise OSError(errno.E2BIG, os.strerror(errno.E2BIG))
+        name = self._push(os.fsencode(program.name) + b"\0")
         env_end = self._at
-        variables = [f"{key}={value}" for key, value in env.items()]
-        env_at = [self._push(os.fsencode(v) + b"\0") for v in reversed(variables)]
+        env_at = [self._push(os.fsencode(v) + b"\0") for v in reversed(env)]
         arg_end = env_start = self._at
         arg_at = [self._push(os.fsencode(arg) + b"\0") for arg in reversed(argv)]
         arg_start = self._at

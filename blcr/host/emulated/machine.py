@@ -157,10 +157,14 @@ class Machine:
             BlcrError: The file cannot be run here.
         """
         path = _find_program(argv[0])
-        executable = loader.read_headers(path)
-        guest = self.add_guest(executable.arch)
-        loader.load(guest, path, executable, argv, env)
+        program = loader.find(path, argv, self.host_path)
+        guest = self.add_guest(program.executable.arch)
+        loader.load(guest, program, [f"{key}={value}" for key, value in env.items()])
         return guest
+
+    def host_path(self, path: str) -> str:
+        """Return where an absolute path of a guest's leads, as a path of ours."""
+        return files.below(self.sysroot, path, follow=True)
 
     def end_thread(self, thread: Thread, code: int) -> None:
         """End a thread as exit(2) does."""

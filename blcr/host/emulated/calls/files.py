@@ -78,7 +78,10 @@ def _open(guest: Guest, directory: int, path: str, flags: int, mode: int) -> int
         fd = os.open(f"/proc/self/fd/{file.fd}", to_host_flags(names, flags), mode)
     else:
         host = to_host_flags(names, flags) | os.O_NOCTTY
-        fd = os.open(host_path(guest, directory, path), host, mode & ~guest.umask)
+        where = host_path(
+            guest, directory, path, follow=not flags & names["O_NOFOLLOW"]
+        )
+        fd = os.open(where, host, mode & ~guest.umask)
     status = os.fstat(fd)
     kept = flags & ~names["O_CLOEXEC"]
     for name in TRANSIENT:

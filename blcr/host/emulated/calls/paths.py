@@ -37,7 +37,7 @@ def _stat_at(guest: Guest, directory: int, path: str, flags: int) -> os.stat_res
     elif own is not None and own.startswith("fd/"):
         return os.fstat(guest.descriptors.get(int(own[3:])).fd)
     follow = not flags & names["AT_SYMLINK_NOFOLLOW"]
-    where = Path(host_path(guest, directory, path))
+    where = Path(host_path(guest, directory, path, follow=follow))
     return where.stat(follow_symlinks=follow)
 
 
@@ -201,7 +201,7 @@ def faccessat(thread: Thread, directory: int, path: int, mode: int) -> int:
         guest, own_proc(guest, name) or ""
     ):
         return 0
-    where = host_path(guest, signed(directory), name)
+    where = host_path(guest, signed(directory), name, follow=True)
     os.stat(where)  # noqa: PTH116
     if not os.access(where, mode & 7):
         raise fail(errno.EACCES)
