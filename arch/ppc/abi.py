@@ -14,6 +14,8 @@ LAYOUT = Layout(word_size=4, byteorder="big")
 CONSTANTS = {
     # errno.h.
     "EDEADLOCK": 58,
+    # linux/inotify.h, by asm/ioctl.h.
+    "INOTIFY_IOC_SETNEXTWD": 0x80044900,
     # fcntl.h.
     "O_DIRECTORY": 0o40000,
     "O_NOFOLLOW": 0o100000,

@@ -67,6 +67,10 @@ class ContextWriter:
         """Begin the bytes of `Context.shared_memory[index]`, its runs one by one."""
         return self._container.member(f"shared/{index}")
 
+    def file(self, index: int) -> MemberWriter:
+        """Begin the bytes of `Context.contents[index]`, its runs one by one."""
+        return self._container.member(f"files/{index}")
+
     def finish(self, context: records.Context) -> None:
         """Write the records, which make the context complete."""
         data = codec.encode(context)
@@ -116,7 +120,7 @@ class ContextReader:
                     process.pid: self._open_core(process)
                     for process in self.context.processes
                 }
-                self._check_shared()
+                self._check_runs()
         except ContextError:
             self.close()
             raise
@@ -146,6 +150,11 @@ class ContextReader:
     def shared(self, index: int) -> tuple[int, int]:
         """Return offset and size of the bytes of `Context.shared_memory[index]`."""
         member = self._members[f"shared/{index}"]
+        return member.offset, member.size
+
+    def file(self, index: int) -> tuple[int, int]:
+        """Return offset and size of the bytes of `Context.contents[index]`."""
+        member = self._members[f"files/{index}"]
         return member.offset, member.size
 
     def verify(self, progress: Callable[[int, int], None] | None = None) -> None:
@@ -197,11 +206,16 @@ class ContextReader:
         except ContextError as error:
             raise _placed(f"member '{member.name}'", error) from error
 
-    def _check_shared(self) -> None:
-        """Check that members of shared memory are as long as the records say."""
-        for index, memory in enumerate(self.context.shared_memory):
-            member = self._member(f"shared/{index}")
-            size = sum(length for _, length in memory.runs)
+    def _check_runs(self) -> None:
+        """Check that members are as long as the runs that the records say they have."""
+        context = self.context
+        expected = {
+            f"shared/{index}": item.runs
+            for index, item in enumerate(context.shared_memory)
+        } | {f"files/{index}": item.runs for index, item in enumerate(context.contents)}
+        for name, runs in expected.items():
+            member = self._member(name)
+            size = sum(length for _, length in runs)
             if member.size != size:
                 raise ContextError(
                     f"member '{member.name}' has {member.size} bytes, "

@@ -41,6 +41,16 @@ def check(context: records.Context) -> None:
         )
     for index, file in enumerate(context.files):
         _check_index(f"file {index}: pipe", file.pipe, context.pipes, none=True)
+        what = f"file {index}: contents"
+        _check_index(what, file.contents, context.contents, none=True)
+        if file.unlinked and file.contents < 0:
+            raise ContextError(f"file {index} has neither a name nor contents")
+    for index, contents in enumerate(context.contents):
+        _check_ranges(
+            f"contents {index}: run",
+            [(start, start + length) for start, length in contents.runs],
+            contents.size,
+        )
     for index, pipe in enumerate(context.pipes):
         if len(pipe.data) > pipe.capacity:
             raise ContextError(f"pipe {index} holds more than its capacity")
@@ -70,6 +80,10 @@ def _check_process(process: records.Process, context: records.Context) -> None:
         _check_index(what, mapping.object, context.shared_memory, none=True)
     for each in process.descriptors:
         _check_index(f"{where}: descriptor {each.fd}: file", each.file, context.files)
+    fds = {each.fd for each in process.descriptors}
+    for lock in process.locks:
+        if lock.fd not in fds:
+            raise ContextError(f"{where}: locks what is not descriptor {lock.fd}")
     for queue in (process.pending, *(each.pending for each in process.threads)):
         if any(len(siginfo) != SIGINFO_SIZE for siginfo in queue):
             raise ContextError(f"{where}: a pending signal has not 128 bytes")

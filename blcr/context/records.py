@@ -193,14 +193,23 @@ class Thread(NamedTuple):
     scheduling: Scheduling | None = None
 
 
+class Watch(NamedTuple):
+    """What an inotify(7) watches: its watch descriptor, ``IN_*``, and the path."""
+
+    wd: int
+    mask: int
+    path: str
+
+
 class OpenFile(NamedTuple):
     """
     An open file description; descriptors refer to it by its index.
 
     Attributes:
-        kind: ``"file"``, ``"directory"``, ``"device"``, ``"pipe"``, ``"eventfd"``,
-            ``"epoll"``, ``"timerfd"``, ``"inherited"`` (cr_restart's descriptor of the
-            same number, or its terminal).
+        kind: ``"file"``, ``"directory"``, ``"device"``, ``"path"`` (O_PATH),
+            ``"pipe"``, ``"fifo"``, ``"eventfd"``, ``"epoll"``, ``"timerfd"``,
+            ``"signalfd"``, ``"inotify"``, ``"pidfd"``, ``"inherited"`` (cr_restart's
+            descriptor of the same number, or its terminal).
         path: As the process sees it; for an inherited one what it was.
         flags: ``O_*`` of the process's architecture, without O_CLOEXEC.
         offset: Bytes.
@@ -211,6 +220,11 @@ class OpenFile(NamedTuple):
         pipe: Index into `Context.pipes` for a pipe's end, else -1.
         terminal: It was a terminal.
         state: What a kind without path consists of: a counter, watched descriptors.
+        owner: Whom it sends signals to: ``F_OWNER_*`` and id; id 0: nobody.
+        signal: Which one takes the place of SIGIO; 0: none.
+        watches: Of an inotify, by watch descriptor.
+        contents: Index into `Context.contents`, or -1.
+        unlinked: It has no name any more; `path` is what it was.
     """
 
     kind: str
@@ -225,6 +239,50 @@ class OpenFile(NamedTuple):
     pipe: int = -1
     terminal: bool = False
     state: tuple[tuple[int, ...], ...] = ()
+    owner: tuple[int, int] = (0, 0)
+    signal: int = 0
+    watches: tuple[Watch, ...] = ()
+    contents: int = -1
+    unlinked: bool = False
+
+
+class Contents(NamedTuple):
+    """
+    The contents of a regular file; its bytes are the member ``files/INDEX``.
+
+    Attributes:
+        size: Bytes.
+        runs: (offset in the file, length) of the parts in the member, which has them
+            one after the other; what is between them is a hole.
+        mode: Permission bits.
+        uid, gid: Its owner.
+        mtime: When it was last written to, ns since 1970.
+    """
+
+    size: int
+    runs: tuple[tuple[int, int], ...]
+    mode: int
+    uid: int
+    gid: int
+    mtime: int
+
+
+class FileLock(NamedTuple):
+    """
+    A lock that a process holds through a descriptor.
+
+    Attributes:
+        kind: ``"flock"``, ``"posix"``, ``"ofd"`` or ``"lease"``.
+        fd: The descriptor.
+        write: It is exclusive, or a write lease.
+        start, end: The first and the last byte; 2**63 - 1: whatever the length.
+    """
+
+    kind: str
+    fd: int
+    write: bool
+    start: int = 0
+    end: int = (1 << 63) - 1
 
 
 class Pipe(NamedTuple):
@@ -306,6 +364,7 @@ class Process(NamedTuple):
     stopped: bool = False
     controls: Controls = Controls()
     limits: tuple[tuple[int, int], ...] = ()
+    locks: tuple[FileLock, ...] = ()
 
 
 class Clocks(NamedTuple):
@@ -341,3 +400,4 @@ class Context(NamedTuple):
     pipes: tuple[Pipe, ...]
     shared_memory: tuple[SharedMemory, ...]
     processes: tuple[Process, ...]
+    contents: tuple[Contents, ...] = ()

@@ -24,7 +24,14 @@ from blcr.context import records
 from blcr.context.archive import ContextWriter
 from blcr.engine import pages
 from blcr.errors import NoSuchProcessError, RefusedError
-from blcr.host.interface import CheckpointRequest, Frozen, Host, Process, Run
+from blcr.host.interface import (
+    CheckpointRequest,
+    Contents,
+    Frozen,
+    Host,
+    Process,
+    Run,
+)
 from blcr.linux import constants
 from blcr.resources import controls, files, memory, signals, threads
 
@@ -172,10 +179,26 @@ def save(
         RefusedError: They use something that cannot be saved; nothing was written.
         TargetError: The context could not be written.
     """
-    tables = files.Tables([], [], {})
+    tables = files.Tables([], [], {}, {}, [])
+    try:
+        _save(host, frozen, fd, tables, warn, progress)
+    finally:
+        tables.close()
+
+
+def _save(
+    host: Host,
+    frozen: Frozen,
+    fd: int,
+    tables: files.Tables,
+    warn: Warn,
+    progress: Progress | None,
+) -> None:
+    """Save with tables that are closed afterwards."""
     objects: dict[int, memory.SharedObject] = {}
     saved = [_save_process(process, tables, objects) for process in frozen.processes]
-    counter = _Counter(saved, list(objects.values()), progress)
+    contents = [one.contents for one in tables.contents.values()]
+    counter = _Counter(saved, [*objects.values(), *contents], progress)
     with ContextWriter(fd) as writer:
         for one in saved:
             core = writer.core(f"{one.record.pid}.core", one.process.arch)
@@ -185,6 +208,12 @@ def save(
         for index, item in enumerate(objects.values()):
             runs = pages.copy_shared(item, writer.shared(index), counter.advance)
             shared.append(records.SharedMemory(item.size, runs))
+        kept = [
+            one.record(
+                pages.copy_file(one.contents, writer.file(one.number), counter.advance)
+            )
+            for one in tables.contents.values()
+        ]
         writer.finish(
             records.Context(
                 format=(records.FORMAT_MAJOR, records.FORMAT_MINOR),
@@ -198,8 +227,11 @@ def save(
                 pipes=tuple(tables.pipes),
                 shared_memory=tuple(shared),
                 processes=tuple(one.record for one in saved),
+                contents=tuple(kept),
             )
         )
+    for message in tables.warnings:
+        warn(message)
     for one in saved:
         _warn_of_losses(one, warn)
 
@@ -220,7 +252,7 @@ class _Counter:
     def __init__(
         self,
         saved: Sequence[_Saved],
-        objects: Sequence[memory.SharedObject],
+        objects: Sequence[memory.SharedObject | Contents],
         progress: Progress | None,
     ) -> None:
         self._progress = progress
@@ -242,7 +274,7 @@ def _save_process(
     facts = process.facts()
     if facts.refused:
         raise RefusedError(process.pid, facts.refused)
-    descriptors = files.save(process, tables)
+    descriptors, locks = files.save(process, tables)
     mappings, mapping_facts = memory.save(process, objects)
     saved_threads = [threads.save(task) for task in process.tasks]
     record = records.Process(
@@ -261,6 +293,7 @@ def _save_process(
         actions=signals.save_actions(process),
         pending=tuple(process.pending()),
         descriptors=descriptors,
+        locks=locks,
         threads=tuple(thread for thread, _sets in saved_threads),
         uids=facts.uids,
         gids=facts.gids,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from blcr.host.interface import Process, Run
+from blcr.host.interface import Contents, Process, Run
 from blcr.resources.memory import SharedObject
 
 CHUNK = 256 << 10
@@ -44,13 +45,40 @@ def copy_shared(
     shared: SharedObject, stream: Stream, advance: Advance
 ) -> tuple[tuple[int, int], ...]:
     """Copy shared memory but for what is zero; return (offset, length) of the rest."""
+
+    def read(offset: int, buffer: memoryview) -> None:
+        shared.process.read_object(shared.mapping, offset, buffer)
+
+    return _copy_but_zero(read, shared.runs, stream, advance)
+
+
+def copy_file(
+    contents: Contents, stream: Stream, advance: Advance
+) -> tuple[tuple[int, int], ...]:
+    """Copy a file but for what is zero; return (offset, length) of the rest."""
+
+    def read(offset: int, buffer: memoryview) -> None:
+        done = os.preadv(contents.fd, [buffer], offset)
+        # Nobody but its process could have made it shorter.
+        buffer[done:] = bytes(len(buffer) - done)
+
+    return _copy_but_zero(read, contents.runs, stream, advance)
+
+
+def _copy_but_zero(
+    read: Callable[[int, memoryview], None],
+    runs: Iterable[Run],
+    stream: Stream,
+    advance: Advance,
+) -> tuple[tuple[int, int], ...]:
+    """Copy runs of an object but for what is zero."""
     buffer = memoryview(bytearray(CHUNK))
     zero = bytes(CHUNK)
     kept: list[tuple[int, int]] = []
-    for run in shared.runs:
+    for run in runs:
         for start in range(run.start, run.end, CHUNK):
             part = buffer[: min(CHUNK, run.end - start)]
-            shared.process.read_object(shared.mapping, start, part)
+            read(start, part)
             advance(len(part))
             if part == zero[: len(part)]:
                 continue

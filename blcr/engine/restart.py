@@ -41,6 +41,7 @@ from blcr.resources import (
     signals,
     threads,
 )
+from blcr.resources.opening import Opening
 
 _INIT = 1
 
@@ -172,16 +173,25 @@ def _make_all(
     warn: Warn,
 ) -> None:
     """Make every process up to its registers."""
-    made = []
-    for record, arch in zip(plan.context.processes, plan.archs, strict=True):
-        process = making.create(record, arch)
-        with _named(record):
-            _rebuild(process, record, plan, reader, warn)
-        made.append((process, record))
-    checking.finish()
-    for process, record in made:
-        with _named(record):
-            _finish(process, record, plan, reader, warn)
+    made: list[tuple[NewProcess, records.Process, Opening]] = []
+    try:
+        for record, arch in zip(plan.context.processes, plan.archs, strict=True):
+            process = making.create(record, arch)
+            opening = Opening(process, record, plan.context, reader)
+            made.append((process, record, opening))
+            with _named(record):
+                _rebuild(process, record, plan, reader, opening)
+        checking.finish()
+        for process, record, opening in made:
+            with _named(record):
+                _finish(process, record, opening, reader)
+    except BaseException:
+        for _process, _record, opening in made:
+            opening.abandon()
+        raise
+    for _process, _record, opening in made:
+        for message in opening.warnings:
+            warn(message)
 
 
 def _rebuild(
@@ -189,7 +199,7 @@ def _rebuild(
     record: records.Process,
     plan: RestartPlan,
     reader: ContextReader,
-    warn: Warn,
+    opening: Opening,
 ) -> None:
     """Give a process its memory, threads, files and signals."""
     context = plan.context
@@ -211,8 +221,7 @@ def _rebuild(
     signals.rebuild_actions(leader, record.actions)
     remote.call(leader, "chdir", record.cwd)
     leader.call("umask", record.umask)
-    for message in files.rebuild(leader, record, context):
-        warn(message)
+    files.rebuild(opening)
     for task, thread in zip(process.tasks, record.threads, strict=True):
         threads.rebuild(task, thread, record)
 
@@ -220,18 +229,15 @@ def _rebuild(
 def _finish(
     process: NewProcess,
     record: records.Process,
-    plan: RestartPlan,
+    opening: Opening,
     reader: ContextReader,
-    warn: Warn,
 ) -> None:
     """Do what must come last, now that nothing else can go wrong."""
     leader = process.tasks[0]
-    for message in files.cut_back(leader, record, plan.context):
-        warn(message)
+    files.finish(opening)
     signals.rebuild_pending(process, record.pending, record.threads)
     signals.rebuild_timers(leader, record.timers)
-    for message in _attributes(process, record):
-        warn(message)
+    opening.warnings += _attributes(process, record)
     process.settle()
     core = reader.core(record.pid)
     for task, thread in zip(process.tasks, record.threads, strict=True):

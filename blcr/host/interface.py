@@ -51,8 +51,10 @@ class DescriptorFacts(NamedTuple):
         file: Of what kind and where; `pipe` is not filled in.
         cloexec: FD_CLOEXEC.
         label: What a person would call it: ``"socket:[4711]"``, ``"/etc/passwd"``.
-        deleted: Its path is gone.
+        deleted: It has no path any more; its contents have to be saved.
         refused: Why it cannot be saved, or empty.
+        locks: What is locked through it.
+        names: How many names a deleted one still has, none of them known.
     """
 
     fd: int
@@ -62,6 +64,23 @@ class DescriptorFacts(NamedTuple):
     label: str
     deleted: bool
     refused: str
+    locks: tuple[records.FileLock, ...] = ()
+    names: int = 0
+
+
+class Contents(NamedTuple):
+    """
+    A regular file to be saved.
+
+    Attributes:
+        fd: A descriptor of ours to read it from by `os.pread`; whoever asked closes it.
+        size: Bytes.
+        runs: Start and end of its data; between them it is zero.
+    """
+
+    fd: int
+    size: int
+    runs: Sequence[Run]
 
 
 class ProcessFacts(NamedTuple):
@@ -210,6 +229,14 @@ class Process(Protocol):
     def pipe(self, fd: int) -> records.Pipe:
         """Return capacity and bytes of the pipe at `fd`, which are left in it."""
 
+    def contents(self, fd: int) -> Contents:
+        """
+        Return a descriptor to read the regular file at `fd` from, and what is data.
+
+        Raises:
+            RefusedError: It may not be read.
+        """
+
     def shared_object(self, mapping: MappingFacts) -> tuple[int, int, list[Run]]:
         """
         Return identity, size and data of the anonymous object behind a shared mapping.
@@ -248,6 +275,12 @@ class NewProcess(Process, Protocol):
 
     def fill(self, fd: int, runs: Iterable[tuple[int, int, int]]) -> None:
         """Copy in ``(file offset, address, size)`` of `fd`, whatever the protection."""
+
+    def lend(self, fd: int) -> int:
+        """Return a descriptor of ours for its open file; the caller closes it."""
+
+    def set_timer_ticks(self, fd: int, ticks: int) -> None:
+        """Set how often a timerfd has ended since it was read."""
 
     def create_task(self, tid: int) -> Task:
         """Make a further thread with that id; it is stopped."""

@@ -19,7 +19,7 @@ from blcr.context import records
 from blcr.errors import RefusedError, RemoteCallError, RestartError
 from blcr.host.interface import MappingFacts, NewProcess, Process, Run, Task
 from blcr.linux import constants
-from blcr.resources.files import file_size, open_file
+from blcr.resources.opening import file_size, open_file
 
 _MMAP2_UNIT = 4096
 _WRITE = 2

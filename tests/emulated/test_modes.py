@@ -13,8 +13,13 @@ from harness.subject import Subject
 
 VARIANTS = ("x86_64", "x86", "ppc")
 
-HOST_ONLY = frozenset({"limits", "memory_advice", "process_controls", "scheduling"})
-"""Programs about what only a real kernel has."""
+HOST_ONLY = frozenset(
+    """
+    limits memory_advice process_controls scheduling file_owner file_unlinked
+    file_names file_locks fifo timerfd signalfd inotify pidfd epoll_nested
+    """.split()
+)
+"""Programs about what only a real kernel has, or forks."""
 
 CROSSING = {"static": "x86-64-v2", "musl": "x86-64-v2", "m32-static": "i686"}
 """CPU levels for native programs that shall be restarted anywhere."""

@@ -7,7 +7,7 @@ from blcr.linux import constants
 from harness import Case, headers
 
 HEADERS = """
-    asm/errno.h asm/fcntl.h asm/mman.h asm/auxvec.h linux/termios.h
+    asm/errno.h asm/fcntl.h asm/mman.h asm/auxvec.h linux/termios.h linux/inotify.h
 """.split()
 
 

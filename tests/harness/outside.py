@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -170,7 +171,7 @@ def _line(start: int, end: int, flags: str, offset: int, path: str) -> str:
 
 
 def _descriptors(folder: Path) -> Iterator[str]:
-    """Yield descriptors above the standard ones; anonymous inodes are counted."""
+    """Yield descriptors above the standard ones; what has no name is counted."""
     seen: dict[str, str] = {}
     for fd in sorted(int(entry.name) for entry in (folder / "fd").iterdir()):
         if fd < 3:
@@ -179,6 +180,11 @@ def _descriptors(folder: Path) -> Iterator[str]:
         if re.fullmatch(r"(pipe|socket):\[\d+\]", target):
             kind = target.partition(":")[0]
             target = seen.setdefault(target, f"{kind} {len(seen)}")
+        status = (folder / f"fd/{fd}").stat()
+        if stat.S_ISREG(status.st_mode) and status.st_nlink:
+            target = f"file {status.st_dev}:{status.st_ino}"
+        elif target.endswith(" (deleted)"):
+            target = f"something deleted in {Path(target).parent}"
         lines = (folder / f"fdinfo/{fd}").read_text().split("\n")
         info = [line for line in lines if line.startswith(("pos:", "flags:"))]
         yield f"{fd} {target} " + " ".join(" ".join(line.split()) for line in info)

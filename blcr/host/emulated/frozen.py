@@ -15,12 +15,18 @@ from typing import TYPE_CHECKING
 
 from blcr.architecture import InterruptedCall
 from blcr.context import records
-from blcr.errors import ArchitectureError, RemoteCallError, RestartError
+from blcr.errors import (
+    ArchitectureError,
+    RefusedError,
+    RemoteCallError,
+    RestartError,
+)
 from blcr.host.emulated import signals
 from blcr.host.emulated.calls.table import table_of
 from blcr.host.emulated.memory import DIRTY, FORCE, OWNED, PAGE, READ, WRITE, pages_of
 from blcr.host.emulated.tasks import Blocked, Ended, Interrupted, Thread
 from blcr.host.interface import (
+    Contents,
     DescriptorFacts,
     MappingFacts,
     Process,
@@ -330,6 +336,18 @@ class FrozenProcess:
     def pending(self) -> list[bytes]:
         """Return the siginfos queued for the whole process."""
         return list(self.guest.pending)
+
+    def lend(self, fd: int) -> int:
+        """Return a descriptor of ours for its open file."""
+        return os.dup(self.guest.descriptors.get(fd).fd)
+
+    def contents(self, fd: int) -> Contents:
+        """Nameless files are refused, and so never asked for."""
+        raise RefusedError(self.pid, f"descriptor {fd} is a file that was deleted")
+
+    def set_timer_ticks(self, fd: int, ticks: int) -> None:
+        """Timerfds are refused, and so never asked for."""
+        raise RefusedError(self.pid, f"descriptor {fd} has {ticks} ticks")
 
     def pipe(self, fd: int) -> records.Pipe:
         """Return a pipe's bytes, which are taken out of it and put back."""

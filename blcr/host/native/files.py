@@ -1,23 +1,22 @@
 """
 What the descriptors of a process refer to.
 
-Source: proc_pid_fd(5), proc_pid_fdinfo(5), kcmp(2), tee(2).
+Source: proc_pid_fd(5), proc_pid_fdinfo(5), kcmp(2).
 """
 
 from __future__ import annotations
 
 import ctypes
-import errno
-import fcntl
+import functools
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from blcr.context import records
-from blcr.errors import RefusedError, TaskGoneError
+from blcr.errors import TaskGoneError
 from blcr.host.interface import DescriptorFacts
-from blcr.host.native import procfs
+from blcr.host.native import fdinfo, lent, procfs, whereabouts
 
 _MEMORY_DEVICES = {(1, 3), (1, 5), (1, 7), (1, 8), (1, 9)}
 """null, zero, full, random, urandom: nothing of them is anybody's own."""
@@ -26,9 +25,30 @@ _TERMINAL_MAJORS = {4, 136, 137, 138, 139, 140, 141, 142, 143, 204}
 _CONTROLLING_TERMINAL = (5, 0)
 
 _KCMP_FILE = 0
-_SPLICE_F_NONBLOCK = 2
+_DELETED = " (deleted)"
+_OWNER_GROUP = 2
+"""F_OWNER_PGRP."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+_ANONYMOUS = {
+    "eventpoll": "epoll",
+    "eventfd": "eventfd",
+    "timerfd": "timerfd",
+    "signalfd": "signalfd",
+    "inotify": "inotify",
+    "pidfd": "pidfd",
+}
+"""Kinds by what the kernel calls them."""
+
+
+class Numbers(NamedTuple):
+    """Values of the process's architecture, and kcmp(2)'s number for this Python."""
+
+    cloexec: int
+    direct: int
+    path: int
+    kcmp: int
 
 
 class _Seen(NamedTuple):
@@ -49,230 +69,287 @@ class _Seen(NamedTuple):
         """Bytes."""
         return int(self.info["pos"][0])
 
+    @property
+    def device(self) -> tuple[int, int]:
+        """Major and minor number of a device."""
+        return os.major(self.stat.st_rdev), os.minor(self.stat.st_rdev)
 
-def descriptors(
-    pid: int, kcmp_number: int, cloexec: int, direct: int
-) -> list[DescriptorFacts]:
+
+class _Kind(NamedTuple):
+    """
+    What an open file is.
+
+    Attributes:
+        kind: As in the record, ``"terminal"``, or empty.
+        refused: Why it cannot be saved.
+        path: Where it is found, if not where the kernel says.
+        deleted: It has no name any more.
+        state: What it consists of.
+        watches: Of an inotify.
+    """
+
+    kind: str
+    refused: str = ""
+    path: str = ""
+    deleted: bool = False
+    state: fdinfo.State = ()
+    watches: tuple[records.Watch, ...] = ()
+
+
+def descriptors(pid: int, numbers: Numbers) -> list[DescriptorFacts]:
     """
     Return the descriptors of a stopped process.
 
     Args:
         pid: The process as the checkpointer sees it.
-        kcmp_number: Number of kcmp(2) for this Python.
-        cloexec, direct: O_CLOEXEC and O_DIRECT of the process's architecture.
+        numbers: What depends on the architectures.
     """
-    seen = []
-    for fd in procfs.descriptor_numbers(pid):
-        path = f"/proc/{pid}/fd/{fd}"
+    return _Looking(pid, numbers).facts()
+
+
+class _Looking:
+    """One look at all descriptors of a process."""
+
+    def __init__(self, pid: int, numbers: Numbers) -> None:
+        self._pid = pid
+        self._numbers = numbers
+        self._seen = [self._see(fd) for fd in procfs.descriptor_numbers(pid)]
+        self._shared = self._descriptions()
+        self._ends: dict[int, set[int]] = {}
+        for one in self._seen:
+            if stat.S_ISFIFO(one.stat.st_mode):
+                ends = self._ends.setdefault(one.stat.st_ino, set())
+                ends.add(one.flags & os.O_ACCMODE)
+        self._standard = {
+            self._shared[one.fd]: one.fd for one in reversed(self._seen) if one.fd <= 2
+        }
+
+    def facts(self) -> list[DescriptorFacts]:
+        """Return what all of them are."""
+        files: dict[int, DescriptorFacts] = {}
+        found = []
+        for one in self._seen:
+            description = self._shared[one.fd]
+            if description not in files:
+                files[description] = self._facts(one)
+            found.append(
+                files[description]._replace(
+                    fd=one.fd, cloexec=bool(one.flags & self._numbers.cloexec)
+                )
+            )
+        return found
+
+    def _see(self, fd: int) -> _Seen:
+        path = f"/proc/{self._pid}/fd/{fd}"
         try:
             label = os.readlink(path)  # noqa: PTH115
             status = os.stat(path)  # noqa: PTH116  pathlib costs 8 ms
         except FileNotFoundError as error:
-            raise TaskGoneError(f"process {pid} has ended") from error
-        seen.append(_Seen(fd, label, procfs.descriptor_info(pid, fd), status))
-    shared = _descriptions(pid, seen, kcmp_number, cloexec)
-    ends: dict[int, set[int]] = {}
-    for one in seen:
-        if stat.S_ISFIFO(one.stat.st_mode):
-            ends.setdefault(one.stat.st_ino, set()).add(one.flags & os.O_ACCMODE)
-    standard = {shared[one.fd]: one.fd for one in reversed(seen) if one.fd <= 2}
-    return [
-        _facts(pid, one, shared[one.fd], ends, standard, cloexec, direct)
-        for one in seen
-    ]
+            raise TaskGoneError(f"process {self._pid} has ended") from error
+        if label == "anon_inode:[timerfd]":
+            with lent.lent(self._pid, fd) as ours:
+                lent.count_timer(ours)
+        return _Seen(fd, label, procfs.descriptor_info(self._pid, fd), status)
 
+    def _descriptions(self) -> dict[int, int]:
+        """
+        Return for each descriptor the lowest one that shares its open file.
 
-def _descriptions(
-    pid: int, seen: list[_Seen], kcmp_number: int, cloexec: int
-) -> dict[int, int]:
-    """Return for each descriptor the lowest one that shares its open file."""
+        kcmp(2) gives open files an order, so that many alike need not be compared
+        each with each.
+        """
+        alike: dict[tuple[object, ...], list[int]] = {}
+        for one in self._seen:
+            key = (
+                one.stat.st_dev, one.stat.st_ino, one.label, one.offset,
+                one.flags & ~self._numbers.cloexec,
+            )  # fmt: skip
+            alike.setdefault(key, []).append(one.fd)
+        shared = {}
+        for fds in alike.values():
+            fds.sort(key=functools.cmp_to_key(self._compare))
+            first = fds[0]
+            for fd in fds:
+                if first != fd and self._order(first, fd):
+                    first = fd
+                shared[fd] = first
+        return shared
 
-    def same(one: int, other: int) -> bool:
+    def _compare(self, one: int, other: int) -> int:
+        """Order two descriptors by their open files, those that share one by number."""
+        return self._order(one, other) or one - other
+
+    def _order(self, one: int, other: int) -> int:
+        """Return 0 if two descriptors share their open file, else which comes first."""
         result = _libc.syscall(
-            ctypes.c_long(kcmp_number), pid, pid, _KCMP_FILE,
+            ctypes.c_long(self._numbers.kcmp), self._pid, self._pid, _KCMP_FILE,
             ctypes.c_ulong(one), ctypes.c_ulong(other),
         )  # fmt: skip
-        return bool(result == 0)
+        if result < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, f"kcmp: {os.strerror(code)}")
+        return (0, -1, 1, 1)[result]
 
-    alike: dict[tuple[object, ...], list[int]] = {}
-    shared = {}
-    for one in seen:
-        key = (
-            one.stat.st_dev, one.stat.st_ino, one.label, one.offset,
-            one.flags & ~cloexec,
-        )  # fmt: skip
-        firsts = alike.setdefault(key, [])
-        for first in firsts:
-            if same(first, one.fd):
-                shared[one.fd] = first
-                break
+    def _facts(self, one: _Seen) -> DescriptorFacts:
+        """Return what one descriptor is."""
+        status = one.stat
+        found = self._kind(one)
+        kind, refused, state = found.kind, found.refused, found.state
+        description = self._shared[one.fd]
+        if kind in ("", "terminal") and (
+            description in self._standard or kind == "terminal"
+        ):
+            terminal = kind == "terminal"
+            kind, refused = "inherited", ""
+            if description in self._standard:
+                state = ((self._standard[description],),)
         else:
-            firsts.append(one.fd)
-            shared[one.fd] = one.fd
-    return shared
-
-
-def _facts(
-    pid: int,
-    one: _Seen,
-    description: int,
-    ends: Mapping[int, set[int]],
-    standard: Mapping[int, int],
-    cloexec: int,
-    direct: int,
-) -> DescriptorFacts:
-    """Return what one descriptor is."""
-    status = one.stat
-    file = records.OpenFile(
-        kind="",
-        path=one.label,
-        flags=one.flags & ~cloexec,
-        offset=one.offset,
-        device=status.st_dev,
-        inode=status.st_ino,
-        mode=status.st_mode,
-        size=status.st_size if stat.S_ISREG(status.st_mode) else 0,
-        rdev=status.st_rdev,
-    )
-    kind, refused, deleted = _kind(pid, one, ends, direct)
-    if kind in ("", "terminal"):
-        terminal = kind == "terminal"
-        if description in standard:
-            kind, refused = "inherited", ""
-            file = file._replace(terminal=terminal, state=((standard[description],),))
-        elif terminal:
-            kind, refused = "inherited", ""
-            file = file._replace(terminal=True)
-    elif kind in _STATES:
-        file = file._replace(state=_STATES[kind](one.info))
-    return DescriptorFacts(
-        one.fd,
-        description,
-        file._replace(kind=kind),
-        bool(one.flags & cloexec),
-        one.label,
-        deleted,
-        refused,
-    )
-
-
-def _kind(
-    pid: int, one: _Seen, ends: Mapping[int, set[int]], direct: int
-) -> tuple[str, str, bool]:
-    """Return the kind of an open file, why it is refused, whether it is deleted."""
-    mode = one.stat.st_mode
-    device = os.major(one.stat.st_rdev), os.minor(one.stat.st_rdev)
-    if one.label.startswith("anon_inode:"):
-        kind = one.label.removeprefix("anon_inode:").strip("[]")
-        if kind == "eventpoll":
-            return "epoll", "", False
-        if kind == "eventfd":
-            return "eventfd", "", False
-        return "", f"an object of kind {kind}", False
-    if one.flags & os.O_PATH and not stat.S_ISDIR(mode):
-        return "", "a file opened with O_PATH", False
-    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
-        kind = "file" if stat.S_ISREG(mode) else "directory"
-        if one.label.startswith("/memfd:"):
-            return "", "a memory file (memfd)", True
-        if not _is_there(pid, one):
-            return "", f"a {kind} that was deleted or replaced", True
-        return kind, "", False
-    if stat.S_ISCHR(mode):
-        if device in _MEMORY_DEVICES:
-            return "device", "", False
-        if device == _CONTROLLING_TERMINAL or device[0] in _TERMINAL_MAJORS:
-            return "terminal", "", False
-        return "", f"the character device {one.label}", False
-    if stat.S_ISFIFO(mode):
-        if not one.label.startswith("pipe:"):
-            return "", "a named pipe", False
-        inside = ends[one.stat.st_ino]
-        both = os.O_RDWR in inside or {os.O_RDONLY, os.O_WRONLY} <= inside
-        if not both:
-            return "", "a pipe whose other end is outside", False
-        return (
-            ("", "a pipe in packet mode", False)
-            if one.flags & direct
-            else ("pipe", "", False)
+            terminal = False
+        locks, why = fdinfo.locks(one.info, one.fd)
+        file = records.OpenFile(
+            kind=kind,
+            path=found.path or one.label,
+            flags=one.flags & ~self._numbers.cloexec,
+            offset=one.offset,
+            device=status.st_dev,
+            inode=status.st_ino,
+            mode=status.st_mode,
+            size=status.st_size if stat.S_ISREG(status.st_mode) else 0,
+            rdev=status.st_rdev,
+            terminal=terminal,
+            state=state,
+            watches=found.watches,
         )
-    if stat.S_ISSOCK(mode):
-        return "", "a socket", False
-    return "", "a file of unknown kind", False
+        if kind not in ("", "inherited", "path"):
+            file = self._owned(one, file)
+        return DescriptorFacts(
+            one.fd,
+            description,
+            file,
+            bool(one.flags & self._numbers.cloexec),
+            one.label,
+            found.deleted,
+            refused or why,
+            tuple(locks),
+            status.st_nlink if found.deleted else 0,
+        )
 
-
-def _is_there(pid: int, one: _Seen) -> bool:
-    """Tell whether the path of a descriptor still leads to the same file."""
-    try:
-        found = os.stat(f"/proc/{pid}/root{one.label}")  # noqa: PTH116
-    except OSError as error:
-        return error.errno == errno.EACCES
-    return (found.st_dev, found.st_ino) == (one.stat.st_dev, one.stat.st_ino)
-
-
-def _eventfd(info: Mapping[str, list[str]]) -> tuple[tuple[int, ...], ...]:
-    """Return counter and semaphore mode."""
-    semaphore = int(info.get("eventfd-semaphore", ["0"])[0])
-    return ((int(info["eventfd-count"][0], 16), semaphore),)
-
-
-def _epoll(info: Mapping[str, list[str]]) -> tuple[tuple[int, ...], ...]:
-    """Return (descriptor, events, data, inode) of each that is watched."""
-    watched = []
-    for row in info.get("tfd", []):
-        words = row.replace(":", ": ").split()
-        values = dict(zip(words[1::2], words[2::2], strict=False))
-        watched.append(
-            (
-                int(words[0]),
-                int(values["events:"], 16),
-                int(values["data:"], 16),
-                int(values.get("ino:", "0"), 16),
+    def _owned(self, one: _Seen, file: records.OpenFile) -> records.OpenFile:
+        """Return the record with whom the open file signals, and how."""
+        with lent.lent(self._pid, one.fd) as ours:
+            kind, number = lent.owner(ours)
+            return file._replace(
+                owner=(kind, self._inner(kind, number)) if number else (0, 0),
+                signal=lent.own_signal(ours),
             )
-        )
-    return tuple(watched)
 
-
-_STATES: dict[str, Callable[[Mapping[str, list[str]]], tuple[tuple[int, ...], ...]]] = {
-    "eventfd": _eventfd,
-    "epoll": _epoll,
-}
-
-
-def pipe(pid: int, fd: int) -> records.Pipe:
-    """
-    Return capacity and bytes of a pipe; the bytes stay in it.
-
-    Raises:
-        RefusedError: The pipe is larger than this user may make one to copy it into.
-    """
-    theirs = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        capacity = fcntl.fcntl(theirs, fcntl.F_GETPIPE_SZ)
-        reader, writer = os.pipe()
+    def _inner(self, kind: int, number: int) -> int:
+        """Return an id as the process sees it."""
+        if kind == _OWNER_GROUP:
+            mine = procfs.status(self._pid).pgids
+            return mine[-1] if number == mine[0] else number
         try:
-            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, capacity)
-            size = _libc.tee(
-                theirs, writer, ctypes.c_size_t(capacity), _SPLICE_F_NONBLOCK
+            return procfs.status(number).tids[-1]
+        except TaskGoneError:
+            return number
+
+    def _kind(self, one: _Seen) -> _Kind:
+        """Return the kind of an open file."""
+        mode = one.stat.st_mode
+        if one.label.startswith("anon_inode:"):
+            return self._anonymous(one)
+        if one.flags & self._numbers.path:
+            if whereabouts.leads_to(self._pid, one.label, one.stat):
+                return _Kind("path")
+            return _Kind("", "a file opened with O_PATH that was deleted")
+        if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+            return self._on_disk(one)
+        if stat.S_ISCHR(mode):
+            return _character_device(one)
+        if stat.S_ISFIFO(mode):
+            return self._pipe(one)
+        if stat.S_ISSOCK(mode):
+            return _Kind("", "a socket")
+        return _Kind("", "a file of unknown kind")
+
+    def _anonymous(self, one: _Seen) -> _Kind:
+        """Return the kind of what has no file behind it."""
+        name = one.label.removeprefix("anon_inode:").strip("[]")
+        kind = _ANONYMOUS.get(name, "")
+        if kind == "inotify":
+            return self._inotify(one)
+        if kind == "pidfd":
+            return self._pidfd(one)
+        if kind:
+            return _Kind(kind, state=fdinfo.STATES[kind](one.info))
+        return _Kind("", f"an object of kind {name}")
+
+    def _inotify(self, one: _Seen) -> _Kind:
+        """Return what an inotify watches."""
+        with lent.lent(self._pid, one.fd) as ours:
+            unread = lent.unread(ours)
+        if unread:
+            return _Kind(
+                "", f"an inotify with {unread} bytes of events that were not read yet"
             )
-            if size < 0 and ctypes.get_errno() != errno.EAGAIN:
-                raise OSError(ctypes.get_errno(), "tee")
-            os.close(writer)
-            writer = -1
-            data = b""
-            while size > 0 and (part := os.read(reader, 1 << 20)):
-                data += part
-            return records.Pipe(capacity, data)
-        except PermissionError as error:
-            raise RefusedError(
-                pid,
-                f"descriptor {fd} is a pipe of {capacity} bytes, more than this user "
-                "may have",
-                hint="see /proc/sys/fs/pipe-max-size",
-            ) from error
-        finally:
-            os.close(reader)
-            if writer >= 0:
-                os.close(writer)
-    finally:
-        os.close(theirs)
+        found = []
+        for watch in fdinfo.watches(one.info):
+            path = whereabouts.path_of(self._pid, watch)
+            if not path:
+                return _Kind(
+                    "",
+                    f"an inotify that watches the inode {watch.inode}, of which no "
+                    "path was found",
+                )
+            found.append(records.Watch(watch.wd, watch.mask, path))
+        return _Kind("inotify", watches=tuple(found))
+
+    def _pidfd(self, one: _Seen) -> _Kind:
+        """Return the kind of a pidfd: only those of the process itself are saved."""
+        number = fdinfo.process(one.info)
+        if number < 0:
+            return _Kind("", "a pidfd of a process that has ended")
+        if number not in procfs.tids(self._pid):
+            return _Kind("", f"a pidfd of process {number}, which is outside")
+        return _Kind("pidfd", state=((procfs.status(number).tids[-1],),))
+
+    def _on_disk(self, one: _Seen) -> _Kind:
+        """Return the kind of a regular file or a directory."""
+        kind = "file" if stat.S_ISREG(one.stat.st_mode) else "directory"
+        if one.label.startswith("/memfd:"):
+            return _Kind("", "a memory file (memfd)")
+        if whereabouts.leads_to(self._pid, one.label, one.stat):
+            return _Kind(kind)
+        if kind == "directory":
+            return _Kind("", "a directory that was deleted", deleted=True)
+        with lent.lent(self._pid, one.fd) as ours:
+            if lent.is_message_queue(ours):
+                return _Kind("", "a POSIX message queue")
+        old = one.label.removesuffix(_DELETED)
+        if one.stat.st_nlink:
+            other = whereabouts.other_name(self._pid, old, one.stat)
+            if other:
+                return _Kind(kind, path=other)
+        return _Kind(kind, path=old, deleted=True)
+
+    def _pipe(self, one: _Seen) -> _Kind:
+        """Return the kind of a pipe's end."""
+        if not one.label.startswith("pipe:"):
+            if whereabouts.leads_to(self._pid, one.label, one.stat):
+                return _Kind("fifo")
+            return _Kind("", "a named pipe that was deleted")
+        inside = self._ends[one.stat.st_ino]
+        if os.O_RDWR not in inside and not {os.O_RDONLY, os.O_WRONLY} <= inside:
+            return _Kind("", "a pipe whose other end is outside")
+        if one.flags & self._numbers.direct:
+            return _Kind("", "a pipe in packet mode")
+        return _Kind("pipe")
+
+
+def _character_device(one: _Seen) -> _Kind:
+    """Return the kind of a character device."""
+    if one.device in _MEMORY_DEVICES:
+        return _Kind("device")
+    if one.device == _CONTROLLING_TERMINAL or one.device[0] in _TERMINAL_MAJORS:
+        return _Kind("terminal")
+    return _Kind("", f"the character device {one.label}")

@@ -24,8 +24,12 @@ class NativeHost:
     name = "native"
     runs_here = True
     rebuilds = frozenset(
-        {"file", "directory", "device", "pipe", "eventfd", "epoll", "inherited"}
-    )
+        {
+            "file", "directory", "device", "path", "unlinked", "lock", "inherited",
+            "pipe", "fifo", "eventfd", "timerfd", "signalfd", "epoll", "inotify",
+            "pidfd",
+        }
+    )  # fmt: skip
 
     def claims(self, pid: int) -> bool:
         """Every process of this machine is ours, if nobody else claims it."""

@@ -16,7 +16,7 @@ from blcr.architecture import Arch
 from blcr.context import records
 from blcr.errors import RemoteCallError, RestartError, TaskGoneError
 from blcr.host.interface import SCRATCH_SIZE
-from blcr.host.native import filling, procfs, ptrace, yama
+from blcr.host.native import filling, lent, procfs, ptrace, yama
 from blcr.host.native.injection import ALL_SIGNALS
 from blcr.host.native.process import NativeProcess, NativeTask
 from blcr.linux import constants, structures
@@ -229,6 +229,15 @@ class MadeProcess(NativeProcess):
     def fill(self, fd: int, runs: Iterable[tuple[int, int, int]]) -> None:
         """Copy in parts of the context."""
         filling.fill(self, self._source, fd, self._record.mappings, runs)
+
+    def lend(self, fd: int) -> int:
+        """Return a descriptor of ours for its open file."""
+        return lent.lend(self.outer_pid, fd)
+
+    def set_timer_ticks(self, fd: int, ticks: int) -> None:
+        """Set a timerfd's ticks: from outside, as compat ioctls do not have it."""
+        with lent.lent(self.outer_pid, fd) as ours:
+            lent.set_timer_ticks(ours, ticks)
 
     def settle(self) -> None:
         """Close the context inside the process, and give up its capabilities."""

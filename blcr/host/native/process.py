@@ -20,6 +20,7 @@ from blcr.architecture import Arch
 from blcr.context import records
 from blcr.errors import HostError, RefusedError
 from blcr.host.interface import (
+    Contents,
     DescriptorFacts,
     MappingFacts,
     ProcessFacts,
@@ -29,6 +30,7 @@ from blcr.host.interface import (
 from blcr.host.native import (
     blocked,
     files,
+    lent,
     mappings,
     pagemap,
     procfs,
@@ -341,12 +343,13 @@ class NativeProcess:
     def descriptors(self) -> list[DescriptorFacts]:
         """Return its descriptors in order of number."""
         known = constants.of(self.arch)
-        return files.descriptors(
-            self.outer_pid,
-            own_arch().syscalls["kcmp"],
-            known["O_CLOEXEC"],
-            known["O_DIRECT"],
+        numbers = files.Numbers(
+            cloexec=known["O_CLOEXEC"],
+            direct=known["O_DIRECT"],
+            path=known["O_PATH"],
+            kcmp=own_arch().syscalls["kcmp"],
         )
+        return files.descriptors(self.outer_pid, numbers)
 
     def pending(self) -> list[bytes]:
         """Return the siginfos queued for the process as a whole."""
@@ -366,7 +369,11 @@ class NativeProcess:
 
     def pipe(self, fd: int) -> records.Pipe:
         """Return capacity and bytes of the pipe at `fd`."""
-        return files.pipe(self.outer_pid, fd)
+        return lent.pipe(self.outer_pid, fd)
+
+    def contents(self, fd: int) -> Contents:
+        """Return a descriptor to read the regular file at `fd` from."""
+        return lent.contents(self.outer_pid, fd)
 
     def shared_object(self, mapping: MappingFacts) -> tuple[int, int, list[Run]]:
         """Return identity, size and data of the object behind a shared mapping."""

@@ -298,6 +298,25 @@ def descriptor_info(pid: int, fd: int) -> dict[str, list[str]]:
     return rows
 
 
+class Mount(NamedTuple):
+    """A mounted file system: its device as `st_dev` has it, and where it is."""
+
+    device: int
+    path: str
+
+
+def mounts(pid: int) -> list[Mount]:
+    """Return the mounts that a process sees."""
+    found = []
+    for line in read(pid, "mountinfo").split(b"\n"):
+        words = line.split(b" ")
+        if len(words) > 4:
+            major, minor = (int(word) for word in words[2].split(b":"))
+            path = os.fsdecode(words[4].replace(b"\\040", b" "))
+            found.append(Mount(os.makedev(major, minor), path))
+    return found
+
+
 def auxiliary_vector(pid: int) -> bytes:
     """Return the auxiliary vector as the kernel keeps it, AT_NULL included."""
     return read(pid, "auxv")

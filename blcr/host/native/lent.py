@@ -1,0 +1,186 @@
+"""
+A process's descriptors, lent: what only shows through the open file itself.
+
+pidfd_getfd(2) gives us a descriptor of the same open file.  Nothing is done with it
+that the process could notice; in particular its offset is left alone.
+
+Source: pidfd_getfd(2), fcntl(2), tee(2), timerfd_create(2), lseek(2), fstatfs(2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import struct
+import termios
+from collections.abc import Iterator
+
+from blcr.context import records
+from blcr.errors import RefusedError, TaskGoneError
+from blcr.host.interface import Contents, Run
+
+_PIDFD_GETFD = 438
+"""The same number on all architectures, as of every call since Linux 5.1."""
+_SPLICE_F_NONBLOCK = 2
+_F_GETOWN_EX = 16
+_MQUEUE_MAGIC = 0x19800202
+"""Source: linux/magic.h."""
+_TIMERFD_IOC_SET_TICKS = 0x40085400
+"""TFD_IOC_SET_TICKS of linux/timerfd.h."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def lend(pid: int, fd: int) -> int:
+    """Return a descriptor of ours for the open file at `fd`; the caller closes it."""
+    try:
+        holder = os.pidfd_open(pid)
+    except ProcessLookupError as error:
+        raise TaskGoneError(f"process {pid} has ended") from error
+    try:
+        ours = int(_libc.syscall(_PIDFD_GETFD, holder, fd, 0))
+    finally:
+        os.close(holder)
+    if ours < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"pidfd_getfd: {os.strerror(code)}")
+    return ours
+
+
+@contextlib.contextmanager
+def lent(pid: int, fd: int) -> Iterator[int]:
+    """Give a descriptor of ours for the open file at `fd` for as long as the block."""
+    ours = lend(pid, fd)
+    try:
+        yield ours
+    finally:
+        os.close(ours)
+
+
+def owner(ours: int) -> tuple[int, int]:
+    """Return type and id of whom an open file sends signals; id 0: nobody."""
+    try:
+        data = fcntl.fcntl(ours, _F_GETOWN_EX, bytes(8))
+    except OSError:
+        # O_PATH.
+        return (0, 0)
+    kind, number = struct.unpack("=ii", data)
+    return (kind, number) if number else (0, 0)
+
+
+def own_signal(ours: int) -> int:
+    """Return the signal that takes the place of SIGIO; 0: none."""
+    return fcntl.fcntl(ours, fcntl.F_GETSIG)
+
+
+def is_message_queue(ours: int) -> bool:
+    """Tell whether an open file is a POSIX message queue."""
+    room = ctypes.create_string_buffer(256)
+    if _libc.fstatfs(ours, room):
+        return False
+    return int.from_bytes(room.raw[:4], "little") == _MQUEUE_MAGIC
+
+
+def unread(ours: int) -> int:
+    """Return how many bytes wait to be read."""
+    data = fcntl.ioctl(ours, termios.FIONREAD, bytes(4))
+    return int(struct.unpack("=i", data)[0])
+
+
+def count_timer(ours: int) -> None:
+    """Have a timer that has ended count how often since, as asking it does."""
+    _libc.timerfd_gettime(ours, ctypes.create_string_buffer(32))
+
+
+def set_timer_ticks(ours: int, ticks: int) -> None:
+    """Set how often a timer has ended since it was read."""
+    fcntl.ioctl(ours, _TIMERFD_IOC_SET_TICKS, struct.pack("=Q", ticks))
+
+
+def contents(pid: int, fd: int) -> Contents:
+    """
+    Return a descriptor of ours to read a regular file, and where it has data.
+
+    Opened anew it has an offset of its own, which looking for data moves.  Where that
+    is not permitted, or would break a lease, the program's own serves, and the whole
+    of the file is data.
+
+    Raises:
+        RefusedError: It can be read in neither way.
+    """
+    ours = lend(pid, fd)
+    size = os.fstat(ours).st_size
+    try:
+        if fcntl.fcntl(ours, fcntl.F_GETLEASE) == fcntl.F_UNLCK:
+            with contextlib.suppress(PermissionError):
+                path = f"/proc/{pid}/fd/{fd}"
+                anew = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+                os.close(ours)
+                return Contents(anew, size, _data(anew, size))
+        os.pread(ours, 1, 0)
+    except OSError as error:
+        os.close(ours)
+        raise RefusedError(
+            pid,
+            f"descriptor {fd} is a file whose contents would have to be saved and may "
+            f"not be read ({error.strerror})",
+        ) from error
+    return Contents(ours, size, [Run(0, size)] if size else [])
+
+
+def _data(ours: int, size: int) -> list[Run]:
+    """Return where a file is not a hole."""
+    runs = []
+    at = 0
+    while at < size:
+        try:
+            start = os.lseek(ours, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                break
+            raise
+        at = os.lseek(ours, start, os.SEEK_HOLE)
+        runs.append(Run(start, min(at, size)))
+    return runs
+
+
+def pipe(pid: int, fd: int) -> records.Pipe:
+    """
+    Return capacity and bytes of a pipe; the bytes stay in it.
+
+    Raises:
+        RefusedError: The pipe is larger than this user may make one to copy it into.
+    """
+    theirs = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        capacity = fcntl.fcntl(theirs, fcntl.F_GETPIPE_SZ)
+        reader, writer = os.pipe()
+        try:
+            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, capacity)
+            size = _libc.tee(
+                theirs, writer, ctypes.c_size_t(capacity), _SPLICE_F_NONBLOCK
+            )
+            if size < 0 and ctypes.get_errno() != errno.EAGAIN:
+                raise OSError(ctypes.get_errno(), "tee")
+            os.close(writer)
+            writer = -1
+            data = b""
+            while size > 0 and (part := os.read(reader, 1 << 20)):
+                data += part
+            return records.Pipe(capacity, data)
+        except PermissionError as error:
+            raise RefusedError(
+                pid,
+                f"descriptor {fd} is a pipe of {capacity} bytes, more than this user "
+                "may have",
+                hint="see /proc/sys/fs/pipe-max-size",
+            ) from error
+        finally:
+            os.close(reader)
+            if writer >= 0:
+                os.close(writer)
+    finally:
+        os.close(theirs)

@@ -1,0 +1,207 @@
+"""
+Descriptors being opened in a process: what all kinds of open files share.
+
+Numbers that the program uses are taken one after the other, from the lowest on; what is
+needed only meanwhile is kept out of their way.
+
+Source: open(2), dup(2), fcntl(2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+
+from blcr import remote
+from blcr.context import records
+from blcr.errors import BlcrError, RemoteCallError, RestartError
+from blcr.host.interface import NewProcess, Task
+from blcr.linux import constants
+
+
+class Source(Protocol):
+    """A context, for the contents of files."""
+
+    fd: int
+    """From which it is read."""
+
+    def file(self, index: int) -> tuple[int, int]:
+        """Return offset and size of the bytes of `Context.contents[index]`."""
+
+
+class Ends(NamedTuple):
+    """A pipe's ends by whether they read: not yet taken; taken, at which number."""
+
+    spare: dict[bool, int]
+    used: dict[bool, int]
+
+
+class Opening:
+    """
+    The descriptors of one process, being opened through its leader.
+
+    Attributes:
+        warnings: What the user should know.
+        first: For each open file the descriptor that it was first opened at.
+        pipes: Pipes that were made, by their index in the context.
+        files: Nameless files that were made, by their index in the contents: where
+            they are open for writing meanwhile.
+        undo: What is to be done if the restart fails.
+    """
+
+    def __init__(
+        self,
+        process: NewProcess,
+        record: records.Process,
+        context: records.Context,
+        source: Source,
+    ) -> None:
+        self.process = process
+        self.task = process.tasks[0]
+        self.record = record
+        self.context = context
+        self.source = source
+        self.known = constants.of(process.arch)
+        self.warnings: list[str] = []
+        self.first: dict[int, int] = {}
+        self.pipes: dict[int, Ends] = {}
+        self.files: dict[int, int] = {}
+        self.undo: list[Callable[[], object]] = []
+        self._targets = {one.fd for one in record.descriptors}
+        self._aside: set[int] = set()
+
+    def error(self, what: str, error: RemoteCallError | None = None) -> RestartError:
+        """Return an error that names the process."""
+        status = error.errno if error else errno.EPERM
+        return RestartError(f"process {self.record.pid}: {what}", status=status)
+
+    def warn(self, what: str) -> None:
+        """Tell the user something of the process."""
+        self.warnings.append(f"process {self.record.pid}: {what}")
+
+    def fcntl(self, fd: int, command: str, argument: int) -> int:
+        """Make the fcntl that serves files of any size."""
+        call = "fcntl64" if "fcntl64" in self.process.arch.syscalls else "fcntl"
+        return self.task.call(call, fd, self.known[command], argument)
+
+    def fcntl_with(self, fd: int, command: str, argument: bytes) -> int:
+        """Likewise, with a structure."""
+        call = "fcntl64" if "fcntl64" in self.process.arch.syscalls else "fcntl"
+        return remote.call(self.task, call, fd, self.known[command], argument)
+
+    def open(self, path: str, flags: int, fd: int, mode: int = 0) -> int:
+        """Open a file for descriptor `fd`."""
+        return open_file(self.task, self.record.pid, path, flags, fd, mode)
+
+    def reopen(self, opened: int, flags: int, fd: int) -> int:
+        """Open once more the file at `opened`, for descriptor `fd`."""
+        flags &= ~self.known["O_NOFOLLOW"]
+        return self.open(f"/proc/self/fd/{opened}", flags, fd)
+
+    def close(self, fd: int) -> None:
+        """Close a descriptor if it is open."""
+        self._aside.discard(fd)
+        with contextlib.suppress(RemoteCallError):
+            self.task.call("close", fd)
+
+    def aside(self, fd: int) -> int:
+        """Move a descriptor to a number that the program does not use."""
+        number = fd
+        if fd in self._targets:
+            number = self._spare(fd)
+            self.close(fd)
+        self._aside.add(number)
+        return number
+
+    def _spare(self, fd: int) -> int:
+        """Duplicate a descriptor to a number that is not to be used."""
+        beyond = max(self._targets) + 1
+        below = (one for one in range(beyond - 1, 2, -1) if one not in self._targets)
+        for start in (beyond, *below):
+            with contextlib.suppress(RemoteCallError):
+                number = self.fcntl(fd, "F_DUPFD_CLOEXEC", start)
+                if number not in self._targets:
+                    return number
+                self.close(number)
+        raise RestartError(
+            f"process {self.record.pid}: it uses all descriptors up to its limit; "
+            "restart with a higher one (ulimit -n)",
+            status=errno.EMFILE,
+        )
+
+    def close_aside(self) -> None:
+        """Close all that was needed only meanwhile."""
+        for fd in sorted(self._aside):
+            self.close(fd)
+
+    @contextlib.contextmanager
+    def lent(self, fd: int) -> Iterator[int]:
+        """Give a descriptor of ours for an open file, for as long as the block."""
+        ours = self.process.lend(fd)
+        try:
+            yield ours
+        finally:
+            os.close(ours)
+
+    def abandon(self) -> None:
+        """Undo, after a failure, what would be left behind."""
+        for action in reversed(self.undo):
+            with contextlib.suppress(OSError, BlcrError):
+                action()
+
+
+def open_file(
+    task: Task,
+    pid: int,
+    path: str,
+    flags: int,
+    fd: int | None = None,
+    mode: int = 0,
+) -> int:
+    """
+    Open a file in the name of a task.
+
+    Raises:
+        RestartError: It cannot be opened; the message names process and descriptor.
+    """
+    known = constants.of(task.process.arch)
+    try:
+        return remote.call(task, "openat", known["AT_FDCWD"], path, flags, mode)
+    except RemoteCallError as error:
+        what = f"descriptor {fd}" if fd is not None else "a mapping"
+        raise RestartError(
+            f"process {pid}: the file '{path}' of {what} cannot be opened: "
+            f"{os.strerror(error.errno)}{_HELP.get(error.errno, '')}",
+            status=error.errno,
+        ) from error
+
+
+_HELP = {
+    errno.ENOENT: "; put it back, or name its new place with --relocate",
+    errno.EACCES: "; let the user who restarts open it, or restart as its owner",
+    errno.EPERM: "; let the user who restarts open it, or restart as its owner",
+    errno.EMFILE: "; restart with a higher limit of open files (ulimit -n)",
+    errno.EROFS: "; restart where its file system can be written to",
+}
+
+
+def file_size(task: Task, fd: int) -> int:
+    """Return the size of an open file, leaving its offset as it was."""
+    known = constants.of(task.process.arch)
+    here = seek(task, fd, 0, known["SEEK_CUR"])
+    end = seek(task, fd, 0, known["SEEK_END"])
+    seek(task, fd, here, known["SEEK_SET"])
+    return end
+
+
+def seek(task: Task, fd: int, offset: int, whence: int) -> int:
+    """Set an offset; where a word is too small for it, by ``_llseek``."""
+    if "_llseek" not in task.process.arch.syscalls:
+        return task.call("lseek", fd, offset, whence)
+    out = remote.Out(8)
+    high, low = offset >> 32 & 0xFFFF_FFFF, offset & 0xFFFF_FFFF
+    remote.call(task, "_llseek", fd, high, low, out, whence)
+    return int.from_bytes(out.data, task.process.arch.layout.byteorder)
