@@ -39,12 +39,19 @@ class Mapping(NamedTuple):
         path: The file; empty for anonymous memory.
         special: ``"heap"``, ``"stack"``, ``"vdso"``, ``"vvar"``, or ``""``.
         grows_down: MAP_GROWSDOWN, the stack included.
-        object: Index into `Context.shared_memory`, or -1.
+        object: Index into `Context.shared_memory` of the file; else -1.
         size, mtime: Of the mapped file when saved, to notice a change; -1: unknown.
         huge: 1 MADV_HUGEPAGE, -1 MADV_NOHUGEPAGE, 0 neither.
         noreserve: MAP_NORESERVE.
         max_protection: 7, or without 2 where the file was opened read-only and shared.
         name: For special mappings and named anonymous ones, the kernel's name.
+        advice: What madvise(2) was told besides: ``"dontdump"``, ``"dontfork"``,
+            ``"wipeonfork"``, ``"mergeable"``, ``"sequential"``, ``"random"``.
+        locked: 1 mlock(2), 2 with MLOCK_ONFAULT, 0 neither.
+        huge_page: Bytes of a page of hugetlbfs; 0: ordinary pages.
+        droppable: MAP_DROPPABLE.
+        saved: The file's contents are in the context; the file is not needed.
+        build_id: Of the mapped ELF file, in hexadecimal; empty: unknown.
     """
 
     start: int
@@ -62,20 +69,44 @@ class Mapping(NamedTuple):
     noreserve: bool = False
     max_protection: int = 7
     name: str = ""
+    advice: tuple[str, ...] = ()
+    locked: int = 0
+    huge_page: int = 0
+    droppable: bool = False
+    saved: bool = False
+    build_id: str = ""
 
 
 class SharedMemory(NamedTuple):
     """
-    An anonymous shared memory object; its bytes are the member ``shared/INDEX``.
+    A file that only those have who map it or hold it open, or a copy of one.
+
+    Its bytes are the member ``shared/INDEX``.
 
     Attributes:
         size: Bytes.
-        runs: (offset in the object, length) of the parts in the member, which has them
+        runs: (offset in the file, length) of the parts in the member, which has them
             one after the other; what is between them is zero.
+        kind: ``"anonymous"``: shared memory; ``"memfd"``: of memfd_create(2);
+            ``"unlinked"``: a file whose name leads to it no longer; ``"file"``: one
+            with a name, whose contents are put back; ``"spare"``: one with a name,
+            whose contents are used where it is gone.
+        name: Of a memfd, or the path.
+        mode: ``S_IFMT`` and permission bits; 0: unknown.
+        seals: ``F_SEAL_*`` of a memfd.
+        huge_page: Bytes of its pages where they are of hugetlbfs, else 0.
+        contents: Index into `Context.contents`, which has the bytes of an unlinked file
+            that is open, too; else -1.
     """
 
     size: int
     runs: tuple[tuple[int, int], ...]
+    kind: str = "anonymous"
+    name: str = ""
+    mode: int = 0
+    seals: int = 0
+    huge_page: int = 0
+    contents: int = -1
 
 
 class MemoryLayout(NamedTuple):
@@ -208,8 +239,8 @@ class OpenFile(NamedTuple):
     Attributes:
         kind: ``"file"``, ``"directory"``, ``"device"``, ``"path"`` (O_PATH),
             ``"pipe"``, ``"fifo"``, ``"eventfd"``, ``"epoll"``, ``"timerfd"``,
-            ``"signalfd"``, ``"inotify"``, ``"pidfd"``, ``"inherited"`` (cr_restart's
-            descriptor of the same number, or its terminal).
+            ``"signalfd"``, ``"inotify"``, ``"pidfd"``, ``"memfd"``, ``"inherited"``
+            (cr_restart's descriptor of the same number, or its terminal).
         path: As the process sees it; for an inherited one what it was.
         flags: ``O_*`` of the process's architecture, without O_CLOEXEC.
         offset: Bytes.
@@ -225,6 +256,7 @@ class OpenFile(NamedTuple):
         watches: Of an inotify, by watch descriptor.
         contents: Index into `Context.contents`, or -1.
         unlinked: It has no name any more; `path` is what it was.
+        object: Index into `Context.shared_memory` for a memfd, else -1.
     """
 
     kind: str
@@ -244,6 +276,7 @@ class OpenFile(NamedTuple):
     watches: tuple[Watch, ...] = ()
     contents: int = -1
     unlinked: bool = False
+    object: int = -1
 
 
 class Contents(NamedTuple):
@@ -338,6 +371,8 @@ class Process(NamedTuple):
         pending: Siginfos queued for the whole process, in order.
         limits: Soft and hard one by number (``RLIMIT_*``), 2**64 - 1 for none; those
             behind the last stay what they are at restart.
+        guards: Pages by MADV_GUARD_INSTALL: first address, first behind; in order.
+        lock_future: ``MCL_*`` bits of mlockall(2) for memory mapped from now on.
     """
 
     pid: int
@@ -365,6 +400,8 @@ class Process(NamedTuple):
     controls: Controls = Controls()
     limits: tuple[tuple[int, int], ...] = ()
     locks: tuple[FileLock, ...] = ()
+    guards: tuple[tuple[int, int], ...] = ()
+    lock_future: int = 0
 
 
 class Clocks(NamedTuple):

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import NamedTuple, Protocol
 
 from blcr import __version__, registry
@@ -33,7 +33,7 @@ from blcr.host.interface import (
     Run,
 )
 from blcr.linux import constants
-from blcr.resources import controls, files, memory, signals, threads
+from blcr.resources import controls, files, memory, objects, signals, threads
 
 Warn = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
@@ -79,6 +79,7 @@ def checkpoint(
     scope: str = "tree",
     signal: int = 0,
     timeout_s: float = 10.0,
+    wanted: Sequence[str] = (),
     warn: Warn = lambda _message: None,
     progress: Progress | None = None,
 ) -> CheckpointResult:
@@ -92,6 +93,8 @@ def checkpoint(
         scope: ``"tree"``, ``"pid"``, ``"pgid"`` or ``"sid"``.
         signal: Sent to the processes before they run another instruction; 0: none.
         timeout_s: How long to wait for threads to stop.
+        wanted: Of which mapped files the contents are to be saved: ``"exe"``,
+            ``"private"``, ``"shared"``.
         warn: Told what the user should know.
         progress: Told how far the copying is.
 
@@ -101,7 +104,9 @@ def checkpoint(
     began = time.monotonic()
     host = claim(pid)
     warnings = host.forward(
-        CheckpointRequest(pid, guest, scope, signal, timeout_s, target.fd)
+        CheckpointRequest(
+            pid, guest, scope, signal, timeout_s, target.fd, tuple(wanted)
+        )
     )
     if warnings is not None:
         for message in warnings:
@@ -118,7 +123,7 @@ def checkpoint(
     with host.freeze(pids, timeout_s=timeout_s) as frozen:
         froze = time.monotonic()
         _refuse_others(pids[0], host.joined(scope, pid, pids), scope)
-        save(host, frozen, target.fd, warn=warn, progress=advance)
+        save(host, frozen, target.fd, wanted=wanted, warn=warn, progress=advance)
         if signal:
             target.commit()
             frozen.kill(signal)
@@ -169,6 +174,7 @@ def save(
     frozen: Frozen,
     fd: int,
     *,
+    wanted: Container[str] = (),
     warn: Warn = lambda _message: None,
     progress: Progress | None = None,
 ) -> None:
@@ -179,9 +185,9 @@ def save(
         RefusedError: They use something that cannot be saved; nothing was written.
         TargetError: The context could not be written.
     """
-    tables = files.Tables([], [], {}, {}, [])
+    tables = files.Tables([], [], {}, {}, [], objects.Table())
     try:
-        _save(host, frozen, fd, tables, warn, progress)
+        _save(host, frozen, fd, tables, wanted, warn, progress)
     finally:
         tables.close()
 
@@ -191,23 +197,24 @@ def _save(
     frozen: Frozen,
     fd: int,
     tables: files.Tables,
+    wanted: Container[str],
     warn: Warn,
     progress: Progress | None,
 ) -> None:
     """Save with tables that are closed afterwards."""
-    objects: dict[int, memory.SharedObject] = {}
-    saved = [_save_process(process, tables, objects) for process in frozen.processes]
+    saved = [_save_process(process, tables, wanted) for process in frozen.processes]
+    unnamed = tables.objects.items
     contents = [one.contents for one in tables.contents.values()]
-    counter = _Counter(saved, [*objects.values(), *contents], progress)
+    counter = _Counter(saved, [*unnamed, *contents], progress)
     with ContextWriter(fd) as writer:
         for one in saved:
             core = writer.core(f"{one.record.pid}.core", one.process.arch)
             pages.copy(one.process, one.runs, core, counter.advance)
             core.finish(one.record, one.threads)
         shared = []
-        for index, item in enumerate(objects.values()):
+        for index, item in enumerate(unnamed):
             runs = pages.copy_shared(item, writer.shared(index), counter.advance)
-            shared.append(records.SharedMemory(item.size, runs))
+            shared.append(item.record._replace(runs=runs))
         kept = [
             one.record(
                 pages.copy_file(one.contents, writer.file(one.number), counter.advance)
@@ -233,7 +240,7 @@ def _save(
     for message in tables.warnings:
         warn(message)
     for one in saved:
-        _warn_of_losses(one, warn)
+        _warn_of_losses(one, unnamed, warn)
 
 
 class _Saved(NamedTuple):
@@ -252,13 +259,13 @@ class _Counter:
     def __init__(
         self,
         saved: Sequence[_Saved],
-        objects: Sequence[memory.SharedObject | Contents],
+        unnamed: Sequence[objects.Saved | Contents],
         progress: Progress | None,
     ) -> None:
         self._progress = progress
         self._done = 0
         self._total = sum(run.end - run.start for one in saved for run in one.runs)
-        self._total += sum(run.end - run.start for one in objects for run in one.runs)
+        self._total += sum(run.end - run.start for one in unnamed for run in one.runs)
 
     def advance(self, size: int) -> None:
         """Note that `size` more bytes are done."""
@@ -268,14 +275,14 @@ class _Counter:
 
 
 def _save_process(
-    process: Process, tables: files.Tables, objects: dict[int, memory.SharedObject]
+    process: Process, tables: files.Tables, wanted: Container[str]
 ) -> _Saved:
     """Make the records of a process and find the pages to be saved."""
     facts = process.facts()
     if facts.refused:
         raise RefusedError(process.pid, facts.refused)
     descriptors, locks = files.save(process, tables)
-    mappings, mapping_facts = memory.save(process, objects)
+    mappings, mapping_facts = memory.save(process, tables, facts.exe, wanted)
     saved_threads = [threads.save(task) for task in process.tasks]
     record = records.Process(
         pid=facts.pid,
@@ -294,6 +301,8 @@ def _save_process(
         pending=tuple(process.pending()),
         descriptors=descriptors,
         locks=locks,
+        guards=memory.save_guards(process, mapping_facts),
+        lock_future=memory.save_lock_future(process, mapping_facts),
         threads=tuple(thread for thread, _sets in saved_threads),
         uids=facts.uids,
         gids=facts.gids,
@@ -315,11 +324,14 @@ def identity(arch: Arch) -> records.Identity:
     )
 
 
-def _warn_of_losses(saved: _Saved, warn: Warn) -> None:
+def _warn_of_losses(
+    saved: _Saved, unnamed: Sequence[objects.Saved], warn: Warn
+) -> None:
     """Name what is kept by reference only and may be missed."""
     known = constants.of(saved.process.arch)
     for mapping in saved.record.mappings:
-        shared_file = mapping.shared and mapping.path
+        by_name = mapping.object < 0 or unnamed[mapping.object].record.kind == "spare"
+        shared_file = mapping.shared and mapping.path and by_name
         if shared_file and mapping.protection & known["PROT_WRITE"]:
             warn(
                 f"process {saved.record.pid}: '{mapping.path}' is mapped shared; its "

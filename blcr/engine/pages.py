@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from blcr.host.interface import Contents, Process, Run
-from blcr.resources.memory import SharedObject
+from blcr.resources.objects import Saved
 
 CHUNK = 256 << 10
 """Bytes copied at a time: they stay in the CPU's cache from reading to writing."""
@@ -42,12 +42,12 @@ def copy(process: Process, runs: Iterable[Run], sink: Sink, advance: Advance) ->
 
 
 def copy_shared(
-    shared: SharedObject, stream: Stream, advance: Advance
+    shared: Saved, stream: Stream, advance: Advance
 ) -> tuple[tuple[int, int], ...]:
     """Copy shared memory but for what is zero; return (offset, length) of the rest."""
 
     def read(offset: int, buffer: memoryview) -> None:
-        shared.process.read_object(shared.mapping, offset, buffer)
+        shared.process.read_object(shared.identity, offset, buffer)
 
     return _copy_but_zero(read, shared.runs, stream, advance)
 

@@ -37,6 +37,7 @@ from blcr.resources import (
     files,
     limits,
     memory,
+    objects,
     scheduling,
     signals,
     threads,
@@ -173,24 +174,25 @@ def _make_all(
     warn: Warn,
 ) -> None:
     """Make every process up to its registers."""
-    made: list[tuple[NewProcess, records.Process, Opening]] = []
+    made: list[tuple[NewProcess, records.Process, objects.Making]] = []
     try:
         for record, arch in zip(plan.context.processes, plan.archs, strict=True):
             process = making.create(record, arch)
             opening = Opening(process, record, plan.context, reader)
-            made.append((process, record, opening))
+            unnamed = _unnamed(opening, reader)
+            made.append((process, record, unnamed))
             with _named(record):
-                _rebuild(process, record, plan, reader, opening)
+                _rebuild(process, record, plan, reader, unnamed)
         checking.finish()
-        for process, record, opening in made:
+        for process, record, unnamed in made:
             with _named(record):
-                _finish(process, record, opening, reader)
+                _finish(process, record, unnamed, reader)
     except BaseException:
-        for _process, _record, opening in made:
-            opening.abandon()
+        for _process, _record, unnamed in made:
+            unnamed.opening.abandon()
         raise
-    for _process, _record, opening in made:
-        for message in opening.warnings:
+    for _process, _record, unnamed in made:
+        for message in unnamed.opening.warnings:
             warn(message)
 
 
@@ -199,20 +201,15 @@ def _rebuild(
     record: records.Process,
     plan: RestartPlan,
     reader: ContextReader,
-    opening: Opening,
+    unnamed: objects.Making,
 ) -> None:
     """Give a process its memory, threads, files and signals."""
-    context = plan.context
     process.empty()
     limits.widen(process.tasks[0], record)
     # Before there is a stack: whoever asks for the words of the command line would let
     # that grow, down to where those of the new process were.
     process.set_memory_layout(record.memory, record.exe)
-
-    def fill_object(index: int, address: int) -> None:
-        process.fill(reader.fd, _object_runs(context, reader, index, address))
-
-    own = memory.rebuild(process, record, context, fill_object)
+    own = memory.rebuild(unnamed)
     core = reader.core(record.pid)
     process.fill(reader.fd, memory.split(core.runs(), record.mappings, own))
     memory.compare(process, own, core)
@@ -221,7 +218,7 @@ def _rebuild(
     signals.rebuild_actions(leader, record.actions)
     remote.call(leader, "chdir", record.cwd)
     leader.call("umask", record.umask)
-    files.rebuild(opening)
+    files.rebuild(unnamed.opening, unnamed)
     for task, thread in zip(process.tasks, record.threads, strict=True):
         threads.rebuild(task, thread, record)
 
@@ -229,11 +226,13 @@ def _rebuild(
 def _finish(
     process: NewProcess,
     record: records.Process,
-    opening: Opening,
+    unnamed: objects.Making,
     reader: ContextReader,
 ) -> None:
     """Do what must come last, now that nothing else can go wrong."""
-    leader = process.tasks[0]
+    leader, opening = process.tasks[0], unnamed.opening
+    memory.finish(opening)
+    unnamed.finish()
     files.finish(opening)
     signals.rebuild_pending(process, record.pending, record.threads)
     signals.rebuild_timers(leader, record.timers)
@@ -254,14 +253,20 @@ def _attributes(process: NewProcess, record: records.Process) -> list[str]:
     return [f"process {record.pid} has {one}" for one in dict.fromkeys(losses)]
 
 
-def _object_runs(
-    context: records.Context, reader: ContextReader, index: int, address: int
-) -> Iterator[tuple[int, int, int]]:
-    """Yield where the bytes of a shared object lie, and where they belong."""
-    at, _size = reader.shared(index)
-    for offset, length in context.shared_memory[index].runs:
-        yield at, address + offset, length
-        at += length
+def _unnamed(opening: Opening, reader: ContextReader) -> objects.Making:
+    """Return the files that have to be made in a process."""
+
+    def runs(index: int, address: int) -> Iterator[tuple[int, int, int]]:
+        """Yield where the bytes of a file lie, and where they belong."""
+        at, _size = reader.shared(index)
+        for offset, length in opening.context.shared_memory[index].runs:
+            yield at, address + offset, length
+            at += length
+
+    def fill(index: int, address: int) -> None:
+        opening.process.fill(reader.fd, runs(index, address))
+
+    return objects.Making(opening, fill)
 
 
 class _Checking:

@@ -24,6 +24,10 @@ SCRATCH_SIZE = 4096
 """Bytes at `Task.scratch` that a call's arguments may use."""
 
 
+Identity = tuple[tuple[int, int], int]
+"""Of a file: its device's numbers and its inode; files of one are the same."""
+
+
 class Run(NamedTuple):
     """Pages that hold data: start and end address."""
 
@@ -32,14 +36,27 @@ class Run(NamedTuple):
 
 
 class MappingFacts(NamedTuple):
-    """A mapping and what its pages are backed by."""
+    """
+    A mapping and what its pages are backed by.
+
+    Attributes:
+        deleted: The path of its file leads there no longer, or may not be opened.
+        refused: Why it cannot be saved (``"device memory"``, ...), or empty.
+        object: What the file is where it has no name: anonymous shared memory, a memfd;
+            without size and contents.
+    """
 
     record: records.Mapping
     device: tuple[int, int]
     inode: int
     deleted: bool
     refused: str
-    """Why it cannot be saved (``"device memory"``, ...), or empty."""
+    object: records.SharedMemory | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """The file's."""
+        return self.device, self.inode
 
 
 class DescriptorFacts(NamedTuple):
@@ -237,17 +254,15 @@ class Process(Protocol):
             RefusedError: It may not be read.
         """
 
-    def shared_object(self, mapping: MappingFacts) -> tuple[int, int, list[Run]]:
+    def file_object(self, identity: Identity) -> tuple[records.SharedMemory, list[Run]]:
         """
-        Return identity, size and data of the anonymous object behind a shared mapping.
+        Return size and seals of a file without a name, and where it holds data.
 
-        The runs are offsets in the object.  Its bytes are read with `read_object`.
+        The runs are offsets in the file.  Its bytes are read with `read_object`.
         """
 
-    def read_object(
-        self, mapping: MappingFacts, offset: int, buffer: memoryview
-    ) -> None:
-        """Read bytes of the object behind a shared mapping."""
+    def read_object(self, identity: Identity, offset: int, buffer: memoryview) -> None:
+        """Read bytes of such a file."""
 
     # Bulk.
 
@@ -257,6 +272,12 @@ class Process(Protocol):
 
         In order of address; a run does not cross the end of a mapping.
         """
+
+    def guards(self, mappings: Sequence[MappingFacts]) -> list[Run]:
+        """Return the pages that MADV_GUARD_INSTALL has made unreadable, in order."""
+
+    def readable_end(self, start: int, end: int) -> int:
+        """Return where, from `start` to `end`, a mapping has no file behind it."""
 
 
 class NewProcess(Process, Protocol):
@@ -355,6 +376,7 @@ class CheckpointRequest(NamedTuple):
     signal: int
     timeout_s: float
     fd: int
+    wanted: tuple[str, ...] = ()
 
 
 class Host(Protocol):

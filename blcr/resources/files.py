@@ -19,7 +19,7 @@ from typing import NamedTuple
 from blcr.context import records
 from blcr.errors import RefusedError, RemoteCallError
 from blcr.host.interface import DescriptorFacts, Process
-from blcr.resources import contents, events, locks, pipes
+from blcr.resources import contents, events, locks, objects, pipes
 from blcr.resources.opening import Opening, seek
 
 _TERMINAL = "/dev/tty"
@@ -36,6 +36,7 @@ class Tables(NamedTuple):
         pipe_numbers: The index of a pipe by its inode.
         contents: By device and inode.
         warnings: What the user should know.
+        objects: Files that only those have who map them or hold them open.
     """
 
     files: list[records.OpenFile]
@@ -43,6 +44,7 @@ class Tables(NamedTuple):
     pipe_numbers: dict[int, int]
     contents: dict[tuple[int, int], contents.Saving]
     warnings: list[str]
+    objects: objects.Table
 
     def close(self) -> None:
         """Close what was opened to read contents from."""
@@ -95,6 +97,9 @@ def _open_file(
             )
         index = contents.save(process, facts, tables.contents)
         return file._replace(contents=index, unlinked=True)
+    if file.kind == "memfd":
+        index = tables.objects.add_descriptor(process, file)
+        return file._replace(object=index)
     if file.kind not in _WITH_BYTES:
         return file
     if file.inode not in tables.pipe_numbers:
@@ -103,7 +108,7 @@ def _open_file(
     return file._replace(pipe=tables.pipe_numbers[file.inode])
 
 
-def rebuild(opening: Opening) -> None:
+def rebuild(opening: Opening, made: objects.Making) -> None:
     """
     Open the descriptors of a process.
 
@@ -115,7 +120,7 @@ def rebuild(opening: Opening) -> None:
         # What came from the restarter and the program had closed.
         opening.close(fd)
     for descriptor in record.descriptors:
-        _build(opening, descriptor)
+        _build(opening, descriptor, made)
     contents.dress(opening)
     opening.close_aside()
     for index, fd in opening.first.items():
@@ -136,7 +141,9 @@ def finish(opening: Opening) -> None:
     events.watch_files(opening)
 
 
-def _build(opening: Opening, descriptor: records.Descriptor) -> None:
+def _build(
+    opening: Opening, descriptor: records.Descriptor, made: objects.Making
+) -> None:
     """Open one descriptor, or duplicate the one it shares its file with."""
     file = opening.context.files[descriptor.file]
     target = descriptor.fd
@@ -146,19 +153,22 @@ def _build(opening: Opening, descriptor: records.Descriptor) -> None:
         opening.task.call("dup3", first, target, flags)
         return
     opener = contents.open_unlinked if file.unlinked else _OPENERS.get(file.kind)
-    if opener is None:
+    if file.object >= 0:
+        fd = made.open(file.object, file.flags)
+    elif opener:
+        fd = opener(opening, target, file)
+    else:
         raise opening.error(
             f"descriptor {target} is of the kind '{file.kind}', which cannot be "
             "rebuilt here"
         )
-    fd = opener(opening, target, file)
     if fd != target:
         opening.task.call("dup3", fd, target, flags)
         if file.kind != "inherited":
             opening.close(fd)
     elif descriptor.cloexec or file.kind == "inherited":
         opening.fcntl(target, "F_SETFD", int(descriptor.cloexec))
-    if file.offset and file.kind in ("file", "directory"):
+    if file.offset and file.kind in ("file", "directory", "memfd"):
         seek(opening.task, target, file.offset, opening.known["SEEK_SET"])
     opening.first[descriptor.file] = target
 

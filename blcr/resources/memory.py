@@ -2,48 +2,47 @@
 Address spaces: mappings, and which of their pages go into a context.
 
 Saved are pages that differ from what the mapped file, or zero, gives back, and the
-bytes of anonymous memory that is shared.  The kernel's vdso is saved, too: another host
-shows it to the program where it has none of its own.
+contents of files that have no name; those of mapped files with a name where that leads
+to them no longer, where the user wants it, and small ones that are mapped shared, in
+case they are gone.  The kernel's vdso is saved, too: another host shows it to the
+program where it has none of its own.
 
-Source: mmap(2), madvise(2), proc_pid_maps(5), prctl(2) for PR_SET_MM_MAP.
+What was mapped privately of a file that was saved comes back as anonymous memory.
+
+Source: mmap(2), madvise(2), mlock(2), proc_pid_maps(5), prctl(2) for PR_SET_MM_MAP.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
-from typing import NamedTuple, Protocol
+from collections.abc import Container, Iterable, Iterator, Sequence
+from typing import Protocol
 
+from blcr import remote
 from blcr.context import records
 from blcr.errors import RefusedError, RemoteCallError, RestartError
-from blcr.host.interface import MappingFacts, NewProcess, Process, Run, Task
+from blcr.host.interface import MappingFacts, Process, Run, Task
 from blcr.linux import constants
-from blcr.resources.opening import file_size, open_file
+from blcr.resources import files, objects
+from blcr.resources.opening import Opening, file_size, open_file
 
-_MMAP2_UNIT = 4096
 _WRITE = 2
-_GAP = 4 << 20
-"""Bytes left free around a mapping of our own: a stack above it may grow."""
-
-
-class SharedObject(NamedTuple):
-    """Anonymous shared memory being saved, and a mapping through which it shows."""
-
-    process: Process
-    mapping: MappingFacts
-    size: int
-    runs: Sequence[Run]
+_READ = 1
+_SPARE = 1 << 20
+"""Bytes up to which a file that is mapped shared is saved in case that it is gone."""
 
 
 def save(
-    process: Process, objects: dict[int, SharedObject]
+    process: Process, tables: files.Tables, exe: str, wanted: Container[str]
 ) -> tuple[tuple[records.Mapping, ...], list[MappingFacts]]:
     """
     Return the mappings of a process, and what the host knows about each.
 
     Args:
-        objects: Anonymous shared memory by identity; the process's own is added.
+        tables: The open files; files without a name are added.
+        exe: Path of its executable.
+        wanted: Of which mapped files the contents are to be saved: ``"exe"``,
+            ``"private"``, ``"shared"``.
 
     Raises:
         RefusedError: One cannot be saved.
@@ -57,46 +56,127 @@ def save(
                 process.pid,
                 f"its memory at {record.start:#x} to {record.end:#x} is {one.refused}",
             )
-        if record.shared and not record.path and not record.special:
-            identity, size, runs = process.shared_object(one)
-            known = objects.get(identity)
-            if known is None or known.size < size:
-                objects[identity] = SharedObject(process, one, size, runs)
-            record = record._replace(object=list(objects).index(identity))
+        if other := _other_name(one, tables):
+            record = record._replace(path=other)
+        elif file := _object(one, tables, wanted):
+            index = tables.objects.add(process, one.identity, file)
+            record = record._replace(object=index)
+        elif record.path and not record.shared:
+            kind = "exe" if record.path == exe else "private"
+            record = record._replace(saved=one.deleted or kind in wanted)
         saved.append(record)
-    return tuple(saved), facts
+    return tuple(saved), [
+        one._replace(record=record) for one, record in zip(facts, saved, strict=True)
+    ]
+
+
+def _other_name(one: MappingFacts, tables: files.Tables) -> str:
+    """Return the name by which a deleted file that is open was found, or empty."""
+    if not (one.deleted and one.record.shared):
+        return ""
+    identity = (os.makedev(*one.device), one.inode)
+    names = (
+        file.path
+        for file in tables.files
+        if file.kind == "file" and (file.device, file.inode) == identity
+        if not file.unlinked
+    )
+    return next(names, "")
+
+
+def _object(
+    one: MappingFacts, tables: files.Tables, wanted: Container[str]
+) -> records.SharedMemory | None:
+    """Return as what the file behind a mapping is saved; None: it is not."""
+    path = one.record.path
+    if one.object or not path or not one.record.shared:
+        return one.object
+    contents = tables.contents.get((os.makedev(*one.device), one.inode))
+    if contents:
+        size = contents.contents.size
+        return records.SharedMemory(
+            size, (), "unlinked", path, contents=contents.number
+        )
+    if one.deleted:
+        kind = "unlinked"
+    elif "shared" in wanted:
+        kind = "file"
+    elif one.record.size <= _SPARE:
+        kind = "spare"
+    else:
+        return None
+    return records.SharedMemory(0, (), kind, path)
+
+
+def save_guards(
+    process: Process, facts: Sequence[MappingFacts]
+) -> tuple[tuple[int, int], ...]:
+    """Return the guard pages of a process."""
+    return tuple((one.start, one.end) for one in process.guards(facts))
+
+
+def save_lock_future(process: Process, facts: Sequence[MappingFacts]) -> int:
+    """
+    Return what mlockall(2) has said of memory to come, ``MCL_*``.
+
+    No interface shows it, so a page is mapped to see what becomes of it: of locked
+    memory MADV_DONTNEED takes nothing away, and not locked on fault it is there at
+    once.  Asked only where there is locked memory.
+    """
+    if not any(one.record.locked for one in facts):
+        return 0
+    task = next((one for one in process.tasks if one.can_call), None)
+    if task is None:
+        return 0
+    known, size = constants.of(process.arch), process.arch.page_size
+    flags = known["MAP_PRIVATE"] | known["MAP_ANONYMOUS"]
+    try:
+        at = objects.mmap(task, 0, size, known["PROT_READ"], flags, -1, 0)
+    except RemoteCallError:
+        # EAGAIN: it would be locked, and the limit is reached.
+        return known["MCL_FUTURE"]
+    try:
+        present = remote.Out(1)
+        remote.call(task, "mincore", at, size, present)
+        task.call("madvise", at, size, known["MADV_DONTNEED"])
+    except RemoteCallError:
+        on_fault = not present.data[0] & 1
+        return known["MCL_FUTURE"] | (known["MCL_ONFAULT"] if on_fault else 0)
+    finally:
+        task.call("munmap", at, size)
+    return 0
 
 
 def own_pages(process: Process, facts: Sequence[MappingFacts]) -> Iterator[Run]:
-    """Yield the pages to be saved, in order of address; the vdso's are among them."""
-    vdso = [
-        Run(one.record.start, one.record.end)
-        for one in facts
-        if one.record.special == "vdso"
-    ]
+    """
+    Yield the pages to be saved, in order of address.
+
+    Whole go the vdso, and what is mapped of files that may be gone.
+    """
+    whole = []
+    for one in facts:
+        record = one.record
+        if record.special == "vdso":
+            whole.append(Run(record.start, record.end))
+        elif record.saved:
+            end = process.readable_end(record.start, record.end)
+            if end > record.start:
+                whole.append(Run(record.start, end))
     runs = process.present(facts)
     pending = next(runs, None)
-    for extra in vdso:
+    for extra in whole:
         while pending and pending.start < extra.start:
             yield pending
             pending = next(runs, None)
-        if pending is None or pending.start >= extra.end:
-            yield extra
+        yield extra
+        while pending and pending.start < extra.end:
+            pending = next(runs, None)
     while pending:
         yield pending
         pending = next(runs, None)
 
 
-FillObject = Callable[[int, int], None]
-"""Fill shared memory object `index` where it is mapped: ``fill(index, address)``."""
-
-
-def rebuild(
-    process: NewProcess,
-    record: records.Process,
-    context: records.Context,
-    fill_object: FillObject,
-) -> list[records.Mapping]:
+def rebuild(made: objects.Making) -> list[records.Mapping]:
     """
     Lay out the address space of an emptied process; private pages are filled in later.
 
@@ -106,36 +186,210 @@ def rebuild(
     Raises:
         RestartError: A mapped file is gone or has changed, or there is no room.
     """
-    task = process.tasks[0]
-    opened: dict[tuple[str, bool], int] = {}
-    shared: dict[int, list[records.Mapping]] = {}
+    opening = made.opening
+    process, record = opening.process, opening.record
+    layout = _Layout(made)
     specials = [one for one in record.mappings if one.special in ("vdso", "vvar")]
     # First these: where they lie in a new process is the kernel's choice.
     own = [one for one in specials if process.place_special(one)]
     for mapping in record.mappings:
-        if mapping in own:
-            continue
-        if mapping.object >= 0:
-            shared.setdefault(mapping.object, []).append(mapping)
-        else:
-            fd = _file(task, record, mapping, opened) if mapping.path else -1
-            _map(task, record, mapping, fd)
-    for fd in opened.values():
-        task.call("close", fd)
-    for index, views in shared.items():
-        size = context.shared_memory[index].size
-        if len(views) == 1 and (views[0].offset, views[0].end - views[0].start) == (
-            0,
-            size,
-        ):
-            _map(task, record, views[0], -1)
-            fill_object(index, views[0].start)
-        else:
-            whole = _map_in_gap(task, record, size)
-            fill_object(index, whole)
-            _copy_views(task, views, whole)
-            task.call("munmap", whole, size)
+        if mapping not in own:
+            layout.add(mapping)
+    layout.finish()
+    if layout.unnamed:
+        opening.warn(
+            "this kernel gives memory no names (PR_SET_VMA_ANON_NAME); its own are lost"
+        )
+    if layout.unmerged:
+        opening.warn("this kernel merges no pages (MADV_MERGEABLE)")
     return own
+
+
+def finish(opening: Opening) -> None:
+    """
+    Install guard pages and lock memory, all of which is filled now.
+
+    Raises:
+        RestartError: This kernel has no guard pages.
+    """
+    task, record, known = opening.task, opening.record, opening.known
+    for start, end in record.guards:
+        try:
+            task.call("madvise", start, end - start, known["MADV_GUARD_INSTALL"])
+        except RemoteCallError as error:
+            raise opening.error(
+                f"the guard pages at {start:#x} to {end:#x} need a newer kernel "
+                f"(MADV_GUARD_INSTALL, Linux 6.13): {error}",
+                error,
+            ) from error
+    lost = sum(
+        mapping.end - mapping.start
+        for mapping in record.mappings
+        if mapping.locked and not _lock(task, mapping)
+    )
+    if lost:
+        opening.warn(
+            f"{lost} bytes of its memory cannot be locked again; raise the limit "
+            "(ulimit -l)"
+        )
+    if record.lock_future:
+        try:
+            task.call("mlockall", record.lock_future)
+        except RemoteCallError as error:
+            opening.warn(
+                f"its future memory cannot be locked: {error}; raise the limit "
+                "(ulimit -l)"
+            )
+
+
+def _lock(task: Task, mapping: records.Mapping) -> bool:
+    """Lock a mapping; False: the limit is too low."""
+    known = constants.of(task.process.arch)
+    size = mapping.end - mapping.start
+    try:
+        on_fault = known["MLOCK_ONFAULT"] if mapping.locked > 1 else 0
+        task.call("mlock2", mapping.start, size, on_fault)
+    except RemoteCallError as error:
+        # Pages that nobody may read are locked, though not brought in.
+        return error.errno == known["ENOMEM"] and not mapping.protection & _READ
+    return True
+
+
+class _Layout:
+    """The mappings of one process, being made through one of its threads."""
+
+    def __init__(self, made: objects.Making) -> None:
+        self.unnamed = False
+        self.unmerged = False
+        self._made = made
+        self._task = made.opening.task
+        self._record = made.opening.record
+        self._files = made.opening.context.shared_memory
+        self._known = made.opening.known
+        self._opened: dict[tuple[int | str, bool], int] = {}
+        self._views: dict[int, list[records.Mapping]] = {}
+
+    def add(self, mapping: records.Mapping) -> None:
+        """Make a mapping, unless it shows a part of shared memory."""
+        if mapping.object >= 0 and self._files[mapping.object].kind == "anonymous":
+            self._views.setdefault(mapping.object, []).append(mapping)
+        else:
+            self._map(mapping, self._descriptor(mapping))
+
+    def finish(self) -> None:
+        """Make shared memory, and close files."""
+        for index, views in self._views.items():
+            file, first = self._files[index], views[0]
+            whole = (first.offset, first.end - first.start) == (0, file.size)
+            # What is shared is filled through its mapping, which has to be writable.
+            if len(views) == 1 and whole and first.protection & _WRITE:
+                self._map(first, -1)
+                self._made.fill(index, first.start)
+            elif file.huge_page:
+                # Of these no view can be made of a view.
+                for view in views:
+                    self._map(view, self._descriptor(view))
+            else:
+                self._map_views(index, views)
+        for fd in self._opened.values():
+            self._task.call("close", fd)
+
+    def _map_views(self, index: int, views: Sequence[records.Mapping]) -> None:
+        """
+        Make shared memory as a whole, and show its parts where the program had them.
+
+        mremap(2) with an old size of 0 makes a further mapping of shared pages.
+        """
+        task, known = self._task, self._known
+        file = self._files[index]
+        flags = known["MAP_SHARED"] | known["MAP_ANONYMOUS"]
+        whole = objects.map_in_gap(task, self._record, file, flags, -1)
+        self._made.fill(index, whole)
+        for view in views:
+            length = view.end - view.start
+            flags = known["MREMAP_MAYMOVE"] | known["MREMAP_FIXED"]
+            task.call("mremap", whole + view.offset, 0, length, flags, view.start)
+            task.call("mprotect", view.start, length, view.protection)
+            self._advise(view)
+        task.call("munmap", whole, file.size)
+
+    def _descriptor(self, mapping: records.Mapping) -> int:
+        """Return a descriptor of the file to be mapped; -1: none."""
+        writes = mapping.shared and bool(mapping.max_protection & _WRITE)
+        if mapping.object >= 0:
+            if writes:
+                return self._made.descriptor(mapping.object)
+            key: tuple[int | str, bool] = (mapping.object, False)
+        elif mapping.path and not mapping.saved:
+            key = (mapping.path, writes)
+        else:
+            return -1
+        if key not in self._opened:
+            known = self._known
+            flags = known["O_RDWR" if writes else "O_RDONLY"] | known["O_CLOEXEC"]
+            if mapping.object >= 0:
+                fd = self._made.open(mapping.object, flags)
+            else:
+                fd = open_file(self._task, self._record.pid, mapping.path, flags)
+                _check_unchanged(self._task, self._record, mapping, fd)
+            self._opened[key] = fd
+        return self._opened[key]
+
+    def _map(self, mapping: records.Mapping, fd: int) -> None:
+        """Make one mapping in its place."""
+        known = self._known
+        flags = known["MAP_FIXED_NOREPLACE"]
+        if mapping.droppable:
+            flags |= known["MAP_DROPPABLE"]
+        else:
+            flags |= known["MAP_SHARED" if mapping.shared else "MAP_PRIVATE"]
+        if fd < 0:
+            flags |= known["MAP_ANONYMOUS"]
+        if fd < 0 and mapping.huge_page and not mapping.saved:
+            flags |= known["MAP_HUGETLB"]
+            flags |= (mapping.huge_page.bit_length() - 1) << known["MAP_HUGE_SHIFT"]
+        if mapping.noreserve:
+            flags |= known["MAP_NORESERVE"]
+        if mapping.grows_down:
+            flags |= known["MAP_GROWSDOWN"]
+        start, size = mapping.start, mapping.end - mapping.start
+        offset = mapping.offset if fd >= 0 else 0
+        try:
+            objects.mmap(self._task, start, size, mapping.protection, flags, fd, offset)
+            self._advise(mapping)
+        except RemoteCallError as error:
+            what = f"'{mapping.path}'" if mapping.path else "memory"
+            hint = ""
+            if mapping.huge_page:
+                what = f"memory in huge pages of {mapping.huge_page >> 10} kB"
+                hint = f"; {size // mapping.huge_page} are needed, see vm.nr_hugepages"
+            raise RestartError(
+                f"process {self._record.pid}: {what} cannot be mapped at {start:#x} to "
+                f"{mapping.end:#x}: {error}{hint}",
+                status=error.errno,
+            ) from error
+
+    def _advise(self, mapping: records.Mapping) -> None:
+        """Tell the kernel about a mapping what it has been told."""
+        known, task = self._known, self._task
+        where = mapping.start, mapping.end - mapping.start
+        if mapping.huge:
+            advice = "MADV_HUGEPAGE" if mapping.huge > 0 else "MADV_NOHUGEPAGE"
+            task.call("madvise", *where, known[advice])
+        for word in mapping.advice:
+            try:
+                task.call("madvise", *where, known[f"MADV_{word.upper()}"])
+            except RemoteCallError:
+                if word != "mergeable":
+                    raise
+                self.unmerged = True
+        _, _, name = mapping.name.partition(":")
+        if name:
+            kind = known["PR_SET_VMA"], known["PR_SET_VMA_ANON_NAME"]
+            try:
+                remote.call(task, "prctl", *kind, *where, name.removesuffix("]"))
+            except RemoteCallError:
+                self.unnamed = True
 
 
 Piece = tuple[int, int, int]
@@ -208,58 +462,6 @@ def missing(context: records.Context) -> list[str]:
     return found
 
 
-def _copy_views(task: Task, views: Sequence[records.Mapping], whole: int) -> None:
-    """
-    Show parts of an object, mapped as a whole, where the program had them.
-
-    mremap with an old size of 0 makes a further mapping of shared pages (mremap(2)).
-    """
-    known = constants.of(task.process.arch)
-    for view in views:
-        length = view.end - view.start
-        flags = known["MREMAP_MAYMOVE"] | known["MREMAP_FIXED"]
-        task.call("mremap", whole + view.offset, 0, length, flags, view.start)
-        task.call("mprotect", view.start, length, view.protection)
-
-
-def _map_in_gap(task: Task, record: records.Process, size: int) -> int:
-    """Map shared memory where the program has nothing, and return the address."""
-    known = constants.of(task.process.arch)
-    flags = known["MAP_SHARED"] | known["MAP_ANONYMOUS"] | known["MAP_FIXED_NOREPLACE"]
-    protection = known["PROT_READ"] | known["PROT_WRITE"]
-    for before, after in pairwise(record.mappings):
-        if after.start - before.end < size + _GAP:
-            continue
-        try:
-            return mmap(task, before.end + _GAP // 2, size, protection, flags, -1, 0)
-        except RemoteCallError:
-            continue
-    raise RestartError(
-        f"process {record.pid}: no room in its address space for {size} bytes of "
-        "shared memory",
-        status=12,
-    )
-
-
-def _file(
-    task: Task,
-    record: records.Process,
-    mapping: records.Mapping,
-    opened: dict[tuple[str, bool], int],
-) -> int:
-    """Return a descriptor inside the process for a mapped file."""
-    known = constants.of(task.process.arch)
-    writes = mapping.shared and bool(mapping.max_protection & _WRITE)
-    key = (mapping.path, writes)
-    if key not in opened:
-        flags = known["O_RDWR"] if writes else known["O_RDONLY"]
-        opened[key] = open_file(
-            task, record.pid, mapping.path, flags | known["O_CLOEXEC"]
-        )
-        _check_unchanged(task, record, mapping, opened[key])
-    return opened[key]
-
-
 def _check_unchanged(
     task: Task, record: records.Process, mapping: records.Mapping, fd: int
 ) -> None:
@@ -278,51 +480,3 @@ def _check_unchanged(
             f"now and had {mapping.size}; restart where the same file is installed",
             status=2,
         )
-
-
-def _map(
-    task: Task,
-    record: records.Process,
-    mapping: records.Mapping,
-    fd: int,
-) -> None:
-    """Make one mapping in its place."""
-    known = constants.of(task.process.arch)
-    flags = known["MAP_FIXED_NOREPLACE"]
-    flags |= known["MAP_SHARED"] if mapping.shared else known["MAP_PRIVATE"]
-    if fd < 0:
-        flags |= known["MAP_ANONYMOUS"]
-    if mapping.noreserve:
-        flags |= known["MAP_NORESERVE"]
-    if mapping.grows_down:
-        flags |= known["MAP_GROWSDOWN"]
-    size = mapping.end - mapping.start
-    try:
-        mmap(task, mapping.start, size, mapping.protection, flags, fd, mapping.offset)
-        if mapping.huge:
-            advice = "MADV_HUGEPAGE" if mapping.huge > 0 else "MADV_NOHUGEPAGE"
-            task.call("madvise", mapping.start, size, known[advice])
-    except RemoteCallError as error:
-        what = f"'{mapping.path}'" if mapping.path else "memory"
-        raise RestartError(
-            f"process {record.pid}: {what} cannot be mapped at {mapping.start:#x} to "
-            f"{mapping.end:#x}: {error}",
-            status=error.errno,
-        ) from error
-
-
-def mmap(
-    task: Task,
-    address: int,
-    size: int,
-    protection: int,
-    flags: int,
-    fd: int,
-    offset: int,
-) -> int:
-    """Map memory, by the call that this architecture has for it; offset in bytes."""
-    if "mmap2" in task.process.arch.syscalls:
-        return task.call(
-            "mmap2", address, size, protection, flags, fd, offset // _MMAP2_UNIT
-        )
-    return task.call("mmap", address, size, protection, flags, fd, offset)

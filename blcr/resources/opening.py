@@ -109,11 +109,16 @@ class Opening:
 
     def aside(self, fd: int) -> int:
         """Move a descriptor to a number that the program does not use."""
+        number = self.kept(fd)
+        self._aside.add(number)
+        return number
+
+    def kept(self, fd: int) -> int:
+        """Likewise; `close_aside` leaves it open."""
         number = fd
         if fd in self._targets:
             number = self._spare(fd)
             self.close(fd)
-        self._aside.add(number)
         return number
 
     def _spare(self, fd: int) -> int:

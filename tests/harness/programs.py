@@ -51,12 +51,14 @@ class Scenario(NamedTuple):
         args: What to start it with.
         duration_s: How long it waits by itself; 0: until told.
         children: It has some, so that only itself can be saved, and not restarted.
+        remade: Files that it has mapped are gone; other memory takes their place.
     """
 
     program: str
     args: tuple[str, ...] = ()
     duration_s: float = 0
     children: bool = False
+    remade: bool = False
 
     @property
     def name(self) -> str:
@@ -115,10 +117,16 @@ _APART = {
 }
 """Programs that tests of their own start."""
 
+_KINDS = {"memory_locked": "some all future"}
+"""What programs of several kinds are started with."""
+
+_REMADE = {"mapping_gone"}
+
 STATES = tuple(
-    Scenario(source.stem)
+    Scenario(source.stem, tuple(kind.split()), remade=source.stem in _REMADE)
     for source in sorted(SOURCES.glob("*.c"))
     if source.stem not in _APART and not source.stem.startswith("blocked_")
+    for kind in _KINDS.get(source.stem, "").split(" ")
 )
 """Programs in all other states."""
 

@@ -86,6 +86,25 @@ static pid_t thread_id(void)
     return syscall(SYS_gettid);
 }
 
+/* The flags that the kernel shows for the mapping at an address: proc(5), VmFlags. */
+__attribute__((unused))
+static void flags_of(const void *at, char *flags, size_t size)
+{
+    char line[512];
+    unsigned long from, to;
+    int here = 0;
+    FILE *f = fopen("/proc/self/smaps", "r");
+    check(f);
+    flags[0] = 0;
+    while (fgets(line, sizeof line, f)) {
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+            here = from <= (unsigned long)at && (unsigned long)at < to;
+        else if (here && strncmp(line, "VmFlags:", 8) == 0)
+            snprintf(flags, size, "%.200s", line + 8);
+    }
+    fclose(f);
+}
+
 /* Start a thread or end. */
 __attribute__((unused))
 static pthread_t start(void *(*body)(void *), void *arg)

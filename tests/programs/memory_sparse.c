@@ -4,7 +4,7 @@
 
 int main(void)
 {
-    size_t size = sizeof(long) == 8 ? (size_t)64 << 30 : (size_t)256 << 20;
+    size_t size = sizeof(long) == 8 ? (size_t)4 << 40 : (size_t)256 << 20;
     size_t step = size / 16;
     volatile char *m = mmap(NULL, size, PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

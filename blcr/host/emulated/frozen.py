@@ -28,6 +28,7 @@ from blcr.host.emulated.tasks import Blocked, Ended, Interrupted, Thread
 from blcr.host.interface import (
     Contents,
     DescriptorFacts,
+    Identity,
     MappingFacts,
     Process,
     ProcessFacts,
@@ -40,7 +41,7 @@ from blcr.linux.constants import GENERIC
 if TYPE_CHECKING:
     from blcr.host.emulated.files import OpenFile
     from blcr.host.emulated.machine import Machine
-    from blcr.host.emulated.memory import Area
+    from blcr.host.emulated.memory import Area, Backing
     from blcr.host.emulated.tasks import Guest
 
 _ERESTARTSYS = GENERIC["ERESTARTSYS"]
@@ -273,7 +274,10 @@ class FrozenProcess:
             name=special.name if special else "",
         )
         if file is None:
-            return MappingFacts(record, (0, 0), 0, deleted=False, refused="")
+            shared = area.backing.shared
+            kind = records.SharedMemory(0, ()) if shared else None
+            number = id(shared) if shared else 0
+            return MappingFacts(record, (0, 0), number, False, "", kind)
         status = os.fstat(file.fd)
         deleted = not _leads_to(file.path, status)
         limit = 7 if area.is_private or file.writable else 5
@@ -370,11 +374,14 @@ class FrozenProcess:
             os.close(writer)
         return records.Pipe(capacity, data)
 
-    def shared_object(self, mapping: MappingFacts) -> tuple[int, int, list[Run]]:
-        """Return what anonymous shared memory is behind a mapping."""
-        area = self.guest.space.find(mapping.record.start)
-        shared = area.backing.shared if area else None
-        assert shared is not None, "an anonymous shared mapping"
+    def file_object(self, identity: Identity) -> tuple[records.SharedMemory, list[Run]]:
+        """Return size of shared memory or of a mapped file, and where it has data."""
+        backing = self._backing(identity)
+        if file := backing.file:
+            size = os.fstat(file.fd).st_size
+            return records.SharedMemory(size, ()), [Run(0, size)] if size else []
+        shared = backing.shared
+        assert shared
         runs: list[Run] = []
         for page in sorted(shared.frames):
             start = page * PAGE
@@ -382,21 +389,31 @@ class FrozenProcess:
                 runs[-1] = Run(runs[-1].start, start + PAGE)
             else:
                 runs.append(Run(start, start + PAGE))
-        return id(shared), shared.size, runs
+        return records.SharedMemory(shared.size, ()), runs
 
-    def read_object(
-        self, mapping: MappingFacts, offset: int, buffer: memoryview
-    ) -> None:
+    def read_object(self, identity: Identity, offset: int, buffer: memoryview) -> None:
         """Read bytes of that memory."""
-        area = self.guest.space.find(mapping.record.start)
-        shared = area.backing.shared if area else None
-        assert shared is not None, "an anonymous shared mapping"
+        backing = self._backing(identity)
+        if file := backing.file:
+            os.preadv(file.fd, [buffer], offset)
+            return
+        shared = backing.shared
+        assert shared
         view = self.guest.space.ram.view
         for at in range(0, len(buffer), PAGE):
             frame = shared.frames.get((offset + at) // PAGE)
             size = min(PAGE, len(buffer) - at)
             piece = view[frame : frame + size] if frame is not None else bytes(size)
             buffer[at : at + size] = piece
+
+    def _backing(self, identity: Identity) -> Backing:
+        """Return what is shared, by the identity that `mappings` told."""
+        for area in self.guest.space.areas:
+            file, shared = area.backing.file, area.backing.shared
+            known = (file.device, file.inode) if file else ((0, 0), id(shared))
+            if known == identity:
+                return area.backing
+        raise KeyError(identity)
 
     # Bulk.
 
@@ -409,6 +426,16 @@ class FrozenProcess:
             part = area.cut(mapping.record.start, mapping.record.end)
             for start, end in self.guest.space.dirty_runs(part):
                 yield Run(start, end)
+
+    def guards(self, mappings: Sequence[MappingFacts]) -> list[Run]:
+        """Return no pages: there is no MADV_GUARD_INSTALL."""
+        del mappings
+        return []
+
+    def readable_end(self, start: int, end: int) -> int:
+        """Return the end: what has no file behind it reads as zero."""
+        del start
+        return end
 
     def empty(self) -> None:
         """Remove every mapping."""

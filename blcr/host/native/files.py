@@ -317,7 +317,7 @@ class _Looking:
         """Return the kind of a regular file or a directory."""
         kind = "file" if stat.S_ISREG(one.stat.st_mode) else "directory"
         if one.label.startswith("/memfd:"):
-            return _Kind("", "a memory file (memfd)")
+            return _Kind("memfd")
         if whereabouts.leads_to(self._pid, one.label, one.stat):
             return _Kind(kind)
         if kind == "directory":

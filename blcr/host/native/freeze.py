@@ -288,7 +288,7 @@ class HeldProcess(NativeProcess):
         for task in self.tasks:
             _let_go(task.outer_tid)
         self.tasks = ()
-        self.memory.close()
+        self.close()
 
 
 def _let_go(tid: int) -> None:

@@ -27,7 +27,7 @@ class NativeHost:
         {
             "file", "directory", "device", "path", "unlinked", "lock", "inherited",
             "pipe", "fifo", "eventfd", "timerfd", "signalfd", "epoll", "inotify",
-            "pidfd",
+            "pidfd", "memfd",
         }
     )  # fmt: skip
 

@@ -1,13 +1,15 @@
 """
 The address space of a process, as records.
 
-Source: proc_pid_maps(5), proc_pid_smaps(5).
+Source: proc_pid_maps(5), proc_pid_smaps(5); Documentation/filesystems/proc.rst, Linux
+6.12, for the letters of VmFlags.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from typing import NamedTuple
 
 from blcr.context import records
 from blcr.host.interface import MappingFacts
@@ -27,30 +29,74 @@ _SPECIAL = {
 _REFUSED_FLAGS = {
     "io": "device memory",
     "pf": "device memory",
+    "sf": "persistent memory (MAP_SYNC)",
     "ss": "a shadow stack",
-    "sl": "a sealed mapping",
+    "sl": "a sealed mapping (mseal)",
     "um": "memory watched by userfaultfd",
     "uw": "memory watched by userfaultfd",
-    "ht": "huge pages of hugetlbfs",
+    "ui": "memory watched by userfaultfd",
+}
+
+_REFUSED_NAMES = {
+    "/SYSV": "a System V shared memory segment",
+    "/secretmem": "secret memory (memfd_secret)",
+    "/[aio]": "the ring of an asynchronous I/O context (io_setup)",
+    "anon_inode:": "a mapping of the kernel object {}",
+    "socket:": "a mapping of the socket {}",
+}
+"""Why mappings are refused, by how what stands in their place of a path begins."""
+
+_ADVICE = {
+    "dd": "dontdump",
+    "dc": "dontfork",
+    "wf": "wipeonfork",
+    "mg": "mergeable",
+    "sr": "sequential",
+    "rr": "random",
 }
 
 
 def facts(pid: int, ranges: list[procfs.Range]) -> list[MappingFacts]:
     """Return the mappings that belong to the process; the kernel's own page is none."""
-    return [_facts(pid, part) for part in ranges if part.path != "[vsyscall]"]
+    sizes = {}
+    if any("ht" in part.flags for part in ranges):
+        sizes = procfs.page_sizes(pid)
+    opener = _Opener(pid)
+    return [
+        _facts(opener, part, sizes.get(part.start, 0) if "ht" in part.flags else 0)
+        for part in ranges
+        if part.path != "[vsyscall]"
+    ]
 
 
-def _facts(pid: int, part: procfs.Range) -> MappingFacts:
+class _Backing(NamedTuple):
+    """
+    What is behind a mapping.
+
+    Attributes:
+        path: The file; empty for anonymous memory.
+        deleted: The path leads to it no longer, or may not be opened.
+        refused: Why it cannot be saved, or empty.
+        size, mtime: Of the file; -1: unknown.
+        object: What it is, where it is no file with a name.
+    """
+
+    path: str = ""
+    deleted: bool = False
+    refused: str = ""
+    size: int = -1
+    mtime: int = -1
+    object: records.SharedMemory | None = None
+
+
+def _facts(opener: _Opener, part: procfs.Range, huge_page: int) -> MappingFacts:
     """Return one mapping."""
     special = _SPECIAL.get(part.path, "")
     named = part.path.startswith("[")
     shared = part.permissions[3] == "s"
-    refused = "" if special else _flags_refused(part)
-    path = "" if named else part.path
-    size = mtime = -1
-    deleted = False
-    if path:
-        path, deleted, refused, size, mtime = _file(pid, part, path, refused)
+    droppable = "dp" in part.flags
+    backing = _backing(opener, part, huge_page)
+    refused = "" if special else _flags_refused(part) or backing.refused
     protection = sum(
         bit
         for bit, letter in ((1, "r"), (2, "w"), (4, "x"))
@@ -59,28 +105,41 @@ def _facts(pid: int, part: procfs.Range) -> MappingFacts:
     if named and not special and not part.path.startswith("[anon"):
         refused = f"the kernel's mapping {part.path}"
     maximum = 7 & ~2 if shared and "mw" not in part.flags else 7
+    advice = (
+        () if special in ("vdso", "vvar") or droppable else _told(part.flags, _ADVICE)
+    )
     return MappingFacts(
         records.Mapping(
             part.start,
             part.end,
             protection,
             shared=shared,
-            offset=part.offset if path or shared else 0,
-            path=path,
+            offset=part.offset if backing.path or backing.object else 0,
+            path=backing.path,
             special=special,
             grows_down="gd" in part.flags,
-            size=size,
-            mtime=mtime,
+            size=backing.size,
+            mtime=backing.mtime,
             huge=1 if "hg" in part.flags else -1 if "nh" in part.flags else 0,
             noreserve="nr" in part.flags,
             max_protection=maximum,
             name=part.path if named else "",
+            advice=advice,
+            locked=2 if "lf" in part.flags else 1 if "lo" in part.flags else 0,
+            huge_page=huge_page,
+            droppable=droppable,
         ),
         part.device,
         part.inode,
-        deleted,
+        backing.deleted,
         refused,
+        backing.object,
     )
+
+
+def _told(flags: frozenset[str], names: dict[str, str]) -> tuple[str, ...]:
+    """Return the names of those flags that are set."""
+    return tuple(name for flag, name in names.items() if flag in flags)
 
 
 def _flags_refused(part: procfs.Range) -> str:
@@ -91,28 +150,82 @@ def _flags_refused(part: procfs.Range) -> str:
     return ""
 
 
-def _file(
-    pid: int, part: procfs.Range, path: str, refused: str
-) -> tuple[str, bool, str, int, int]:
-    """Return path, whether it is gone, refusal, size and time of a mapped file."""
-    deleted = path.endswith(_DELETED)
-    if path == "/dev/zero" + _DELETED and part.permissions[3] == "s":
-        return "", False, refused, -1, -1
-    if path.startswith("/SYSV"):
-        return path, True, "a System V shared memory segment", -1, -1
+def _backing(opener: _Opener, part: procfs.Range, huge_page: int) -> _Backing:
+    """Return what is behind a mapping."""
+    path, shared = part.path, part.permissions[3] == "s"
+    anonymous = _Backing()
+    if shared:
+        anonymous = _Backing(object=records.SharedMemory(0, (), huge_page=huge_page))
+    if path in ("/dev/zero" + _DELETED, "/anon_hugepage" + _DELETED):
+        return anonymous
+    if not path or path.startswith("["):
+        return anonymous
+    for beginning, why in _REFUSED_NAMES.items():
+        if path.startswith(beginning):
+            return _Backing(path, refused=why.format(path.removesuffix(_DELETED)))
     if path.startswith("/memfd:"):
-        return path, True, "a memory file (memfd)", -1, -1
-    try:
-        found = os.stat(f"/proc/{pid}/root{path}")  # noqa: PTH116
-    except OSError:
-        why = f"the mapped file '{path}', which is gone"
-        return path, True, refused or why, -1, -1
-    if stat.S_ISCHR(found.st_mode):
-        zero = (os.major(found.st_rdev), os.minor(found.st_rdev)) == _ZERO
-        if zero and part.permissions[3] == "p":
-            return "", False, refused, -1, -1
-        return path, False, refused or f"a mapping of the device '{path}'", -1, -1
-    if deleted:
-        why = f"the mapped file '{path}', which was deleted or replaced"
-        return path, True, refused or why, -1, -1
-    return path, False, refused, found.st_size, found.st_mtime_ns
+        name = path.removeprefix("/memfd:").removesuffix(_DELETED)
+        file = records.SharedMemory(0, (), "memfd", name, huge_page=huge_page)
+        return _Backing(object=file)
+    return opener.look(part)
+
+
+class _Opener:
+    """Whether the names of mapped files lead to them, for the process's own user."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._status: procfs.Status | None = None
+
+    def look(self, part: procfs.Range) -> _Backing:
+        """Return what is behind a mapping of a file."""
+        path = part.path
+        found = self._stat(path)
+        if path.endswith(_DELETED) and (not found or found.st_ino != part.inode):
+            path = path.removesuffix(_DELETED)
+            return _Backing(path, deleted=True)
+        if found is None:
+            return _Backing(path, deleted=True)
+        if stat.S_ISCHR(found.st_mode):
+            shared = part.permissions[3] == "s"
+            if not shared and _device(found) == _ZERO:
+                return _Backing()
+            return _Backing(path, refused=f"a mapping of the device '{path}'")
+        # The kernel may show another device number than stat(2), as with btrfs.
+        there = found.st_ino == part.inode
+        writes = part.permissions[3] == "s" and "mw" in part.flags
+        opens = there and self._may_open(found, 6 if writes else 4)
+        return _Backing(
+            path,
+            deleted=not opens,
+            size=found.st_size if there else -1,
+            mtime=found.st_mtime_ns if there else -1,
+        )
+
+    def _stat(self, path: str) -> os.stat_result | None:
+        """Return what a name of the process leads to; None: nowhere."""
+        try:
+            return os.stat(f"/proc/{self._pid}/root{path}")  # noqa: PTH116
+        except OSError:
+            return None
+
+    def _may_open(self, found: os.stat_result, wanted: int) -> bool:
+        """Tell whether the process's user may open a file: 4 to read, 6 to write."""
+        if found.st_mode & 0o111 * wanted == 0o111 * wanted:
+            return True
+        if self._status is None:
+            self._status = procfs.status(self._pid)
+        status = self._status
+        if status.uids[1] == 0:
+            return True
+        shift = 0
+        if found.st_uid == status.uids[1]:
+            shift = 6
+        elif found.st_gid in (status.gids[1], *status.groups):
+            shift = 3
+        return found.st_mode >> shift & wanted == wanted
+
+
+def _device(found: os.stat_result) -> tuple[int, int]:
+    """Return the numbers of a device file."""
+    return os.major(found.st_rdev), os.minor(found.st_rdev)

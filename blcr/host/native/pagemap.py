@@ -13,6 +13,7 @@ import fcntl
 import os
 import struct
 from collections.abc import Iterator
+from functools import cache
 
 from blcr.host.interface import Run
 
@@ -23,6 +24,8 @@ PAGE_IS_FILE = 1 << 2
 PAGE_IS_PRESENT = 1 << 3
 PAGE_IS_SWAPPED = 1 << 4
 PAGE_IS_PFNZERO = 1 << 5
+PAGE_IS_GUARD = 1 << 8
+"""Since Linux 6.15."""
 
 _PRESENT = 1 << 63
 _SWAPPED = 1 << 62
@@ -51,6 +54,36 @@ def own_pages(pid: int, start: int, end: int) -> Iterator[Run]:
         os.close(fd)
 
 
+def guards(pid: int, start: int, end: int) -> Iterator[Run]:
+    """
+    Yield the pages that MADV_GUARD_INSTALL has made.
+
+    Linux 6.13 and 6.14 have such pages and do not show them.
+    """
+    if not _knows_guards():
+        return
+    fd = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield from _join(_regions(fd, start, end, 0, PAGE_IS_GUARD, 0))
+    finally:
+        os.close(fd)
+
+
+@cache
+def _knows_guards() -> bool:
+    """Whether this kernel tells which pages are guards."""
+    fd = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        list(_regions(fd, 0, os.sysconf("SC_PAGE_SIZE"), 0, PAGE_IS_GUARD, 0))
+    except OSError as error:
+        if error.errno not in (errno.ENOTTY, errno.EINVAL):
+            raise
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
 def _join(runs: Iterator[Run]) -> Iterator[Run]:
     """Join runs that touch."""
     last: Run | None = None
@@ -67,9 +100,18 @@ def _join(runs: Iterator[Run]) -> Iterator[Run]:
 
 def _scan(fd: int, start: int, end: int) -> Iterator[Run]:
     """Ask the kernel to walk the page tables."""
-    regions = array.array("Q", bytes(_REGIONS * _REGION_SIZE))
     excluded = PAGE_IS_FILE | PAGE_IS_PFNZERO
+    if _knows_guards():
+        excluded |= PAGE_IS_GUARD
     wanted = PAGE_IS_PRESENT | PAGE_IS_SWAPPED
+    return _regions(fd, start, end, excluded, 0, wanted)
+
+
+def _regions(
+    fd: int, start: int, end: int, excluded: int, needed: int, wanted: int
+) -> Iterator[Run]:
+    """Yield pages of none of the excluded, all needed, and any wanted categories."""
+    regions = array.array("Q", bytes(_REGIONS * _REGION_SIZE))
     while start < end:
         arg = bytearray(
             struct.pack(
@@ -83,9 +125,9 @@ def _scan(fd: int, start: int, end: int) -> Iterator[Run]:
                 _REGIONS,
                 0,
                 excluded,
-                excluded,
+                excluded | needed,
                 wanted,
-                wanted,
+                0,
             )
         )
         count = fcntl.ioctl(fd, PAGEMAP_SCAN, arg)

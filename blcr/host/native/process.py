@@ -22,6 +22,7 @@ from blcr.errors import HostError, RefusedError
 from blcr.host.interface import (
     Contents,
     DescriptorFacts,
+    Identity,
     MappingFacts,
     ProcessFacts,
     Run,
@@ -32,6 +33,7 @@ from blcr.host.native import (
     files,
     lent,
     mappings,
+    objects,
     pagemap,
     procfs,
     ptrace,
@@ -375,18 +377,24 @@ class NativeProcess:
         """Return a descriptor to read the regular file at `fd` from."""
         return lent.contents(self.outer_pid, fd)
 
-    def shared_object(self, mapping: MappingFacts) -> tuple[int, int, list[Run]]:
-        """Return identity, size and data of the object behind a shared mapping."""
-        record = mapping.record
-        size = record.offset + record.end - record.start
-        return mapping.inode, size, [Run(record.offset, size)]
+    @cached_property
+    def _objects(self) -> objects.Objects:
+        """Files without a name."""
+        return objects.Objects(self.outer_pid, self.memory, self._ranges)
 
-    def read_object(
-        self, mapping: MappingFacts, offset: int, buffer: memoryview
-    ) -> None:
-        """Read bytes of the object behind a shared mapping."""
-        record = mapping.record
-        self.memory.read_into(record.start + offset - record.offset, buffer)
+    def file_object(self, identity: Identity) -> tuple[records.SharedMemory, list[Run]]:
+        """Return size and seals of a file without a name, and where it holds data."""
+        return self._objects.facts(identity)
+
+    def read_object(self, identity: Identity, offset: int, buffer: memoryview) -> None:
+        """Read bytes of such a file."""
+        self._objects.read(identity, offset, buffer)
+
+    def close(self) -> None:
+        """Give up what was opened to look at the process."""
+        self.memory.close()
+        if "_objects" in vars(self):
+            self._objects.close()
 
     # Bulk.
 
@@ -409,6 +417,17 @@ class NativeProcess:
                 if start < end:
                     yield Run(start, end)
                 i += 1
+
+    def guards(self, mappings: Sequence[MappingFacts]) -> list[Run]:
+        """Return the pages that MADV_GUARD_INSTALL has made unreadable."""
+        if not mappings:
+            return []
+        start, end = mappings[0].record.start, mappings[-1].record.end
+        return list(pagemap.guards(self.outer_pid, start, end))
+
+    def readable_end(self, start: int, end: int) -> int:
+        """Return where a mapping has no file behind it."""
+        return objects.readable_end(self.memory, start, end)
 
 
 def own_word_size() -> int:

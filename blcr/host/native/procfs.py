@@ -270,6 +270,19 @@ def _range(words: list[bytes], flags: frozenset[str]) -> Range:
     )
 
 
+def page_sizes(pid: int) -> dict[int, int]:
+    """Return the bytes of a page of each mapping, by its first address."""
+    sizes = {}
+    start = 0
+    for line in read(pid, "smaps").splitlines():
+        name, *words = line.split(None, 2)
+        if not name.endswith(b":"):
+            start = int(name.split(b"-")[0], 16)
+        elif name == b"KernelPageSize:":
+            sizes[start] = int(words[0]) << 10
+    return sizes
+
+
 def may_be_huge(pid: int, address: int) -> bool:
     """Tell whether the mapping that has `address` in it may get huge pages."""
     inside = False

@@ -215,7 +215,7 @@ class Making:
                     if task.outer_tid != process.outer_pid:
                         with contextlib.suppress(ChildProcessError):
                             os.waitpid(task.outer_tid, ptrace.WALL)
-            process.memory.close()
+            process.close()
 
     def wait(self) -> int:
         """Stay as parent of the first process."""
