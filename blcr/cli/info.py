@@ -328,6 +328,11 @@ def _signals(view: ProcessView) -> Iterator[str]:
             f"  interval timer {timer.which}: {timer.value / 1e9:.3f} s left, "
             f"then every {timer.interval / 1e9:.3f} s"
         )
+    for each in record.posix_timers:
+        yield (
+            f"  timer {each.id} of clock {each.clock}: {each.value / 1e9:.3f} s left, "
+            f"then every {each.interval / 1e9:.3f} s"
+        )
 
 
 def _numbers(mask: int) -> list[int]:

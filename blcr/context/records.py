@@ -356,6 +356,29 @@ class Controls(NamedTuple):
     coredump_filter: int | None = None
 
 
+class PosixTimer(NamedTuple):
+    """
+    A timer of timer_create(2).
+
+    Attributes:
+        id: Its number.
+        clock: ``CLOCK_*``; negative: a CPU clock, the complement of the id of its
+            process or thread (0: the creator) times 8, and its kind.
+        notify: ``SIGEV_*``.
+        signal, signal_value: What is sent; tid: to which thread, with SIGEV_THREAD_ID.
+        value, interval: Time to its next end, 0 if it does not run, and between ends.
+    """
+
+    id: int
+    clock: int
+    notify: int
+    signal: int
+    signal_value: int
+    tid: int = 0
+    value: int = 0
+    interval: int = 0
+
+
 class Process(NamedTuple):
     """
     One process.
@@ -366,6 +389,7 @@ class Process(NamedTuple):
         uids, gids: Real, effective, saved; groups: the supplementary ones.
         umask: Permission bits; cwd, root: paths.
         timers: The interval timers that run.
+        posix_timers: All timers of timer_create(2).
         no_new_privs: As prctl(2).
         stopped: By a signal; it is stopped again at restart.
         pending: Siginfos queued for the whole process, in order.
@@ -402,6 +426,7 @@ class Process(NamedTuple):
     locks: tuple[FileLock, ...] = ()
     guards: tuple[tuple[int, int], ...] = ()
     lock_future: int = 0
+    posix_timers: tuple[PosixTimer, ...] = ()
 
 
 class Clocks(NamedTuple):

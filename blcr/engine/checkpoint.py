@@ -33,7 +33,7 @@ from blcr.host.interface import (
     Run,
 )
 from blcr.linux import constants
-from blcr.resources import controls, files, memory, objects, signals, threads
+from blcr.resources import controls, files, memory, objects, signals, threads, timers
 
 Warn = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
@@ -283,7 +283,11 @@ def _save_process(
         raise RefusedError(process.pid, facts.refused)
     descriptors, locks = files.save(process, tables)
     mappings, mapping_facts = memory.save(process, tables, facts.exe, wanted)
-    saved_threads = [threads.save(task) for task in process.tasks]
+    interval_timers, posix_timers, queues = timers.save(process)
+    saved_threads = [
+        threads.save(task, pending)
+        for task, pending in zip(process.tasks, queues.threads, strict=True)
+    ]
     record = records.Process(
         pid=facts.pid,
         ppid=facts.ppid,
@@ -298,7 +302,7 @@ def _save_process(
         memory=process.memory_layout(),
         mappings=mappings,
         actions=signals.save_actions(process),
-        pending=tuple(process.pending()),
+        pending=queues.process,
         descriptors=descriptors,
         locks=locks,
         guards=memory.save_guards(process, mapping_facts),
@@ -307,7 +311,8 @@ def _save_process(
         uids=facts.uids,
         gids=facts.gids,
         groups=facts.groups,
-        timers=signals.save_timers(process),
+        timers=interval_timers,
+        posix_timers=posix_timers,
         no_new_privs=facts.no_new_privs,
         stopped=facts.stopped,
         controls=controls.save(process),

@@ -41,6 +41,7 @@ from blcr.resources import (
     scheduling,
     signals,
     threads,
+    timers,
 )
 from blcr.resources.opening import Opening
 
@@ -235,7 +236,8 @@ def _finish(
     unnamed.finish()
     files.finish(opening)
     signals.rebuild_pending(process, record.pending, record.threads)
-    signals.rebuild_timers(leader, record.timers)
+    timers.rebuild_interval_timers(leader, record.timers)
+    timers.rebuild_posix_timers(process, record, record.posix_timers)
     opening.warnings += _attributes(process, record)
     process.settle()
     core = reader.core(record.pid)

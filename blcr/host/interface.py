@@ -243,6 +243,9 @@ class Process(Protocol):
     def pending(self) -> list[bytes]:
         """Return the siginfos queued for the process as a whole, in order."""
 
+    def posix_timers(self) -> list[records.PosixTimer]:
+        """Return its timers of timer_create in order of id, without their times."""
+
     def pipe(self, fd: int) -> records.Pipe:
         """Return capacity and bytes of the pipe at `fd`, which are left in it."""
 

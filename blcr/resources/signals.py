@@ -1,12 +1,13 @@
 """
-Signal actions, signals that wait to be delivered, and interval timers.
+Signal actions, and signals that wait to be delivered.
 
-Source: rt_sigaction(2), rt_sigqueueinfo(2), getitimer(2).
+Source: rt_sigaction(2), rt_sigqueueinfo(2).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from blcr import remote
 from blcr.context import records
@@ -16,7 +17,6 @@ from blcr.linux import constants, structures
 from blcr.resources.threads import spokesman
 
 SIGSET_SIZE = 8
-_TIMERS = ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")
 
 
 def save_actions(process: Process) -> tuple[records.SignalAction, ...]:
@@ -78,6 +78,21 @@ def rebuild_actions(task: Task, actions: Sequence[records.SignalAction]) -> None
         remote.call(task, "rt_sigaction", number, packed, 0, SIGSET_SIZE)
 
 
+class Queues(NamedTuple):
+    """Siginfos that wait: for the process, and for each of its threads."""
+
+    process: tuple[bytes, ...]
+    threads: tuple[tuple[bytes, ...], ...]
+
+
+def save_pending(process: Process) -> Queues:
+    """Return the signals that wait, in order."""
+    return Queues(
+        tuple(process.pending()),
+        tuple(tuple(task.pending()) for task in process.tasks),
+    )
+
+
 def rebuild_pending(
     process: Process, shared: Sequence[bytes], threads: Sequence[records.Thread]
 ) -> None:
@@ -97,36 +112,3 @@ def _number(process: Process, info: bytes) -> int:
     """Return the signal that a siginfo is of."""
     number: int = structures.of(process.arch, "siginfo").unpack(info)["signo"]
     return number
-
-
-def save_timers(process: Process) -> tuple[records.IntervalTimer, ...]:
-    """Return the interval timers that run."""
-    task = spokesman(process)
-    if task is None:
-        return ()
-    known = constants.of(process.arch)
-    layout = structures.of(process.arch, "itimerval")
-    timers = []
-    for name in _TIMERS:
-        out = remote.Out(layout.size)
-        remote.call(task, "getitimer", known[name], out)
-        found = layout.unpack(out.data)
-        value, interval = (
-            found[part]["sec"] * 10**9 + found[part]["usec"] * 1000
-            for part in ("value", "interval")
-        )
-        if value:
-            timers.append(records.IntervalTimer(known[name], value, interval))
-    return tuple(timers)
-
-
-def rebuild_timers(task: Task, timers: Sequence[records.IntervalTimer]) -> None:
-    """Start the interval timers with the time that was left."""
-    layout = structures.of(task.process.arch, "itimerval")
-    for timer in timers:
-        value, interval = (
-            {"sec": ns // 10**9, "usec": ns % 10**9 // 1000}
-            for ns in (timer.value, timer.interval)
-        )
-        packed = layout.pack(value=value, interval=interval)
-        remote.call(task, "setitimer", timer.which, packed, 0)

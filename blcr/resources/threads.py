@@ -27,9 +27,11 @@ def spokesman(process: Process) -> Task | None:
     return best[0] if best else None
 
 
-def save(task: Task) -> tuple[records.Thread, dict[int, bytes]]:
+def save(
+    task: Task, pending: tuple[bytes, ...]
+) -> tuple[records.Thread, dict[int, bytes]]:
     """
-    Return what a thread is, and its register sets by note type.
+    Return what a thread is, with those signals, and its register sets by note type.
 
     Raises:
         RefusedError: It offers no way to ask it, and has something to be asked for.
@@ -62,7 +64,7 @@ def save(task: Task) -> tuple[records.Thread, dict[int, bytes]]:
             clear_child_tid=clear_child_tid,
             robust_list=robust_list,
             rseq=facts.rseq,
-            pending=tuple(task.pending()),
+            pending=pending,
             call=task.blocked_call(),
             scheduling=facts.scheduling,
         ),

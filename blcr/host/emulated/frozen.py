@@ -353,6 +353,10 @@ class FrozenProcess:
         """Timerfds are refused, and so never asked for."""
         raise RefusedError(self.pid, f"descriptor {fd} has {ticks} ticks")
 
+    def posix_timers(self) -> list[records.PosixTimer]:
+        """Return none: the machine does not serve timer_create."""
+        return []
+
     def pipe(self, fd: int) -> records.Pipe:
         """Return a pipe's bytes, which are taken out of it and put back."""
         file = self.guest.descriptors.get(fd)

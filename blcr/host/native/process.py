@@ -306,8 +306,6 @@ class NativeProcess:
             return f"has '{root}' as its root directory (chroot)"
         if not self._is_folder("cwd"):
             return "its working directory was deleted"
-        if procfs.read(self.outer_pid, "timers").strip():
-            return "has POSIX timers (timer_create)"
         return ""
 
     def _is_folder(self, name: str) -> bool:
@@ -368,6 +366,28 @@ class NativeProcess:
         if self.arch.word_size == own_word_size():
             return info
         return (info[:12] + info[16:28]).ljust(ptrace.SIGINFO_SIZE, b"\0")
+
+    def posix_timers(self) -> list[records.PosixTimer]:
+        """Return its timers of timer_create in order of id, without their times."""
+        tids = {task.outer_tid: task.tid for task in self.tasks}
+        known = constants.of(self.arch)
+        mask = (1 << 8 * self.arch.word_size) - 1
+        kinds = {"signal": known["SIGEV_SIGNAL"], "none": known["SIGEV_NONE"]}
+        timers = []
+        for row in procfs.timers(self.outer_pid):
+            to_thread = row.target == "tid"
+            timers.append(
+                records.PosixTimer(
+                    id=row.id,
+                    clock=row.clock,
+                    notify=kinds[row.notify]
+                    | (known["SIGEV_THREAD_ID"] if to_thread else 0),
+                    signal=row.signal,
+                    signal_value=row.value & mask,
+                    tid=tids[row.target_id] if to_thread else 0,
+                )
+            )
+        return sorted(timers)
 
     def pipe(self, fd: int) -> records.Pipe:
         """Return capacity and bytes of the pipe at `fd`."""

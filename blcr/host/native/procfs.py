@@ -228,6 +228,49 @@ def exec_start(pid: int, tid: int) -> float | None:
     return float(found[1]) if found else None
 
 
+class Timer(NamedTuple):
+    """
+    One timer of ``/proc/PID/timers``.
+
+    Attributes:
+        notify: ``"signal"`` or ``"none"``.
+        target: ``"pid"`` or ``"tid"``, of which `target_id` is the number.
+    """
+
+    id: int
+    signal: int
+    value: int
+    notify: str
+    target: str
+    target_id: int
+    clock: int
+
+
+_TIMER = re.compile(
+    r"^ID: (\d+)\nsignal: (\d+)/([0-9a-f]+)\nnotify: (\w+)/(\w+)\.(\d+)\n"
+    r"ClockID: (-?\d+)$",
+    re.MULTILINE,
+)
+
+
+def timers(pid: int) -> list[Timer]:
+    """Return the timers that a process has made with timer_create."""
+    return [
+        Timer(
+            int(number),
+            int(signal),
+            int(value, 16),
+            notify,
+            target,
+            int(target_id),
+            int(clock),
+        )
+        for number, signal, value, notify, target, target_id, clock in _TIMER.findall(
+            read(pid, "timers").decode()
+        )
+    ]
+
+
 class Range(NamedTuple):
     """One mapping of ``/proc/PID/smaps``."""
 
