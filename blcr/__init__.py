@@ -157,6 +157,7 @@ def restart(
     host: str | None = None,
     sysroot: str | os.PathLike[str] | None = None,
     relocate: Sequence[tuple[str, str]] = (),
+    keep_grown: bool = False,
     signal: int = 0,
     warn: Warn | None = None,
     progress: Progress | None = None,
@@ -177,6 +178,7 @@ def restart(
         host: Name of the host to restart on; None: this machine's own CPU.
         sysroot: Folder in which an emulator looks for the program's files first.
         relocate: Pairs of path prefixes, old and new.
+        keep_grown: Leave files that have grown since as long as they are.
         signal: Sent to the processes before they run an instruction; 0: none.
         warn: Told what the user should know.
         progress: Told what is being done, and how many bytes of how many are.
@@ -201,6 +203,7 @@ def restart(
                 "host": host,
                 "sysroot": None if sysroot is None else os.fspath(sysroot),
                 "relocate": list(relocate),
+                "keep_grown": keep_grown,
                 "signal": int(signal),
             },
             warn=warn or _ignore,

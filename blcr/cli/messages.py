@@ -35,6 +35,12 @@ class Warnings:
         if self._level == "warning":
             self._show(message)
 
+    def tell(self, message: str) -> None:
+        """Note a warning that is shown even after success, unless none are wanted."""
+        self.all.append(message)
+        if self._level != "none":
+            self._show(message)
+
     @contextlib.contextmanager
     def shown_on_failure(self) -> Iterator[None]:
         """Print what was held back if the block fails."""

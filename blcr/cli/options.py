@@ -416,6 +416,11 @@ RESTART = Command(
                     "Use NEW for paths that begin with OLD; may be repeated.",
                     metavar="OLD=NEW",
                 ),
+                Option(
+                    "keep-grown",
+                    "--keep-grown",
+                    "Do not cut files that have grown since back to their old length.",
+                ),
             ),
         ),
         Group(

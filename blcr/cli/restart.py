@@ -75,7 +75,9 @@ def _restart(arguments: Arguments) -> int:
                 host=_host(arguments),
                 sysroot=arguments.last("sysroot") or None,
                 relocate=[pair for pair in relocate if pair[0] != pair[1]],
+                keep_grown=arguments.has("keep-grown"),
                 warn=warnings.add,
+                notice=warnings.tell,
                 progress=progress.advance,
                 running=lambda: _tell_running(arguments, name, warnings),
             )

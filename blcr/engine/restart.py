@@ -62,7 +62,9 @@ def restart(
     host: str | None = None,
     sysroot: str | None = None,
     relocate: Sequence[tuple[str, str]] = (),
+    keep_grown: bool = False,
     warn: Warn = lambda _message: None,
+    notice: Warn | None = None,
     progress: Progress | None = None,
     running: Callable[[], None] = lambda: None,
 ) -> int:
@@ -77,7 +79,9 @@ def restart(
         host: Its name; None: the first that can.
         sysroot: Where a host with file names of its own looks first.
         relocate: Pairs of path prefixes, old and new.
+        keep_grown: Leave files that have grown since as long as they are.
         warn: Told what the user should know.
+        notice: Told instead what was found, and done, to files; None: `warn` is.
         progress: Told how far the checking of the context is.
         running: Called when the processes have been let go.
 
@@ -99,10 +103,11 @@ def restart(
         archs,
         reader.fd,
         sysroot,
+        keep_grown,
     )
     chosen = _choose(host, plan)
     with _Checking(reader, progress) as checking, chosen.restart(plan) as making:
-        _make_all(making, plan, reader, checking, warn)
+        _make_all(making, plan, reader, checking, warn, notice or warn)
         for message in making.warnings:
             warn(message)
         making.release(signal)
@@ -173,13 +178,16 @@ def _make_all(
     reader: ContextReader,
     checking: _Checking,
     warn: Warn,
+    notice: Warn,
 ) -> None:
     """Make every process up to its registers."""
     made: list[tuple[NewProcess, records.Process, objects.Making]] = []
     try:
         for record, arch in zip(plan.context.processes, plan.archs, strict=True):
             process = making.create(record, arch)
-            opening = Opening(process, record, plan.context, reader)
+            opening = Opening(
+                process, record, plan.context, reader, keep_grown=plan.keep_grown
+            )
             unnamed = _unnamed(opening, reader)
             made.append((process, record, unnamed))
             with _named(record):
@@ -193,6 +201,8 @@ def _make_all(
             unnamed.opening.abandon()
         raise
     for _process, _record, unnamed in made:
+        for message in unnamed.opening.notices:
+            notice(message)
         for message in unnamed.opening.warnings:
             warn(message)
 

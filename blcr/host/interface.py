@@ -303,6 +303,13 @@ class NewProcess(Process, Protocol):
     def lend(self, fd: int) -> int:
         """Return a descriptor of ours for its open file; the caller closes it."""
 
+    def opened_elsewhere(self, fd: int) -> int:
+        """
+        Return a process that has the file at `fd` open, too, as we see it; 0: none.
+
+        Those that are being made do not count, nor do those that may not be looked at.
+        """
+
     def set_timer_ticks(self, fd: int, ticks: int) -> None:
         """Set how often a timerfd has ended since it was read."""
 
@@ -339,6 +346,7 @@ class RestartPlan(NamedTuple):
         archs: The architecture of each process.
         source_fd: The context, from which pages are read.
         sysroot: Folder in which a host with file names of its own looks first; or None.
+        keep_grown: Leave files as long as they are now.
     """
 
     context: records.Context
@@ -348,6 +356,7 @@ class RestartPlan(NamedTuple):
     archs: Sequence[Arch]
     source_fd: int
     sysroot: str | None = None
+    keep_grown: bool = False
 
 
 class Restart(Protocol):

@@ -135,7 +135,8 @@ def finish(opening: Opening) -> None:
         RestartError: A lock cannot be taken again, a file not be watched.
     """
     locks.rebuild(opening)
-    cut_back(opening)
+    if not opening.keep_grown:
+        cut_back(opening)
     events.set_timers(opening)
     events.watch_descriptors(opening)
     events.watch_files(opening)
@@ -196,9 +197,9 @@ def _compare(
     """Warn of a file that is not what it was."""
     what = f"'{file.path}' (descriptor {target})"
     if now.st_dev == file.device and now.st_ino != file.inode:
-        opening.warn(f"{what} was replaced by another file since")
+        opening.notice(f"{what} was replaced by another file since")
     if now.st_size < file.size:
-        opening.warn(
+        opening.notice(
             f"{what} has shrunk from {file.size} to {now.st_size} bytes",
         )
 
@@ -272,14 +273,25 @@ def cut_back(opening: Opening) -> None:
         writes = file.flags & known["O_ACCMODE"] != known["O_RDONLY"]
         if file.kind != "file" or not writes or file.flags & known["O_APPEND"]:
             continue
-        with opening.lent(fd) as ours:
-            size = os.fstat(ours).st_size
-            if size > file.size and stat.S_ISREG(file.mode) and not file.unlinked:
-                os.ftruncate(ours, file.size)
-                opening.warn(
-                    f"'{file.path}' had grown from {file.size} to {size} bytes and was "
-                    "cut back"
-                )
+        if file.contents < 0 and stat.S_ISREG(file.mode):
+            _cut_back(opening, fd, file)
+
+
+def _cut_back(opening: Opening, fd: int, file: records.OpenFile) -> None:
+    """Cut one file back, unless somebody else may need what is behind."""
+    with opening.lent(fd) as ours:
+        size = os.fstat(ours).st_size
+        if size <= file.size:
+            return
+        what = f"'{file.path}' has grown from {file.size} to {size} bytes"
+        if other := opening.process.opened_elsewhere(fd):
+            opening.notice(
+                f"{what} and was not cut back: process {other} has it open, too; "
+                "--keep-grown leaves all such files as they are"
+            )
+            return
+        os.ftruncate(ours, file.size)
+        opening.notice(f"{what} and was cut back; --keep-grown leaves it as it is")
 
 
 def missing(context: records.Context) -> list[str]:

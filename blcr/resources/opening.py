@@ -45,11 +45,13 @@ class Opening:
 
     Attributes:
         warnings: What the user should know.
+        notices: What was found, and done, to files.
         first: For each open file the descriptor that it was first opened at.
         pipes: Pipes that were made, by their index in the context.
         files: Nameless files that were made, by their index in the contents: where
             they are open for writing meanwhile.
         undo: What is to be done if the restart fails.
+        keep_grown: Leave files as long as they are now.
     """
 
     def __init__(
@@ -58,14 +60,18 @@ class Opening:
         record: records.Process,
         context: records.Context,
         source: Source,
+        *,
+        keep_grown: bool = False,
     ) -> None:
         self.process = process
         self.task = process.tasks[0]
         self.record = record
         self.context = context
         self.source = source
+        self.keep_grown = keep_grown
         self.known = constants.of(process.arch)
         self.warnings: list[str] = []
+        self.notices: list[str] = []
         self.first: dict[int, int] = {}
         self.pipes: dict[int, Ends] = {}
         self.files: dict[int, int] = {}
@@ -81,6 +87,10 @@ class Opening:
     def warn(self, what: str) -> None:
         """Tell the user something of the process."""
         self.warnings.append(f"process {self.record.pid}: {what}")
+
+    def notice(self, what: str) -> None:
+        """Tell the user of a file that is not what it was."""
+        self.notices.append(f"process {self.record.pid}: {what}")
 
     def fcntl(self, fd: int, command: str, argument: int) -> int:
         """Make the fcntl that serves files of any size."""

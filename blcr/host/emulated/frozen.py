@@ -349,6 +349,11 @@ class FrozenProcess:
         """Nameless files are refused, and so never asked for."""
         raise RefusedError(self.pid, f"descriptor {fd} is a file that was deleted")
 
+    def opened_elsewhere(self, fd: int) -> int:
+        """Look at nobody else's files."""
+        del fd
+        return 0
+
     def set_timer_ticks(self, fd: int, ticks: int) -> None:
         """Timerfds are refused, and so never asked for."""
         raise RefusedError(self.pid, f"descriptor {fd} has {ticks} ticks")

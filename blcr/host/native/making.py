@@ -9,14 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 from blcr.architecture import Arch
 from blcr.context import records
 from blcr.errors import RemoteCallError, RestartError, TaskGoneError
 from blcr.host.interface import SCRATCH_SIZE
-from blcr.host.native import filling, lent, procfs, ptrace, yama
+from blcr.host.native import filling, lent, procfs, ptrace, whereabouts, yama
 from blcr.host.native.injection import ALL_SIGNALS
 from blcr.host.native.process import NativeProcess, NativeTask
 from blcr.linux import constants, structures
@@ -143,6 +143,7 @@ class MadeProcess(NativeProcess):
         first = NativeTask(self, outer_pid)
         first.tid = self.pid
         self.tasks = [first]
+        self.held_by_others: Mapping[whereabouts.Identity, int] = {}
         self._specials: dict[str, procfs.Range] = {}
         self._page = 0
         ptrace.set_signal_mask(outer_pid, ALL_SIGNALS)
@@ -233,6 +234,12 @@ class MadeProcess(NativeProcess):
     def lend(self, fd: int) -> int:
         """Return a descriptor of ours for its open file."""
         return lent.lend(self.outer_pid, fd)
+
+    def opened_elsewhere(self, fd: int) -> int:
+        """Return a process that has the file at `fd` open, too; 0: none."""
+        with lent.lent(self.outer_pid, fd) as ours:
+            now = os.fstat(ours)
+        return self.held_by_others.get((now.st_dev, now.st_ino), 0)
 
     def set_timer_ticks(self, fd: int, ticks: int) -> None:
         """Set a timerfd's ticks: from outside, as compat ioctls do not have it."""

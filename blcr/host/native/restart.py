@@ -23,7 +23,7 @@ from blcr.architecture import Arch
 from blcr.context import records
 from blcr.errors import BusyError, HostError, RestartError, TaskGoneError
 from blcr.host.interface import RestartPlan
-from blcr.host.native import namespaces, procfs, ptrace, sleepers
+from blcr.host.native import namespaces, procfs, ptrace, sleepers, whereabouts
 from blcr.host.native.host import RESTARTER_NAME
 from blcr.host.native.making import MadeProcess
 
@@ -60,9 +60,12 @@ class Making:
         self._as_root = os.geteuid() == 0 and _may_choose_pids()
         self._direct = _may_choose_pids()
         self._released = False
+        self._held_by_others: dict[whereabouts.Identity, int] = {}
 
     def __enter__(self) -> Self:
         namespaces.set_own_name(RESTARTER_NAME)
+        files = () if self._plan.keep_grown else self._plan.context.files
+        self._held_by_others = whereabouts.held_by_others(files)
         saved = self._plan.context.clocks
         now = _offsets(saved)
         if not self._plan.restore_pid:
@@ -128,6 +131,7 @@ class Making:
         finally:
             os.close(go_writer)
             os.close(said_reader)
+        process.held_by_others = self._held_by_others
         self._made.append(process)
         return process
 

@@ -12,13 +12,17 @@ import errno
 import os
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
+from blcr.context import records
 from blcr.host.native import fdinfo, procfs
 
 _SEARCH_S = 0.5
 """How long to search for the name of an inode; the process stands still meanwhile."""
+
+Identity = tuple[int, int]
+"""Of a file: device and inode."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -41,6 +45,32 @@ def other_name(pid: int, old: str, status: os.stat_result) -> str:
             if entry.inode() == status.st_ino and leads_to(pid, path, status):
                 return path
     return ""
+
+
+def held_by_others(files: Iterable[records.OpenFile]) -> dict[Identity, int]:
+    """
+    Return who else has files open that have grown since, by the files' identities.
+
+    To be asked before there is a namespace of our own, from which others may not be
+    looked at.
+    """
+    grown: set[Identity] = set()
+    for file in files:
+        with contextlib.suppress(OSError):
+            now = os.stat(file.path)  # noqa: PTH116
+            if file.kind == "file" and now.st_size > file.size:
+                grown.add((now.st_dev, now.st_ino))
+    held: dict[Identity, int] = {}
+    for pid in procfs.pids() if grown else ():
+        if pid == os.getpid():
+            continue
+        with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as fds:
+            for entry in fds:
+                with contextlib.suppress(OSError):
+                    now = os.stat(entry.path)  # noqa: PTH116
+                    if (now.st_dev, now.st_ino) in grown:
+                        held[now.st_dev, now.st_ino] = pid
+    return held
 
 
 def path_of(pid: int, watch: fdinfo.Watch) -> str:

@@ -10,6 +10,7 @@ complete -c cr_restart -l 'check' -d 'Start nothing; say whether this machine ca
 complete -c cr_restart -l 'emulate' -d 'Run the processes under an emulator of their CPU'
 complete -c cr_restart -l 'sysroot' -r -a '(__fish_complete_directories)' -d 'Look for absolute paths of emulated programs in DIR first'
 complete -c cr_restart -l 'relocate' -r -d 'Use NEW for paths that begin with OLD; may be repeated'
+complete -c cr_restart -l 'keep-grown' -d 'Do not cut files that have grown since back to their old length'
 complete -c cr_restart -l 'restore-pid' -d 'Give the processes their pids again (the default)'
 complete -c cr_restart -l 'no-restore-pid' -d 'Give them new ones'
 complete -c cr_restart -l 'restore-pgid' -d 'Give them their process groups again'

@@ -1,0 +1,184 @@
+"""Files that others have changed since: grown, shrunk, replaced, locked, gone."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import commands
+from harness.programs import build
+from harness.subject import Subject
+
+REFUSED_STATUS = 52
+
+EVERY_USER = pytest.mark.parametrize("user_name", list(commands.users()), indirect=True)
+
+
+@pytest.fixture
+def subject(user: int | None, home: Path) -> Iterator[Subject]:
+    """A program that holds `plain`, `appended` and `read`, each 10 bytes, open."""
+    with Subject([build("file_kept")], cwd=home, user=user) as started:
+        started.ready()
+        yield started
+
+
+def _sizes(home: Path) -> list[int]:
+    return [(home / name).stat().st_size for name in ("plain", "appended", "read")]
+
+
+def _grow(home: Path) -> None:
+    for name in ("plain", "appended", "read"):
+        with (home / name).open("ab") as file:
+            file.write(b"more")
+
+
+def _finish(subject: Subject) -> None:
+    subject.tell()
+    assert subject.finish().endswith(b"ok\n")
+
+
+@EVERY_USER
+def test_grown_file_is_cut_back(subject: Subject, home: Path) -> None:
+    """One that is open for writing is, but not to append; the message says so."""
+    path = subject.checkpoint_and_kill()
+    _grow(home)
+
+    subject.restart(path)
+
+    assert _sizes(home) == [10, 14, 14]
+    assert "was cut back; --keep-grown" in subject.errors()
+    _finish(subject)
+
+
+def test_grown_file_is_kept_on_request(subject: Subject, home: Path) -> None:
+    """With --keep-grown no file is changed."""
+    path = subject.checkpoint_and_kill()
+    _grow(home)
+
+    subject.restart(path, "--keep-grown")
+
+    assert _sizes(home) == [14, 14, 14]
+    assert subject.errors() == ""
+    _finish(subject)
+
+
+@EVERY_USER
+def test_grown_file_of_others_is_kept(subject: Subject, home: Path) -> None:
+    """One that somebody else has open stays as long as it is, with a message."""
+    path = subject.checkpoint_and_kill()
+    _grow(home)
+
+    with (home / "plain").open("rb") as file:
+        user = subject.user
+        other = subprocess.Popen(["sleep", "60"], stdin=file, user=user, group=user)
+    try:
+        subject.restart(path)
+    finally:
+        other.kill()
+        other.wait()
+
+    assert f"process {other.pid} has it open" in subject.errors()
+    assert _sizes(home) == [14, 14, 14]
+    _finish(subject)
+
+
+@EVERY_USER
+def test_shrunk_and_replaced_files_get_a_message(subject: Subject, home: Path) -> None:
+    """The program runs, and the user is told of both."""
+    path = subject.checkpoint_and_kill()
+    os.truncate(home / "read", 3)
+    (home / "new").write_bytes(b"other file")
+    if subject.user is not None:
+        os.chown(home / "new", subject.user, subject.user)
+    (home / "new").rename(home / "plain")
+
+    subject.restart(path)
+
+    said = subject.errors()
+    assert "has shrunk from 10 to 3 bytes" in said
+    assert "was replaced by another file" in said
+    subject.end()
+
+
+@EVERY_USER
+def test_missing_file_is_named(subject: Subject, home: Path) -> None:
+    """Process, descriptor, path and way out are in the message; nothing is left."""
+    path = subject.checkpoint_and_kill()
+    (home / "read").unlink()
+
+    done = commands.call("restart", path, user=subject.user, cwd=home)
+
+    assert done.returncode == errno.ENOENT
+    assert f"'{home}/read' of descriptor 5" in done.stderr
+    assert "--relocate" in done.stderr
+
+
+def test_forbidden_file_is_named(home: Path) -> None:
+    """A file that may not be opened any more is an error that says what helps."""
+    user = commands.ORDINARY_USER if os.geteuid() == 0 else None
+    if user is None:
+        pytest.skip("not applicable: root has to take the permission away")
+    os.chown(home, user, user)
+    with Subject([build("file_kept")], cwd=home, user=user) as subject:
+        subject.ready()
+        path = subject.checkpoint_and_kill()
+    os.chown(home / "read", 0, 0)
+    (home / "read").chmod(0o600)
+
+    done = commands.call("restart", path, user=user, cwd=home)
+
+    assert done.returncode == errno.EACCES
+    assert f"'{home}/read' of descriptor 5" in done.stderr
+
+
+@EVERY_USER
+def test_taken_lock_is_named(user: int | None, home: Path) -> None:
+    """A lock that somebody else has meanwhile is an error, and nobody is left."""
+    with Subject([build("file_locks")], cwd=home, user=user) as subject:
+        subject.ready()
+        path = subject.checkpoint_and_kill()
+    with (home / "whole").open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+        done = commands.call("restart", path, user=user, cwd=home)
+
+    assert done.returncode == errno.EAGAIN
+    assert f"flock lock on '{home}/whole'" in done.stderr
+    assert "held by somebody else" in done.stderr
+
+
+REFUSED = {
+    "io_uring": "io_uring",
+    "userfaultfd": "userfaultfd",
+    "fanotify": "fanotify",
+    "mqueue": "message queue",
+    "pidfd": "outside",
+    "perf": "perf_event",
+    "bpf": "bpf",
+    "inotify": "were not read",
+    "folder": "deleted",
+}
+"""What the message says of each; a kernel that has no such thing is passed over."""
+
+
+@pytest.mark.parametrize("kind", list(REFUSED))
+def test_refused_descriptor_is_named(kind: str, user: int | None, home: Path) -> None:
+    """What cannot be saved is refused with its descriptor and its kind."""
+    with Subject([build("refused_descriptor"), kind], cwd=home, user=user) as subject:
+        subject.expect(b"\n")
+        if b"ready" in subject.output:
+            subject.settle()
+
+            done = commands.call("checkpoint", str(subject.pid), user=user, cwd=home)
+
+            assert done.returncode == REFUSED_STATUS
+            assert "descriptor 3" in done.stderr
+            assert REFUSED[kind] in done.stderr
+            subject.tell()
+        assert subject.finish().endswith(b"ok\n")
