@@ -51,12 +51,13 @@ def save(
         RefusedError: A timer cannot be saved.
     """
     known = process.posix_timers()
-    queues = signals.save_pending(process)
+    queues = None
     while True:
         interval = _save_interval_timers(process)
         posix = _save_posix_timers(process, known)
         before, queues = queues, signals.save_pending(process)
-        if queues == before:
+        runs = interval or any(timer.value for timer in posix)
+        if not runs or queues == before:
             return interval, posix, queues
 
 

@@ -18,7 +18,7 @@ HOST_ONLY = frozenset(
     limits memory_advice process_controls scheduling file_owner file_unlinked
     file_names file_locks fifo timerfd signalfd inotify pidfd epoll_nested
     memory_locked memory_file memory_droppable mapping_gone
-    timer_cpu timer_posix
+    signal_queued timer_cpu timer_posix
     """.split()
 )
 """Programs about what only a real kernel has, or forks."""

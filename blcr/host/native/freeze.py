@@ -154,7 +154,9 @@ class HeldProcess(NativeProcess):
             self._way = self._find_way()
             self.can_inject = self._way is not None
         for task in self.tasks:
-            task.tid = procfs.status(self.outer_pid, task.outer_tid).tids[-1]
+            status = procfs.status(self.outer_pid, task.outer_tid)
+            task.tid, task.pending_mask = status.tids[-1], status.pending
+            self.pending_mask = status.shared_pending
 
     def _seize(self, tid: int) -> NativeTask | None:
         """Begin to trace a thread; None if it has just ended."""

@@ -40,7 +40,7 @@ from blcr.host.native import (
     scheduling,
 )
 from blcr.host.native.memory import Memory
-from blcr.linux import constants
+from blcr.linux import constants, siginfo
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -68,6 +68,8 @@ class NativeTask:
         self.tid = tid
         self.caller: Caller | None = None
         self.waited: blocked.Waited | None = None
+        self.pending_mask = 0
+        """Signals that waited for this thread when it stopped."""
         self.wakes_at: int | None = None
         """When a call that it was primed for ends, CLOCK_MONOTONIC in ns."""
 
@@ -134,7 +136,7 @@ class NativeTask:
     def pending(self) -> list[bytes]:
         """Return the siginfos queued for this thread alone."""
         infos = ptrace.queued(self.outer_tid, shared=False)
-        return [self.process.own_siginfo(info) for info in infos]
+        return self.process.siginfos(infos, self.pending_mask)
 
     # Calls.
 
@@ -234,6 +236,8 @@ class NativeProcess:
         self.can_inject = False
         self.was_stopped = False
         """By a signal, before ptrace stopped it."""
+        self.pending_mask = 0
+        """Signals that waited for the process when it stopped."""
         self.born: list[int] = []
         """Threads that it has made and that nobody has taken up yet."""
 
@@ -354,18 +358,24 @@ class NativeProcess:
     def pending(self) -> list[bytes]:
         """Return the siginfos queued for the process as a whole."""
         infos = ptrace.queued(self.tasks[0].outer_tid, shared=True)
-        return [self.own_siginfo(info) for info in infos]
+        return self.siginfos(infos, self.pending_mask)
 
-    def own_siginfo(self, info: bytes) -> bytes:
+    def siginfos(self, infos: Sequence[bytes], mask: int) -> list[bytes]:
         """
-        Return a siginfo, which ptrace gives in our layout, in the process's.
+        Return siginfos, which ptrace gives in our layout, in the process's.
 
-        With 4-byte words the fields behind the three head numbers are not moved to a
-        multiple of 8, and sigval is a word.
+        Args:
+            infos: As ptrace gives them.
+            mask: All signals that wait: the limit of the queue may have left some
+                without a siginfo (RLIMIT_SIGPENDING).
         """
-        if self.arch.word_size == own_word_size():
-            return info
-        return (info[:12] + info[16:28]).ljust(ptrace.SIGINFO_SIZE, b"\0")
+        own = own_arch()
+        if own is not self.arch:
+            infos = [siginfo.convert(info, own, self.arch) for info in infos]
+        order = self.arch.layout.byteorder
+        queued = {int.from_bytes(info[:4], order) for info in infos}
+        lost = {bit + 1 for bit in range(64) if mask >> bit & 1} - queued
+        return [*infos, *(siginfo.unqueued(self.arch, one) for one in sorted(lost))]
 
     def posix_timers(self) -> list[records.PosixTimer]:
         """Return its timers of timer_create in order of id, without their times."""

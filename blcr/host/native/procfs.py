@@ -84,6 +84,8 @@ class Status(NamedTuple):
     sids: tuple[int, ...]
     umask: int
     kernel_thread: bool
+    pending: int
+    shared_pending: int
     ignored: int
     caught: int
     blocked: int
@@ -123,6 +125,8 @@ def status(pid: int, tid: int | None = None) -> Status:
         sids=ids("NSsid"),
         umask=int(rows.get("Umask", "0"), 8),
         kernel_thread=rows.get("Kthread", "0").strip() == "1" or "VmSize" not in rows,
+        pending=int(rows["SigPnd"], 16),
+        shared_pending=int(rows["ShdPnd"], 16),
         ignored=int(rows["SigIgn"], 16),
         caught=int(rows["SigCgt"], 16),
         blocked=int(rows["SigBlk"], 16),
