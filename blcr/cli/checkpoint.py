@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT_S = 10.0
 
+MAPPED = {"exe", "private", "shared"}
+"""Which mapped files there are."""
+
 SUPPORTED = {"ptraced": {"error", "skip"}, "ptracer": {"error"}}
 """Values of options of which others are not supported yet."""
 
@@ -43,7 +46,6 @@ def _checkpoint(arguments: Arguments) -> int:
     number = common.signal_number(arguments.last("signal"))
     timeout_s = _timeout(arguments)
     common.refuse_unsupported(arguments, SUPPORTED)
-    _refuse_saved_files(arguments)
     target = _target(arguments, f"{pid}.{guest}" if guest else str(pid))
     warnings = Warnings(arguments)
     progress = Progress(arguments)
@@ -60,6 +62,7 @@ def _checkpoint(arguments: Arguments) -> int:
                 scope=arguments.last("scope", "tree"),
                 signal=number,
                 timeout_s=timeout_s,
+                wanted=_wanted(arguments),
                 warn=warnings.add,
                 progress=progress.advance,
             )
@@ -115,13 +118,15 @@ def _timeout(arguments: Arguments) -> float:
     return seconds or DEFAULT_TIMEOUT_S
 
 
-def _refuse_saved_files(arguments: Arguments) -> None:
-    """Refuse to save files; the options add up, and ``--save-none`` starts over."""
-    wanted = ""
+def _wanted(arguments: Arguments) -> tuple[str, ...]:
+    """Return which files to save; the options add up, ``--save-none`` starts over."""
+    wanted: set[str] = set()
     for given in arguments.all("save"):
-        wanted = "" if given.value == "none" else given.option.flags
-    if wanted:
-        raise common.NotSupportedError(f"option '{wanted}' is not supported yet")
+        if given.value == "none":
+            wanted = set()
+        else:
+            wanted |= MAPPED if given.value == "all" else {given.value}
+    return tuple(sorted(wanted))
 
 
 def _target(arguments: Arguments, name: str) -> Target:

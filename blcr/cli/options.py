@@ -332,6 +332,12 @@ CHECKPOINT = Command(
                 Option(
                     "save", "--save-none", "Save files by name (the default).", "none"
                 ),
+                Option(
+                    "save",
+                    "--save-files",
+                    "Save the contents of open files; a restart puts them back.",
+                    "files",
+                ),
             ),
         ),
         Group(

@@ -94,7 +94,7 @@ def checkpoint(
         signal: Sent to the processes before they run another instruction; 0: none.
         timeout_s: How long to wait for threads to stop.
         wanted: Of which mapped files the contents are to be saved: ``"exe"``,
-            ``"private"``, ``"shared"``.
+            ``"private"``, ``"shared"``; with ``"files"`` those of open files are.
         warn: Told what the user should know.
         progress: Told how far the copying is.
 
@@ -281,7 +281,7 @@ def _save_process(
     facts = process.facts()
     if facts.refused:
         raise RefusedError(process.pid, facts.refused)
-    descriptors, locks = files.save(process, tables)
+    descriptors, locks = files.save(process, tables, wanted)
     mappings, mapping_facts = memory.save(process, tables, facts.exe, wanted)
     interval_timers, posix_timers, queues = timers.save(process)
     saved_threads = [

@@ -19,7 +19,7 @@ from signal import SIG_DFL, SIGCHLD, SIGKILL
 from signal import signal as set_action
 from typing import Self
 
-from blcr import registry, remote
+from blcr import registry
 from blcr.architecture import Arch
 from blcr.context import records
 from blcr.context.archive import ContextReader
@@ -227,7 +227,7 @@ def _rebuild(
     threads.create(process, record.threads, same_ids=plan.restore_pid)
     leader = process.tasks[0]
     signals.rebuild_actions(leader, record.actions)
-    remote.call(leader, "chdir", record.cwd)
+    files.enter(unnamed.opening)
     leader.call("umask", record.umask)
     files.rebuild(unnamed.opening, unnamed)
     for task, thread in zip(process.tasks, record.threads, strict=True):

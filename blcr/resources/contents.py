@@ -1,5 +1,5 @@
 """
-Contents of regular files in a context: of those that have no name any more.
+Contents of regular files in a context, and those that have no name any more.
 
 Source: open(2) for O_TMPFILE, unlink(2), lseek(2) for SEEK_DATA.
 """
@@ -83,7 +83,7 @@ def _make_nameless(
     folder = os.path.dirname(file.path)  # noqa: PTH120  pathlib costs 8 ms
     fd = opening.open(folder, flags, target, _OWN_MODE)
     writer = opening.reopen(fd, opening.known["O_RDWR"], target)
-    _fill(opening, opening.aside(writer), file)
+    fill(opening, opening.aside(writer), file.contents)
     return fd
 
 
@@ -114,15 +114,15 @@ def _make_and_unlink(
         fd = opening.open(path, flags, target)
     finally:
         remote.call(opening.task, "unlinkat", known["AT_FDCWD"], path, 0)
-    _fill(opening, writer, file)
+    fill(opening, writer, file.contents)
     return fd
 
 
-def _fill(opening: Opening, writer: int, file: records.OpenFile) -> None:
+def fill(opening: Opening, writer: int, index: int) -> None:
     """Give a new file its length and contents."""
-    opening.files[file.contents] = writer
+    opening.files[index] = writer
     with opening.lent(writer) as ours:
-        write(opening, file.contents, ours)
+        write(opening, index, ours)
 
 
 def write(opening: Opening, index: int, ours: int) -> None:

@@ -16,10 +16,11 @@ import stat
 from collections.abc import Callable, Container, Mapping
 from typing import NamedTuple
 
+from blcr import remote
 from blcr.context import records
 from blcr.errors import RefusedError, RemoteCallError
 from blcr.host.interface import DescriptorFacts, Process
-from blcr.resources import contents, events, locks, objects, pipes
+from blcr.resources import contents, events, locks, objects, pipes, rollback
 from blcr.resources.opening import Opening, seek
 
 _TERMINAL = "/dev/tty"
@@ -53,10 +54,13 @@ class Tables(NamedTuple):
 
 
 def save(
-    process: Process, tables: Tables
+    process: Process, tables: Tables, wanted: Container[str]
 ) -> tuple[tuple[records.Descriptor, ...], tuple[records.FileLock, ...]]:
     """
     Return descriptors and locks of a process; what they refer to goes to the tables.
+
+    Args:
+        wanted: With ``"files"`` contents of files that have a name are saved, too.
 
     Raises:
         RefusedError: One refers to something that cannot be saved.
@@ -75,7 +79,7 @@ def save(
             )
         if facts.description not in numbers:
             numbers[facts.description] = len(tables.files)
-            tables.files.append(_open_file(process, facts, tables))
+            tables.files.append(_open_file(process, facts, tables, wanted))
             held += facts.locks
         descriptors.append(
             records.Descriptor(facts.fd, numbers[facts.description], facts.cloexec)
@@ -84,7 +88,10 @@ def save(
 
 
 def _open_file(
-    process: Process, facts: DescriptorFacts, tables: Tables
+    process: Process,
+    facts: DescriptorFacts,
+    tables: Tables,
+    wanted: Container[str],
 ) -> records.OpenFile:
     """Return the record of an open file; a pipe's bytes are taken at its first end."""
     file = facts.file
@@ -97,6 +104,8 @@ def _open_file(
             )
         index = contents.save(process, facts, tables.contents)
         return file._replace(contents=index, unlinked=True)
+    if file.kind == "file" and "files" in wanted and not _is_of_kernel(file):
+        return file._replace(contents=contents.save(process, facts, tables.contents))
     if file.kind == "memfd":
         index = tables.objects.add_descriptor(process, file)
         return file._replace(object=index)
@@ -106,6 +115,11 @@ def _open_file(
         tables.pipe_numbers[file.inode] = len(tables.pipes)
         tables.pipes.append(process.pipe(facts.fd))
     return file._replace(pipe=tables.pipe_numbers[file.inode])
+
+
+def _is_of_kernel(file: records.OpenFile) -> bool:
+    """Tell whether the contents of a file are what the kernel says at the moment."""
+    return file.path.startswith(("/proc/", "/sys/", "/dev/"))
 
 
 def rebuild(opening: Opening, made: objects.Making) -> None:
@@ -137,6 +151,7 @@ def finish(opening: Opening) -> None:
     locks.rebuild(opening)
     if not opening.keep_grown:
         cut_back(opening)
+    rollback.finish(opening)
     events.set_timers(opening)
     events.watch_descriptors(opening)
     events.watch_files(opening)
@@ -153,7 +168,9 @@ def _build(
     if first is not None:
         opening.task.call("dup3", first, target, flags)
         return
-    opener = contents.open_unlinked if file.unlinked else _OPENERS.get(file.kind)
+    opener = _OPENERS.get(file.kind)
+    if file.contents >= 0:
+        opener = contents.open_unlinked if file.unlinked else rollback.open_saved
     if file.object >= 0:
         fd = made.open(file.object, file.flags)
     elif opener:
@@ -294,20 +311,35 @@ def _cut_back(opening: Opening, fd: int, file: records.OpenFile) -> None:
         opening.notice(f"{what} and was cut back; --keep-grown leaves it as it is")
 
 
+def enter(opening: Opening) -> None:
+    """Make the working directory that of the process, and itself where that is gone."""
+    cwd = opening.record.cwd
+    if opening.context.contents:
+        rollback.make_folder(opening, cwd)
+    try:
+        remote.call(opening.task, "chdir", cwd)
+    except RemoteCallError as error:
+        raise opening.error(
+            f"its working directory '{cwd}' cannot be entered: "
+            f"{os.strerror(error.errno)}; name another one with --relocate",
+            error,
+        ) from error
+
+
 def missing(context: records.Context) -> list[str]:
     """Return a sentence for each open file whose name leads nowhere here."""
     return [
         f"the file '{one.path}' is missing"
         for one in context.files
-        if one.kind in BY_PATH and not one.unlinked and not os.path.lexists(one.path)
+        if one.kind in BY_PATH and one.contents < 0 and not os.path.lexists(one.path)
     ]
 
 
 def unsupported(context: records.Context, kinds: Container[str]) -> list[str]:
     """Return the kinds of open files in a context that are not among `kinds`."""
     found = {one.kind for one in context.files if one.kind not in kinds}
-    if "unlinked" not in kinds and any(one.unlinked for one in context.files):
-        found.add("unlinked")
+    if "contents" not in kinds and any(one.contents >= 0 for one in context.files):
+        found.add("contents")
     if "lock" not in kinds and any(one.locks for one in context.processes):
         found.add("lock")
     return sorted(found)

@@ -50,6 +50,10 @@ class Opening:
         pipes: Pipes that were made, by their index in the context.
         files: Nameless files that were made, by their index in the contents: where
             they are open for writing meanwhile.
+        places: Where files whose contents are put back are opened meanwhile, by their
+            index in the contents; empty: they have no name.
+        renames: New files, and whose place they are to take.
+        written_over: Where files to be written over are open, by their index.
         undo: What is to be done if the restart fails.
         keep_grown: Leave files as long as they are now.
     """
@@ -75,6 +79,9 @@ class Opening:
         self.first: dict[int, int] = {}
         self.pipes: dict[int, Ends] = {}
         self.files: dict[int, int] = {}
+        self.places: dict[int, str] = {}
+        self.renames: dict[str, str] = {}
+        self.written_over: dict[int, int] = {}
         self.undo: list[Callable[[], object]] = []
         self._targets = {one.fd for one in record.descriptors}
         self._aside: set[int] = set()

@@ -199,14 +199,14 @@ class Subject:
             )
         return path
 
-    def checkpoint_and_kill(self) -> Path:
+    def checkpoint_and_kill(self, *options: str) -> Path:
         """Take a checkpoint that ends the program, and bury it."""
         if not self.emulated:
             try:
                 self.words = outside.words(self.pid)
             except FileNotFoundError as error:
                 raise GoneError(f"process {self.pid} has ended") from error
-        path = self.checkpoint("--kill")
+        path = self.checkpoint("--kill", *options)
         end = time.monotonic() + 30
         while self._read(end):
             pass

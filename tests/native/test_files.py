@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,6 +152,67 @@ def test_taken_lock_is_named(user: int | None, home: Path) -> None:
     assert done.returncode == errno.EAGAIN
     assert f"flock lock on '{home}/whole'" in done.stderr
     assert "held by somebody else" in done.stderr
+
+
+@EVERY_USER
+def test_saved_files_are_put_back(subject: Subject, home: Path) -> None:
+    """What the program writes to is as it was; what it reads is left to others."""
+    path = subject.checkpoint_and_kill("--save-files")
+    inode = (home / "appended").stat().st_ino
+    _grow(home)
+    (home / "plain").write_bytes(b"something else")
+    (home / "appended").write_bytes(b"0123456789")
+
+    subject.restart(path)
+
+    assert (home / "plain").read_bytes() == b"0123456789"
+    assert (home / "appended").stat().st_ino == inode
+    assert (home / "read").read_bytes() == b"0123456789more"
+    assert sorted(one.name for one in home.glob(".*")) == []
+    _finish(subject)
+    assert (home / "plain").read_bytes() == b"0123456789!"
+
+
+@EVERY_USER
+def test_saved_files_need_nothing(user: int | None, home: Path) -> None:
+    """Folders and files that are gone are made again."""
+    folder = home / "above" / "below"
+    folder.mkdir(parents=True)
+    if user is not None:
+        os.chown(folder, user, user)
+        os.chown(folder.parent, user, user)
+    program = build("file_kept")
+    shell = ["/bin/sh", "-c", f"cd above/below && exec {program}"]
+    with Subject(shell, cwd=home, user=user) as subject:
+        subject.ready()
+        path = subject.checkpoint_and_kill("--save-files")
+        shutil.rmtree(folder.parent)
+
+        subject.restart(path)
+
+        assert [one.read_bytes() for one in sorted(folder.iterdir())] == [
+            b"0123456789"
+        ] * 3
+        _finish(subject)
+
+
+@EVERY_USER
+def test_failed_restart_puts_nothing_back(user: int | None, home: Path) -> None:
+    """Files are as they were found, and none was added."""
+    with Subject([build("file_locks")], cwd=home, user=user) as subject:
+        subject.ready()
+        path = subject.checkpoint_and_kill("--save-files")
+    (home / "posix").write_bytes(b"changed")
+    (home / "ofd").unlink()
+    before = sorted(home.iterdir())
+    with (home / "whole").open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+        done = commands.call("restart", path, user=user, cwd=home)
+
+    assert done.returncode == errno.EAGAIN
+    assert sorted(home.iterdir()) == before
+    assert (home / "posix").read_bytes() == b"changed"
 
 
 REFUSED = {

@@ -25,7 +25,7 @@ class NativeHost:
     runs_here = True
     rebuilds = frozenset(
         {
-            "file", "directory", "device", "path", "unlinked", "lock", "inherited",
+            "file", "directory", "device", "path", "contents", "lock", "inherited",
             "pipe", "fifo", "eventfd", "timerfd", "signalfd", "epoll", "inotify",
             "pidfd", "memfd",
         }
