@@ -199,7 +199,6 @@ def test_options_reach_the_engine(engine: Engine) -> None:
         (["-F", "99", "7"], errno.EBADF),
         (["-f", "/", "7"], errno.EISDIR),
         (["-f", "no/file", "7"], errno.ENOENT),
-        (["--save-all", "7"], 52),
         (["--ptraced-allow", "7"], 52),
         (["--ptracer-skip", "7"], 52),
     ],
@@ -217,8 +216,9 @@ def test_what_cannot_be_done_is_not_begun(
 
 def test_save_none_takes_the_others_back(engine: Engine) -> None:
     """The options add up from there."""
-    assert checkpoint.main(["--save-all", "--save-none", "7"]) == 0
-    assert engine.asked["pid"] == 7
+    words = ["--save-all", "--save-none", "--save-exe", "--save-shared", "7"]
+    assert checkpoint.main(words) == 0
+    assert engine.asked["wanted"] == ("exe", "shared")
 
 
 def test_a_failure_leaves_the_older_context(
