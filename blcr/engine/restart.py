@@ -34,6 +34,7 @@ from blcr.errors import (
 from blcr.host.interface import Host, NewProcess, Restart, RestartPlan
 from blcr.resources import (
     controls,
+    credentials,
     files,
     limits,
     memory,
@@ -249,7 +250,6 @@ def _finish(
     timers.rebuild_interval_timers(leader, record.timers)
     timers.rebuild_posix_timers(process, record, record.posix_timers)
     opening.warnings += _attributes(process, record)
-    process.settle()
     core = reader.core(record.pid)
     for task, thread in zip(process.tasks, record.threads, strict=True):
         threads.finish(task, thread, core.register_sets(thread.tid))
@@ -262,6 +262,10 @@ def _attributes(process: NewProcess, record: records.Process) -> list[str]:
     losses += limits.rebuild(leader, record)
     for task, thread in zip(process.tasks, record.threads, strict=True):
         losses += scheduling.rebuild(task, thread.scheduling)
+    process.settle()
+    credentials.enter_root(leader, record)
+    losses += credentials.rebuild(process, record)
+    losses += controls.finish(leader, record.controls)
     return [f"process {record.pid} has {one}" for one in dict.fromkeys(losses)]
 
 

@@ -17,6 +17,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Self
 
 from blcr import registry
@@ -31,7 +32,7 @@ from blcr.errors import (
     TaskGoneError,
     TracedError,
 )
-from blcr.host.interface import MappingFacts, Run
+from blcr.host.interface import MappingFacts, ProcessFacts, Run
 from blcr.host.native import blocked, injection, procfs, ptrace, sleepers, yama
 from blcr.host.native.process import NativeProcess, NativeTask
 from blcr.linux import blocking
@@ -154,7 +155,7 @@ class HeldProcess(NativeProcess):
             self._way = self._find_way()
             self.can_inject = self._way is not None
         for task in self.tasks:
-            status = procfs.status(self.outer_pid, task.outer_tid)
+            status = task.status
             task.tid, task.pending_mask = status.tids[-1], status.pending
             self.pending_mask = status.shared_pending
 
@@ -225,6 +226,14 @@ class HeldProcess(NativeProcess):
             if looks > _LOOKS_AT_ONCE:
                 time.sleep(pause)
                 pause = min(pause * 1.5, _POLL_MAX_S)
+
+    def facts(self) -> ProcessFacts:
+        """Return what an outsider sees, which does not change meanwhile."""
+        return self._facts
+
+    @cached_property
+    def _facts(self) -> ProcessFacts:
+        return super().facts()
 
     def inject(self, task: NativeTask) -> injection.Injection:
         """Prepare calls in the name of a thread, which shall come to no harm."""

@@ -28,7 +28,15 @@ _SPECIAL = {"[vdso]": "vdso", "[vvar]": "vvar", "[vvar_vclock]": "vvar"}
 _ROOM = 1 << 20
 """Bytes that our page, the vdso on its way and their neighbours keep free."""
 _LOWEST = 1 << 20
-_CAPABILITY_VERSION_3 = 0x20080522
+
+
+class MadeTask(NativeTask):
+    """A thread that is being made, and changes meanwhile."""
+
+    @property
+    def status(self) -> procfs.Status:
+        """What /proc says of it now."""
+        return procfs.status(self.process.outer_pid, self.outer_tid)
 
 
 class PageCaller:
@@ -131,16 +139,23 @@ class MadeProcess(NativeProcess):
         outer_pid: Its id here.
         record: What it shall become.
         source: Descriptor of the context inside it, to be closed; -1: none.
+        grants: See `NewProcess`.
     """
 
     def __init__(
-        self, outer_pid: int, arch: Arch, record: records.Process, source: int
+        self,
+        outer_pid: int,
+        arch: Arch,
+        record: records.Process,
+        source: int,
+        grants: int,
     ) -> None:
         super().__init__(outer_pid, arch)
+        self.grants = grants
         self.pid = procfs.status(outer_pid).tgids[-1]
         self._record = record
         self._source = source
-        first = NativeTask(self, outer_pid)
+        first = MadeTask(self, outer_pid)
         first.tid = self.pid
         self.tasks = [first]
         self.held_by_others: Mapping[whereabouts.Identity, int] = {}
@@ -247,7 +262,7 @@ class MadeProcess(NativeProcess):
             lent.set_timer_ticks(ours, ticks)
 
     def settle(self) -> None:
-        """Close the context inside the process, and give up its capabilities."""
+        """Close the context inside the process."""
         if self._source >= 0:
             self.tasks[0].call("close", self._source)
             self._source = -1
@@ -255,10 +270,8 @@ class MadeProcess(NativeProcess):
             known = constants.of(self.arch)
             everyone = (1 << 8 * self.arch.word_size) + yama.PR_SET_PTRACER_ANY
             self.tasks[0].call("prctl", known["PR_SET_PTRACER"], everyone)
-        if os.geteuid() or self._record.uids[1]:
-            self._drop_capabilities()
 
-    def create_task(self, tid: int) -> NativeTask:
+    def create_task(self, tid: int) -> MadeTask:
         """Make a further thread, with the id `tid` unless that is 0."""
         known = constants.of(self.arch)
         leader = self.tasks[0]
@@ -287,7 +300,7 @@ class MadeProcess(NativeProcess):
                     status=errno.EBUSY,
                 ) from error
             raise
-        task = NativeTask(self, self.born.pop())
+        task = MadeTask(self, self.born.pop())
         task.tid = made
         ptrace.wait(task.outer_tid)
         task.caller = PageCaller(task, self._page)
@@ -315,19 +328,6 @@ class MadeProcess(NativeProcess):
                 f"(prctl PR_SET_MM_MAP: {os.strerror(error.errno)})",
                 status=error.errno,
             ) from error
-
-    def _drop_capabilities(self) -> None:
-        """Give up, in every thread, the rights that making it took."""
-        known = constants.of(self.arch)
-        for task in self.tasks:
-            at = task.scratch
-            head = _CAPABILITY_VERSION_3.to_bytes(
-                4, self.arch.layout.byteorder
-            ) + bytes(4)
-            self.write(at, head + bytes(24))
-            ambient, clear = known["PR_CAP_AMBIENT"], known["PR_CAP_AMBIENT_CLEAR_ALL"]
-            task.call("prctl", ambient, clear, 0, 0, 0)
-            task.call("capset", at, at + 8)
 
     def leave_page(self) -> None:
         """Remove our page and what is left of the kernel's; nothing of ours remains."""
