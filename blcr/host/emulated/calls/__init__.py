@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from blcr.host.emulated.calls import (
     control,
+    family,
     files,
     memory,
     paths,
@@ -20,6 +21,7 @@ from blcr.host.emulated.calls import (
 
 THEMES = (
     control,
+    family,
     files,
     memory,
     paths,

@@ -9,11 +9,13 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import stat
 import struct
 from collections.abc import Callable
 from functools import partial
 
 from blcr.host.emulated import proc, signals
+from blcr.host.emulated.calls.control import RETRY_NS
 from blcr.host.emulated.calls.polling import ready, wait_for
 from blcr.host.emulated.calls.table import call, fail
 from blcr.host.emulated.files import (
@@ -21,6 +23,7 @@ from blcr.host.emulated.files import (
     OpenFile,
     host_path,
     kind_of,
+    own_link,
     own_proc,
     to_host_flags,
 )
@@ -67,28 +70,64 @@ def creat(thread: Thread, path: int, mode: int) -> int:
 def _open(guest: Guest, directory: int, path: str, flags: int, mode: int) -> int:
     names = guest.constants
     cloexec = bool(flags & names["O_CLOEXEC"])
-    own = own_proc(guest, path)
-    content = proc.render(guest, own) if own else None
-    if content is not None:
-        fd = os.memfd_create("proc")
-        os.write(fd, content)
-        os.lseek(fd, 0, os.SEEK_SET)
-    elif own is not None and own.startswith("fd/"):
-        file = guest.descriptors.get(int(own[3:]))
-        fd = os.open(f"/proc/self/fd/{file.fd}", to_host_flags(names, flags), mode)
-    else:
-        host = to_host_flags(names, flags) | os.O_NOCTTY
-        where = host_path(
-            guest, directory, path, follow=not flags & names["O_NOFOLLOW"]
-        )
-        fd = os.open(where, host, mode & ~guest.umask)
+    if path.startswith("/proc"):
+        made = _open_proc(guest, path, flags)
+        if made is not None:
+            return guest.descriptors.add(made, cloexec=cloexec)
+        path = own_link(guest, path) or path
+    fd = _open_path(guest, directory, path, flags, mode)
     status = os.fstat(fd)
     kept = flags & ~names["O_CLOEXEC"]
     for name in TRANSIENT:
         kept &= ~names[name]
-    real = path if content is not None else os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115
+    real = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115
     file = OpenFile(fd, kind_of(status.st_mode), real, kept)
     return guest.descriptors.add(file, cloexec=cloexec)
+
+
+def _open_path(guest: Guest, directory: int, path: str, flags: int, mode: int) -> int:
+    """Open a file without waiting; return a descriptor of ours."""
+    names = guest.constants
+    host = to_host_flags(names, flags) | os.O_NOCTTY
+    where = host_path(guest, directory, path, follow=not flags & names["O_NOFOLLOW"])
+    try:
+        is_fifo = stat.S_ISFIFO(os.stat(where).st_mode)  # noqa: PTH116
+    except OSError:
+        is_fifo = False
+    if not is_fifo or host & (os.O_NONBLOCK | os.O_PATH):
+        return os.open(where, host, mode & ~guest.umask)
+    try:
+        fd = os.open(where, host | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        # Nobody reads it yet, and nothing tells when somebody does.
+        raise Blocked(Wait(guest.machine.monotonic() + RETRY_NS)) from None
+    os.set_blocking(fd, True)
+    return fd
+
+
+def _open_proc(guest: Guest, path: str, flags: int) -> OpenFile | None:
+    """Open what we have in ``/proc``; None where that is a link, or not ours."""
+    owner, rest = own_proc(guest, path) or (guest, "")
+    if rest.startswith("fd/") and rest[3:].isdecimal():
+        file = owner.descriptors.get(int(rest[3:]))
+        host = to_host_flags(guest.constants, flags)
+        if file.kind == "socket":
+            raise fail(errno.ENXIO)
+        fd = os.open(f"/proc/self/fd/{file.fd}", host)
+        return OpenFile(fd, file.kind, file.path, flags)
+    content = proc.render(guest, path)
+    if content is not None:
+        fd = os.memfd_create("proc")
+        os.write(fd, content)
+        os.lseek(fd, 0, os.SEEK_SET)
+        return OpenFile(fd, "file", path, flags)
+    if proc.entries(guest, path) is None:
+        return None
+    made = OpenFile(os.open("/proc/self", os.O_RDONLY), "directory", path, flags)
+    made.is_ours = True
+    return made
 
 
 @call("close")
@@ -340,6 +379,7 @@ def pwritev(
 def lseek(thread: Thread, fd: int, offset: int, whence: int) -> int:
     """Move the offset."""
     file = thread.guest.descriptors.get(signed(fd))
+    file.listing = None
     bits = 8 * thread.guest.arch.word_size
     return os.lseek(file.fd, signed(offset, bits), signed(whence))
 
@@ -399,6 +439,8 @@ def getdents64(thread: Thread, fd: int, result: int, size: int) -> int:
     file = guest.descriptors.get(signed(fd))
     if file.kind != "directory":
         raise fail(errno.ENOTDIR)
+    if file.is_ours:
+        return _list(guest, file, result, size)
     buffer = ctypes.create_string_buffer(min(size, _DIRECTORY_CHUNK))
     count = _libc.getdents64(file.fd, buffer, len(buffer))
     if count < 0:
@@ -410,5 +452,24 @@ def getdents64(thread: Thread, fd: int, result: int, size: int) -> int:
         packed = row.pack(ino=inode, off=offset, reclen=length, type=kind)
         data += packed[: _DIRENT.size] + buffer.raw[at + _DIRENT.size : at + length]
         at += length
+    guest.space.write(result, data)
+    return len(data)
+
+
+def _list(guest: Guest, file: OpenFile, result: int, size: int) -> int:
+    """Read a directory that is ours: what is in it when it is read first."""
+    row, data = guest.structure("dirent64"), b""
+    if file.listing is None:
+        file.listing = proc.entries(guest, file.path) or []
+    while file.listing:
+        name = os.fsencode(file.listing[0])
+        length = -(-(_DIRENT.size + len(name) + 1) // 8) * 8
+        if len(data) + length > size:
+            if not data:
+                raise fail(errno.EINVAL)
+            break
+        del file.listing[0]
+        head = row.pack(ino=1, off=len(file.listing), reclen=length, type=0)
+        data += (head[: _DIRENT.size] + name).ljust(length, b"\0")
     guest.space.write(result, data)
     return len(data)

@@ -10,8 +10,10 @@ import errno
 import os
 import resource
 
+from blcr.host.emulated import family
+from blcr.host.emulated.calls.family import store_usage
 from blcr.host.emulated.calls.table import call, fail
-from blcr.host.emulated.tasks import Thread, signed
+from blcr.host.emulated.tasks import Guest, Thread, signed
 
 RELEASE = b"6.1.0"
 _COMM_SIZE = 16
@@ -53,28 +55,44 @@ def getpgrp(thread: Thread) -> int:
 @call("getpgid")
 def getpgid(thread: Thread, pid: int) -> int:
     """Return the id of a process's group."""
-    guest = thread.guest.machine.guests.get(pid or thread.guest.pid)
-    if guest is None:
-        raise fail(errno.ESRCH)
-    return guest.pgid
+    return _find(thread, pid).pgid
 
 
 @call("getsid")
 def getsid(thread: Thread, pid: int) -> int:
     """Return the id of a process's session."""
+    return _find(thread, pid).sid
+
+
+def _find(thread: Thread, pid: int) -> Guest:
+    """Return a process, 0: the one that asks; ESRCH if there is none."""
     guest = thread.guest.machine.guests.get(pid or thread.guest.pid)
     if guest is None:
         raise fail(errno.ESRCH)
-    return guest.sid
+    return guest
 
 
 @call("setpgid")
 def setpgid(thread: Thread, pid: int, pgid: int) -> int:
-    """Put a process into a group."""
-    guest = thread.guest.machine.guests.get(pid or thread.guest.pid)
-    if guest is None:
+    """Put a process, ourselves or a child, into a group."""
+    guest, machine = thread.guest, thread.guest.machine
+    target = _find(thread, pid)
+    if signed(pgid) < 0:
+        raise fail(errno.EINVAL)
+    if target is not guest and target.ppid != guest.pid:
         raise fail(errno.ESRCH)
-    guest.pgid = pgid or guest.pid
+    pgid = pgid or target.pid
+    there = [one for one in family.group(machine, pgid) if one.sid == guest.sid]
+    if (
+        target.sid == target.pid
+        or target.sid != guest.sid
+        or (pgid != target.pid and not there)
+    ):
+        # Who leads a session stays, but may say what is so already.
+        if target.pgid == pgid:
+            return 0
+        raise fail(errno.EPERM)
+    target.pgid = pgid
     return 0
 
 
@@ -82,6 +100,8 @@ def setpgid(thread: Thread, pid: int, pgid: int) -> int:
 def setsid(thread: Thread) -> int:
     """Begin a session."""
     guest = thread.guest
+    if family.group(guest.machine, guest.pid):
+        raise fail(errno.EPERM)
     guest.sid = guest.pgid = guest.pid
     return guest.sid
 
@@ -213,14 +233,11 @@ def setrlimit(thread: Thread, which: int, new: int) -> int:
 
 
 @call("getrusage")
-def getrusage(thread: Thread, _who: int, result: int) -> int:
-    """Tell what has been used: the machine's own time."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    times = {
-        name: {"sec": int(value), "usec": int(value % 1 * 10**6)}
-        for name, value in (("utime", used.ru_utime), ("stime", used.ru_stime))
-    }
-    thread.guest.store("rusage", result, maxrss=used.ru_maxrss, **times)
+def getrusage(thread: Thread, who: int, result: int) -> int:
+    """Tell what has been used."""
+    guest = thread.guest
+    children = signed(who) == guest.constants["RUSAGE_CHILDREN"]
+    store_usage(guest, result, guest.children_ns if children else guest.cpu_time())
     return 0
 
 
@@ -271,18 +288,6 @@ def umask(thread: Thread, mask: int) -> int:
     """Set the permissions that new files do not get."""
     before, thread.guest.umask = thread.guest.umask, mask & 0o777
     return before
-
-
-@call("wait4")
-def wait4(_thread: Thread, _pid: int, _status: int, _options: int) -> int:
-    """Wait for a child; there are none yet."""
-    raise fail(errno.ECHILD)
-
-
-@call("waitid")
-def waitid(_thread: Thread, _kind: int, _pid: int, _info: int, _options: int) -> int:
-    """Wait for a child; there are none yet."""
-    raise fail(errno.ECHILD)
 
 
 @call("sched_yield")
