@@ -88,7 +88,7 @@ def fork(thread: Thread, *, share_memory: bool, share_files: bool) -> Guest:
     child.cwd, child.umask, child.exe = parent.cwd, parent.umask, parent.exe
     child.layout, child.personality = parent.layout, parent.personality
     child.dumpable, child.no_new_privs = parent.dumpable, parent.no_new_privs
-    child.vdso = parent.vdso
+    child.vdso, child.nice = parent.vdso, parent.nice
     machine.guests[child.pid] = child
     return child
 

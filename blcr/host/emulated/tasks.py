@@ -207,6 +207,7 @@ class Guest:
         self.stopped = False
         self.status: int | None = None
         """How it ended, as `os.waitpid` says it."""
+        self.nice = 0
         self.exit_signal = GENERIC["SIGCHLD"]
         self.change: Change | None = None
         """That it stopped or went on, until its parent has asked."""

@@ -11,8 +11,9 @@ import errno
 import os
 import stat
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import NamedTuple
 
 from blcr.host.emulated import proc, signals
 from blcr.host.emulated.calls.control import RETRY_NS
@@ -35,6 +36,7 @@ _PIPE_CHUNK = 4096
 _IOV_LIMIT = 1024
 _LARGEST = 0x7FFF_F000
 _POLLIN, _POLLOUT = 1, 4
+_COPY_CHUNK = 1 << 20
 
 _libc = ctypes.CDLL(None, use_errno=True)
 # struct linux_dirent64 of the machine that we run on; all have it alike.
@@ -435,41 +437,145 @@ def fadvise64(_thread: Thread) -> int:
 @call("getdents64")
 def getdents64(thread: Thread, fd: int, result: int, size: int) -> int:
     """Read a directory."""
-    guest = thread.guest
-    file = guest.descriptors.get(signed(fd))
+    return _read_directory(thread.guest, signed(fd), result, size, _wide_entry)
+
+
+@call("getdents")
+def getdents(thread: Thread, fd: int, result: int, size: int) -> int:
+    """Read a directory in the old form."""
+    return _read_directory(thread.guest, signed(fd), result, size, _old_entry)
+
+
+class _Entry(NamedTuple):
+    """An entry of a directory; `offset` is that of the next."""
+
+    inode: int
+    offset: int
+    kind: int
+    name: bytes
+
+
+def _wide_entry(guest: Guest, entry: _Entry) -> bytes:
+    row = guest.structure("dirent64")
+    head = row.fields["name"].offset
+    size = -(-(head + len(entry.name) + 1) // 8) * 8
+    packed = row.pack(ino=entry.inode, off=entry.offset, reclen=size, type=entry.kind)
+    return (packed[:head] + entry.name).ljust(size, b"\0")
+
+
+def _old_entry(guest: Guest, entry: _Entry) -> bytes:
+    row, word = guest.structure("dirent"), guest.arch.word_size
+    head = row.fields["name"].offset
+    size = -(-(head + len(entry.name) + 2) // word) * word
+    packed = row.pack(ino=entry.inode, off=entry.offset, reclen=size)
+    # The kind is in the last byte.
+    text = (packed[:head] + entry.name).ljust(size - 1, b"\0")
+    return text + bytes([entry.kind])
+
+
+def _read_directory(
+    guest: Guest,
+    fd: int,
+    result: int,
+    size: int,
+    form: Callable[[Guest, _Entry], bytes],
+) -> int:
+    file = guest.descriptors.get(fd)
     if file.kind != "directory":
         raise fail(errno.ENOTDIR)
+    data, last = b"", None
+    for entry in _entries(guest, file, size):
+        packed = form(guest, entry)
+        if len(data) + len(packed) > size:
+            if not data:
+                raise fail(errno.EINVAL)
+            # What does not fit is read again next time.
+            if last is not None and not file.is_ours:
+                os.lseek(file.fd, last, os.SEEK_SET)
+            break
+        if file.listing:
+            del file.listing[0]
+        data += packed
+        last = entry.offset
+    guest.space.write(result, data)
+    return len(data)
+
+
+def _entries(guest: Guest, file: OpenFile, size: int) -> Iterator[_Entry]:
+    """Yield what comes next in a directory, up to about `size` bytes."""
     if file.is_ours:
-        return _list(guest, file, result, size)
+        # What is in it when it is read first.
+        if file.listing is None:
+            file.listing = proc.entries(guest, file.path) or []
+        for i, own in enumerate(list(file.listing)):
+            yield _Entry(1, i + 1, 0, os.fsencode(own))
+        return
     buffer = ctypes.create_string_buffer(min(size, _DIRECTORY_CHUNK))
     count = _libc.getdents64(file.fd, buffer, len(buffer))
     if count < 0:
         raise fail(ctypes.get_errno())
-    row = guest.structure("dirent64")
-    data, at = b"", 0
+    at = 0
     while at < count:
         inode, offset, length, kind = _DIRENT.unpack_from(buffer, at)
-        packed = row.pack(ino=inode, off=offset, reclen=length, type=kind)
-        data += packed[: _DIRENT.size] + buffer.raw[at + _DIRENT.size : at + length]
+        name = buffer.raw[at + _DIRENT.size : at + length].partition(b"\0")[0]
+        yield _Entry(inode, offset, kind, name)
         at += length
-    guest.space.write(result, data)
-    return len(data)
 
 
-def _list(guest: Guest, file: OpenFile, result: int, size: int) -> int:
-    """Read a directory that is ours: what is in it when it is read first."""
-    row, data = guest.structure("dirent64"), b""
-    if file.listing is None:
-        file.listing = proc.entries(guest, file.path) or []
-    while file.listing:
-        name = os.fsencode(file.listing[0])
-        length = -(-(_DIRENT.size + len(name) + 1) // 8) * 8
-        if len(data) + length > size:
-            if not data:
-                raise fail(errno.EINVAL)
-            break
-        del file.listing[0]
-        head = row.pack(ino=1, off=len(file.listing), reclen=length, type=0)
-        data += (head[: _DIRENT.size] + name).ljust(length, b"\0")
-    guest.space.write(result, data)
-    return len(data)
+# Copying between files.
+
+
+@call("sendfile64")
+def sendfile64(thread: Thread, target: int, fd: int, offset: int, size: int) -> int:
+    """Copy from a file to another, with an offset of 64 bits."""
+    return _send_file(thread, target, fd, (offset, 8), size)
+
+
+@call("sendfile")
+def sendfile(thread: Thread, target: int, fd: int, offset: int, size: int) -> int:
+    """Copy from a file to another."""
+    width = thread.guest.arch.word_size
+    return _send_file(thread, target, fd, (offset, width), size)
+
+
+def _send_file(
+    thread: Thread, target: int, fd: int, offset: tuple[int, int], size: int
+) -> int:
+    guest, (address, width) = thread.guest, offset
+    source, sink = _readable(thread, fd), _writable(thread, target)
+    if source.kind != "file":
+        raise fail(errno.EINVAL)
+    if sink.can_wait:
+        wait_for(sink, _POLLOUT, guest)
+        size = min(size, _PIPE_CHUNK)
+    size = min(size, _COPY_CHUNK)
+    at = guest.fetch_int(address, width) if address else None
+    start = os.lseek(source.fd, 0, os.SEEK_CUR) if at is None else at
+    data = os.pread(source.fd, size, start)
+    count = _sending(thread, partial(os.write, sink.fd, data)) if data else 0
+    if address:
+        guest.store_int(address, start + count, width)
+    else:
+        os.lseek(source.fd, start + count, os.SEEK_SET)
+    return count
+
+
+@call("copy_file_range")
+def copy_file_range(
+    thread: Thread, fd: int, offset: int, target: int, target_offset: int, size: int
+) -> int:
+    """Copy from a file to another within the system."""
+    guest = thread.guest
+    source, sink = _readable(thread, fd), _writable(thread, target)
+    if source.kind != "file" or sink.kind != "file":
+        raise fail(errno.EINVAL)
+    places = [
+        guest.fetch_int(address, 8) if address else None
+        for address in (offset, target_offset)
+    ]
+    size = min(size, _LARGEST)
+    count = os.copy_file_range(source.fd, sink.fd, size, *places)
+    for address, at in zip((offset, target_offset), places, strict=True):
+        if at is not None:
+            guest.store_int(address, at + count, 8)
+    return count

@@ -106,38 +106,6 @@ def setsid(thread: Thread) -> int:
     return guest.sid
 
 
-@call("getuid", "getuid32", "geteuid", "geteuid32")
-def getuid(_thread: Thread) -> int:
-    """Return whose the process is."""
-    return os.getuid()
-
-
-@call("getgid", "getgid32", "getegid", "getegid32")
-def getgid(_thread: Thread) -> int:
-    """Return of which group the process's owner is."""
-    return os.getgid()
-
-
-@call("getresuid", "getresuid32", "getresgid", "getresgid32")
-def getresuid(thread: Thread, real: int, effective: int, saved: int) -> int:
-    """Tell whose the process is, three times."""
-    for address in (real, effective, saved):
-        thread.guest.store_int(address, os.getuid())
-    return 0
-
-
-@call("getgroups", "getgroups32")
-def getgroups(thread: Thread, count: int, result: int) -> int:
-    """Tell the supplementary groups."""
-    groups = os.getgroups()
-    if count:
-        if count < len(groups):
-            raise fail(errno.EINVAL)
-        for i, group in enumerate(groups):
-            thread.guest.store_int(result + 4 * i, group)
-    return len(groups)
-
-
 @call("uname")
 def uname(thread: Thread, result: int) -> int:
     """Tell the names of the system."""
@@ -341,12 +309,6 @@ def getcpu(thread: Thread, cpu: int, node: int) -> int:
         if address:
             thread.guest.store_int(address, 0)
     return 0
-
-
-@call("getpriority")
-def getpriority(_thread: Thread, _which: int, _who: int) -> int:
-    """Tell the nice value, counted down from 20."""
-    return 20
 
 
 @call("membarrier")
