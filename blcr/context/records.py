@@ -95,8 +95,8 @@ class SharedMemory(NamedTuple):
         mode: ``S_IFMT`` and permission bits; 0: unknown.
         seals: ``F_SEAL_*`` of a memfd.
         huge_page: Bytes of its pages where they are of hugetlbfs, else 0.
-        contents: Index into `Context.contents`, which has the bytes of an unlinked file
-            that is open, too; else -1.
+        contents: Index into `Context.contents`, which has the bytes of a file that is
+            open, too; else -1.
     """
 
     size: int

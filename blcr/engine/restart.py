@@ -37,6 +37,7 @@ from blcr.resources import (
     credentials,
     files,
     limits,
+    mapped,
     memory,
     objects,
     scheduling,
@@ -107,6 +108,7 @@ def restart(
         keep_grown,
     )
     chosen = _choose(host, plan)
+    mapped.require_unchanged(context, sysroot)
     with _Checking(reader, progress) as checking, chosen.restart(plan) as making:
         _make_all(making, plan, reader, checking, warn, notice or warn)
         for message in making.warnings:
@@ -143,7 +145,7 @@ def check(source_fd: int, source_name: str, host: str | None = None) -> list[str
         _choose(host, plan)
     except HostError as error:
         return [str(error)]
-    return files.missing(reader.context) + memory.missing(reader.context)
+    return files.missing(reader.context) + mapped.changed(reader.context)
 
 
 def _arch(record: records.Process) -> Arch:

@@ -151,7 +151,8 @@ class Listener:
         guest, signal = int(wanted["guest"]), int(wanted["signal"])
         self._check_scope(guest)
         with FrozenMachine(self._machine, [guest] if guest else []) as frozen:
-            checkpoint.save(HOST, frozen, fds[0], warn=warnings.append)
+            saved = tuple(map(str, wanted["wanted"]))
+            checkpoint.save(HOST, frozen, fds[0], wanted=saved, warn=warnings.append)
             if signal:
                 frozen.kill(signal)
         return warnings

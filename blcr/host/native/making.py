@@ -16,7 +16,15 @@ from blcr.architecture import Arch
 from blcr.context import records
 from blcr.errors import RemoteCallError, RestartError, TaskGoneError
 from blcr.host.interface import SCRATCH_SIZE
-from blcr.host.native import filling, lent, procfs, ptrace, whereabouts, yama
+from blcr.host.native import (
+    birth,
+    filling,
+    lent,
+    procfs,
+    ptrace,
+    whereabouts,
+    yama,
+)
 from blcr.host.native.injection import ALL_SIGNALS
 from blcr.host.native.process import NativeProcess, NativeTask
 from blcr.linux import constants, structures
@@ -308,8 +316,7 @@ class MadeProcess(NativeProcess):
         return task
 
     def set_memory_layout(self, layout: records.MemoryLayout, exe: str) -> None:
-        """Set the fields of the mm; the exe link is right since the execve."""
-        del exe
+        """Set the fields of the mm, and the exe link where the execve did not."""
         known = constants.of(self.arch)
         packing = structures.of(self.arch, "prctl_mm_map")
         task = self.tasks[0]
@@ -320,6 +327,18 @@ class MadeProcess(NativeProcess):
         self.write(at, packing.pack(**values))
         self.write(at + 512, auxv)
         code, what = known["PR_SET_MM"], known["PR_SET_MM_MAP"]
+        link = self._open_executable(exe)
+        if link >= 0:
+            self.write(at, packing.pack(**values | {"exe_fd": link}))
+            try:
+                task.call("prctl", code, what, at, packing.size, 0)
+            except RemoteCallError:
+                # A right is lacking, or its file system does not execute.
+                self.write(at, packing.pack(**values))
+            else:
+                return
+            finally:
+                task.call("close", link)
         try:
             task.call("prctl", code, what, at, packing.size, 0)
         except RemoteCallError as error:
@@ -328,6 +347,22 @@ class MadeProcess(NativeProcess):
                 f"(prctl PR_SET_MM_MAP: {os.strerror(error.errno)})",
                 status=error.errno,
             ) from error
+
+    def _open_executable(self, exe: str) -> int:
+        """Open the file that the exe link is to lead to; -1: it does, or cannot."""
+        if not birth.is_seeded(procfs.link(self.outer_pid, "exe")):
+            return -1
+        if not birth.is_there(self._record, self.arch):
+            return -1
+        known = constants.of(self.arch)
+        flags = known["O_RDONLY"] | known["O_CLOEXEC"]
+        task = self.tasks[0]
+        at = task.scratch + SCRATCH_SIZE // 2
+        self.write(at, os.fsencode(exe)[: SCRATCH_SIZE // 2 - 1] + b"\0")
+        try:
+            return task.call("openat", known["AT_FDCWD"], at, flags, 0)
+        except RemoteCallError:
+            return -1
 
     def leave_page(self) -> None:
         """Remove our page and what is left of the kernel's; nothing of ours remains."""

@@ -29,6 +29,7 @@ from blcr.host.interface import (
     TaskFacts,
 )
 from blcr.host.native import (
+    birth,
     blocked,
     files,
     lent,
@@ -288,7 +289,7 @@ class NativeProcess:
             ppid=seen_parent,
             pgid=status.pgids[-1],
             sid=status.sids[-1],
-            exe=procfs.link(pid, "exe"),
+            exe=birth.path(procfs.link(pid, "exe")),
             cwd=procfs.link(pid, "cwd"),
             root=procfs.link(pid, "root"),
             umask=status.umask,

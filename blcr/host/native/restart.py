@@ -23,7 +23,14 @@ from blcr.architecture import Arch
 from blcr.context import records
 from blcr.errors import BusyError, HostError, RestartError, TaskGoneError
 from blcr.host.interface import RestartPlan
-from blcr.host.native import namespaces, procfs, ptrace, sleepers, whereabouts
+from blcr.host.native import (
+    birth,
+    namespaces,
+    procfs,
+    ptrace,
+    sleepers,
+    whereabouts,
+)
 from blcr.host.native.host import RESTARTER_NAME
 from blcr.host.native.making import MadeProcess
 
@@ -127,15 +134,17 @@ class Making:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         highest = min(_SOURCE_FD, limit - 1)
         source = next(fd for fd in range(highest, 2, -1) if fd not in used)
+        seed = birth.seed(record, arch)
         go_reader, go_writer = os.pipe()
         said_reader, said_writer = os.pipe()
         tid = record.pid if self._plan.restore_pid else 0
         pid = _fork(record.pid, tid)
         if pid == 0:
             os.close(go_writer)
-            self._become(record, source, go_reader, said_writer)
+            self._become(record, arch, seed, source, go_reader, said_writer)
         os.close(go_reader)
         os.close(said_writer)
+        os.close(seed)
         try:
             ptrace.seize(pid, _OPTIONS)
             with contextlib.suppress(BrokenPipeError):
@@ -153,7 +162,15 @@ class Making:
         self._made.append(process)
         return process
 
-    def _become(self, record: records.Process, source: int, go: int, said: int) -> None:
+    def _become(
+        self,
+        record: records.Process,
+        arch: Arch,
+        seed: int,
+        source: int,
+        go: int,
+        said: int,
+    ) -> None:
         """In the child: take on what only the process itself can, and execve."""
         try:
             if not os.read(go, 1):
@@ -173,7 +190,7 @@ class Making:
                 with contextlib.suppress(OSError, ValueError):
                     signal.signal(number, signal.SIG_DFL)
             _take_identity(record, as_root=self._as_root)
-            os.execve(record.exe, [record.exe], {})
+            birth.execute(record, arch, seed)
         except OSError as error:
             where = error.filename or record.exe
             text = f"{error.errno} {os.strerror(error.errno or 0)}: {where}"
