@@ -132,5 +132,9 @@ class HostError(BlcrError):
     exit_status = errno.ENOSYS
 
 
+class NotTrackableError(HostError):
+    """What a process writes cannot be noted; its pages are copied while it stands."""
+
+
 class ArchDefinitionError(BlcrError):
     """A package in arch/ contradicts itself; its author must mend the table."""

@@ -123,6 +123,11 @@ class _Run(NamedTuple):
     size: int
     offset: int
 
+    @property
+    def end(self) -> int:
+        """The address behind."""
+        return self.address + self.size
+
     def part(self, start: int, end: int) -> _Run:
         """Return what lies between two addresses."""
         start, end = max(start, self.address), min(end, self.address + self.size)
@@ -203,6 +208,7 @@ class CoreWriter:
         threads: Sequence[tuple[records.Thread, Mapping[int, bytes]]],
         *,
         command: bytes = b"",
+        present: Sequence[tuple[int, int]] | None = None,
     ) -> None:
         """
         Append notes and headers; the core is complete.
@@ -213,6 +219,8 @@ class CoreWriter:
             process: The record, with the mappings as they are in the end.
             threads: Each with its register sets by note type.
             command: The command line, its words separated by blanks, for debuggers.
+            present: Start and end of all pages that there are in the end, in order;
+                saved ones that are not among them are left out, too.
 
         Raises:
             TargetError: They cannot be written, or the core is too large for its kind.
@@ -221,7 +229,10 @@ class CoreWriter:
         member.write(bytes(-member.position % 8))
         notes = b"".join(_notes(self._arch, form, process, threads, command))
         notes_at = member.position
-        loads = list(_loads(process.mappings, _latest(self._runs), self._arch))
+        runs = _latest(self._runs)
+        if present is not None:
+            runs = list(_among(runs, present))
+        loads = list(_loads(process.mappings, runs, self._arch))
         count = 1 + len(loads)
         limit = 1 << 32 if form.word_size == 4 else 1 << 64
         size = notes_at + len(notes) + 8 + count * form.segment.size + form.section.size
@@ -263,6 +274,18 @@ def _latest(runs: Sequence[_Run]) -> list[_Run]:
             last += 1
         out[first:last] = kept
     return out
+
+
+def _among(runs: Sequence[_Run], present: Sequence[tuple[int, int]]) -> Iterator[_Run]:
+    """Yield the parts of runs that are in ranges of addresses."""
+    first = 0
+    for run in runs:
+        while first < len(present) and present[first][1] <= run.address:
+            first += 1
+        at = first
+        while at < len(present) and present[at][0] < run.end:
+            yield run.part(*present[at])
+            at += 1
 
 
 def _loads(

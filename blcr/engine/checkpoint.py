@@ -3,12 +3,13 @@ Saving processes: the first of the two stories.
 
 1. find the host of the process, and the processes that are meant;
 2. open the target;
-3. freeze: every thread stands still;
-4. save the records of all that is not memory; what cannot be saved is refused here,
-   before a byte is written;
-5. copy pages and shared memory;
-6. finish the context, and with a signal make it final before the processes get that;
-7. let the processes go.
+3. copy ahead, while they run, where that makes the freeze shorter;
+4. freeze: every thread stands still;
+5. save the records of all that is not memory; what cannot be saved is refused here,
+   and unless pages were copied ahead before a byte is written;
+6. copy pages and shared memory;
+7. let the processes go, and finish the context; with a signal the other way round: it
+   is final before the processes get that.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Container, Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from blcr import __version__, registry
@@ -23,10 +26,11 @@ from blcr.architecture import Arch
 from blcr.context import records
 from blcr.context.archive import ContextWriter
 from blcr.engine import pages
-from blcr.errors import NoSuchProcessError, RefusedError
+from blcr.engine.ahead import Ahead
+from blcr.errors import NoSuchProcessError, NotTrackableError, RefusedError
+from blcr.host import runs
 from blcr.host.interface import (
     CheckpointRequest,
-    Contents,
     Frozen,
     Host,
     Process,
@@ -59,9 +63,13 @@ class CheckpointResult(NamedTuple):
     Attributes:
         pids: The processes saved, as the requester sees them.
         size: Bytes of the context.
-        frozen_ms: How long the processes stood still.
+        frozen_ms: How long the processes stood still, all in all.
         total_ms: The whole request.
         host: Where they live.
+        copied: ``"ahead"``: most pages while the processes ran; ``"frozen"``.
+        reason: Why not ahead, or empty.
+        rounds: Pages and bytes copied in each round; the last one frozen.
+        stops_ms: How long they stood still each time.
     """
 
     pids: tuple[int, ...]
@@ -69,6 +77,10 @@ class CheckpointResult(NamedTuple):
     frozen_ms: float
     total_ms: float
     host: str
+    copied: str = "frozen"
+    reason: str = ""
+    rounds: tuple[tuple[int, int], ...] = ()
+    stops_ms: tuple[float, ...] = ()
 
 
 def checkpoint(
@@ -112,7 +124,7 @@ def checkpoint(
         for message in warnings:
             warn(message)
         target.commit()
-        return _result((pid,), target, began, began, host)
+        return _result((pid,), target, began, host, "the host saves by itself")
 
     def advance(what: str, done: int, total: int) -> None:
         target.advance()
@@ -120,17 +132,56 @@ def checkpoint(
             progress(what, done, total)
 
     pids = select(host, scope, pid)
-    with host.freeze(pids, timeout_s=timeout_s) as frozen:
-        froze = time.monotonic()
-        _refuse_others(pids[0], host.joined(scope, pid, pids), scope)
-        save(host, frozen, target.fd, wanted=wanted, warn=warn, progress=advance)
-        if signal:
+    with ExitStack() as stack:
+        writer = stack.enter_context(ContextWriter(target.fd))
+        early, reason = None, "a signal follows, and this is the quickest"
+        if not signal:
+            early, reason = _copy_ahead(host, pids, writer, timeout_s, advance, stack)
+        tracking = early.tracking if early else None
+        tables = _tables()
+        stack.callback(tables.close)
+        with host.freeze(pids, timeout_s=timeout_s, tracking=tracking) as frozen:
+            froze = time.monotonic()
+            _refuse_others(pids[0], host.joined(scope, pid, pids), scope)
+            saving = _Saving(host, frozen, writer, tables, wanted, early, advance)
+            saving.copy()
+            if signal:
+                saving.finish(warn)
+                target.commit()
+                frozen.kill(signal)
+        frozen_ms = (time.monotonic() - froze) * 1000
+        if not signal:
+            saving.finish(warn)
             target.commit()
-            frozen.kill(signal)
-    thawed = time.monotonic()
-    if not signal:
-        target.commit()
-    return _result(pids, target, began, froze, host, thawed)
+    page = saving.page_size
+    copied = (*(early.rounds if early else ()), saving.copied)
+    return _result(
+        pids,
+        target,
+        began,
+        host,
+        reason,
+        tuple((-(-size // page), size) for size in copied),
+        (*(tracking.stops_ms if tracking else ()), frozen_ms),
+    )
+
+
+def _copy_ahead(
+    host: Host,
+    pids: Sequence[int],
+    writer: ContextWriter,
+    timeout_s: float,
+    progress: Progress,
+    stack: ExitStack,
+) -> tuple[Ahead | None, str]:
+    """Copy pages while the processes run; return what was, and why it is not used."""
+    try:
+        tracking = stack.enter_context(host.track(pids[0], timeout_s=timeout_s))
+    except NotTrackableError as error:
+        return None, str(error)
+    early = Ahead(tracking, writer)
+    early.copy(partial(progress, "copying memory"))
+    return early, early.reason
 
 
 def claim(pid: int) -> Host:
@@ -176,7 +227,6 @@ def save(
     *,
     wanted: Container[str] = (),
     warn: Warn = lambda _message: None,
-    progress: Progress | None = None,
 ) -> None:
     """
     Write the context of frozen processes to a descriptor.
@@ -185,62 +235,125 @@ def save(
         RefusedError: They use something that cannot be saved; nothing was written.
         TargetError: The context could not be written.
     """
-    tables = files.Tables([], [], {}, {}, [], objects.Table())
+    tables = _tables()
     try:
-        _save(host, frozen, fd, tables, wanted, warn, progress)
+        with ContextWriter(fd) as writer:
+            saving = _Saving(host, frozen, writer, tables, wanted)
+            saving.copy()
+            saving.finish(warn)
     finally:
         tables.close()
 
 
-def _save(
-    host: Host,
-    frozen: Frozen,
-    fd: int,
-    tables: files.Tables,
-    wanted: Container[str],
-    warn: Warn,
-    progress: Progress | None,
-) -> None:
-    """Save with tables that are closed afterwards."""
-    saved = [_save_process(process, tables, wanted) for process in frozen.processes]
-    unnamed = tables.objects.items
-    contents = [one.contents for one in tables.contents.values()]
-    counter = _Counter(saved, [*unnamed, *contents], progress)
-    with ContextWriter(fd) as writer:
-        for one in saved:
-            core = writer.core(f"{one.record.pid}.core", one.process.arch)
-            pages.copy(one.process, one.runs, core, counter.advance)
-            core.finish(one.record, one.threads)
-        shared = []
-        for index, item in enumerate(unnamed):
-            runs = pages.copy_shared(item, writer.shared(index), counter.advance)
-            shared.append(item.record._replace(runs=runs))
-        kept = [
-            one.record(
-                pages.copy_file(one.contents, writer.file(one.number), counter.advance)
-            )
-            for one in tables.contents.values()
+class _Saving:
+    """
+    A context of frozen processes, being written.
+
+    Args:
+        tables: For what the processes share; closed by the caller.
+        early: What was copied of the first process while it ran, or None.
+
+    Attributes:
+        copied: Bytes of memory and contents copied.
+        page_size: Bytes of a page of the first process.
+
+    Raises:
+        RefusedError: They use something that cannot be saved.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        frozen: Frozen,
+        writer: ContextWriter,
+        tables: files.Tables,
+        wanted: Container[str] = (),
+        early: Ahead | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self._host = host
+        self._frozen = frozen
+        self._writer = writer
+        self._tables = tables
+        self._early = early
+        self._shared: list[records.SharedMemory] = []
+        self._contents: list[records.Contents] = []
+        self._saved = [
+            _save_process(process, tables, wanted) for process in frozen.processes
         ]
-        writer.finish(
+        self._left = [one.runs for one in self._saved]
+        if early:
+            self._left[0] = early.left(self._saved[0].process, self._left[0])
+        total = sum(map(runs.size, self._left))
+        total += sum(runs.size(one.runs) for one in tables.objects.items)
+        kept = tables.contents.values()
+        total += sum(runs.size(one.contents.runs) for one in kept)
+        self._counter = _Counter(total, progress)
+        self._end_core: Callable[[], None] = _nothing
+        self.page_size = frozen.processes[0].arch.page_size
+
+    @property
+    def copied(self) -> int:
+        """Bytes of memory and contents copied."""
+        return self._counter.done
+
+    def copy(self) -> None:
+        """Copy memory and contents; what is left to do needs the processes no more."""
+        advance, writer = self._counter.advance, self._writer
+        early = self._early
+        for one, left in zip(self._saved, self._left, strict=True):
+            self._end_core()
+            record, process = one.record, one.process
+            core = (
+                early.core if early else writer.core(f"{record.pid}.core", process.arch)
+            )
+            pages.copy(process, left, core, advance)
+            present = one.runs if early else None
+            self._end_core = partial(core.finish, record, one.threads, present=present)
+            early = None
+        unnamed, contents = self._tables.objects.items, self._tables.contents.values()
+        if unnamed or contents:
+            self._end_core()
+            self._end_core = _nothing
+        for index, item in enumerate(unnamed):
+            kept = pages.copy_shared(item, writer.shared(index), advance)
+            self._shared.append(item.record._replace(runs=kept))
+        for file in contents:
+            kept = pages.copy_file(file.contents, writer.file(file.number), advance)
+            self._contents.append(file.record(kept))
+
+    def finish(self, warn: Warn) -> None:
+        """Complete the context."""
+        self._end_core()
+        self._writer.finish(
             records.Context(
                 format=(records.FORMAT_MAJOR, records.FORMAT_MINOR),
                 requires=(),
                 program=f"blcr {__version__}",
-                host=host.name,
+                host=self._host.name,
                 kernel=os.uname().release,
-                clocks=frozen.clocks,
-                namespace=any(one.in_namespace for one in saved),
-                files=tuple(tables.files),
-                pipes=tuple(tables.pipes),
-                shared_memory=tuple(shared),
-                processes=tuple(one.record for one in saved),
-                contents=tuple(kept),
+                clocks=self._frozen.clocks,
+                namespace=any(one.in_namespace for one in self._saved),
+                files=tuple(self._tables.files),
+                pipes=tuple(self._tables.pipes),
+                shared_memory=tuple(self._shared),
+                processes=tuple(one.record for one in self._saved),
+                contents=tuple(self._contents),
             )
         )
-    for message in tables.warnings:
-        warn(message)
-    for one in saved:
-        _warn_of_losses(one, unnamed, warn)
+        for message in self._tables.warnings:
+            warn(message)
+        for one in self._saved:
+            _warn_of_losses(one, self._tables.objects.items, warn)
+
+
+def _tables() -> files.Tables:
+    """Return empty tables of what processes share."""
+    return files.Tables([], [], {}, {}, [], objects.Table())
+
+
+def _nothing() -> None:
+    """Do nothing: no core has been begun."""
 
 
 class _Saved(NamedTuple):
@@ -256,22 +369,16 @@ class _Saved(NamedTuple):
 class _Counter:
     """Bytes done of bytes to do."""
 
-    def __init__(
-        self,
-        saved: Sequence[_Saved],
-        unnamed: Sequence[objects.Saved | Contents],
-        progress: Progress | None,
-    ) -> None:
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self.done = 0
+        self._total = total
         self._progress = progress
-        self._done = 0
-        self._total = sum(run.end - run.start for one in saved for run in one.runs)
-        self._total += sum(run.end - run.start for one in unnamed for run in one.runs)
 
     def advance(self, size: int) -> None:
         """Note that `size` more bytes are done."""
-        self._done += size
+        self.done += size
         if self._progress:
-            self._progress("saving memory", self._done, self._total)
+            self._progress("saving memory", self.done, self._total)
 
 
 def _save_process(
@@ -348,17 +455,24 @@ def _result(
     pids: Sequence[int],
     target: Target,
     began: float,
-    froze: float,
     host: Host,
-    thawed: float | None = None,
+    reason: str,
+    rounds: tuple[tuple[int, int], ...] = (),
+    stops_ms: tuple[float, ...] = (),
 ) -> CheckpointResult:
     """Return the figures of a checkpoint that is done."""
-    now = time.monotonic()
     try:
         size = os.fstat(target.fd).st_size
     except OSError:
         size = 0
-    frozen_ms = ((now if thawed is None else thawed) - froze) * 1000
     return CheckpointResult(
-        tuple(pids), size, frozen_ms, (now - began) * 1000, host.name
+        tuple(pids),
+        size,
+        sum(stops_ms),
+        (time.monotonic() - began) * 1000,
+        host.name,
+        "frozen" if reason else "ahead",
+        reason,
+        rounds,
+        stops_ms,
     )

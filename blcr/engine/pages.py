@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from blcr.host.interface import Contents, Process, Run
+from blcr.host.interface import Contents, Process, Run, Tracking
 from blcr.resources.objects import Saved
 
 CHUNK = 256 << 10
@@ -39,6 +39,25 @@ def copy(process: Process, runs: Iterable[Run], sink: Sink, advance: Advance) ->
             process.read_into(start, part)
             sink.pages(start, part)
             advance(len(part))
+
+
+def copy_running(
+    tracking: Tracking, runs: Iterable[Run], sink: Sink, advance: Advance
+) -> list[Run]:
+    """Copy pages of a running process; return those that were still there."""
+    buffer = memoryview(bytearray(CHUNK))
+    copied = []
+    for run in runs:
+        for start in range(run.start, run.end, CHUNK):
+            part = buffer[: min(CHUNK, run.end - start)]
+            try:
+                tracking.read_into(start, part)
+            except OSError:
+                continue
+            sink.pages(start, part)
+            copied.append(Run(start, start + len(part)))
+            advance(len(part))
+    return copied
 
 
 def copy_shared(

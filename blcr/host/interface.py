@@ -138,8 +138,7 @@ class TaskFacts(NamedTuple):
     robust_list: tuple[int, int]
     rseq: records.RestartableSequence | None
     scheduling: records.Scheduling | None = None
-    """None where the host keeps none; so is `credentials`."""
-    credentials: records.Credentials | None = None
+    """None where the host keeps none."""
 
 
 class Task(Protocol):
@@ -285,15 +284,7 @@ class Process(Protocol):
 
 
 class NewProcess(Process, Protocol):
-    """
-    A process that is being made: emptied and refilled.
-
-    Attributes:
-        grants: The capabilities that it may have in the end, a bit each: those of the
-            restarter.  While it is made it may have others.
-    """
-
-    grants: int
+    """A process that is being made: emptied and refilled."""
 
     def empty(self) -> None:
         """Remove every mapping of the process."""
@@ -326,7 +317,7 @@ class NewProcess(Process, Protocol):
         """Make a further thread with that id; it is stopped."""
 
     def settle(self) -> None:
-        """Give up the files that making it took."""
+        """Give up what making it took; from here on only registers are set."""
 
     def set_memory_layout(self, layout: records.MemoryLayout, exe: str) -> None:
         """Set the fields of the mm, and the exe link to the file `exe`."""
@@ -342,6 +333,55 @@ class Frozen(Protocol):
 
     def kill(self, signal: int) -> None:
         """Send a signal that the processes get before one more instruction is run."""
+
+
+class Tracking(Protocol):
+    """
+    A running process of whose pages the host notes which are written.
+
+    Leaving the block ends it; the process is as before.
+    """
+
+    pid: int
+    """Its id as it sees it itself."""
+
+    arch: Arch
+
+    stops_ms: list[float]
+    """How long it stood still for this, each time."""
+
+    def written(self) -> list[Run]:
+        """
+        Return pages that were written since the last call, at first all.
+
+        In order, and only of memory in which nothing is written unnoticed: other pages
+        are in none of the lists.  No device is still writing to them what it had begun
+        before they were noted.
+
+        Raises:
+            NotTrackableError: That has come to an end; what was returned is worthless.
+        """
+
+    def pending(self) -> int:
+        """Return how many bytes have been written since the last call of `written`."""
+
+    def read_into(self, address: int, buffer: memoryview) -> None:
+        """
+        Read memory into a buffer.
+
+        Raises:
+            OSError: There is none any more.
+        """
+
+    def unwritten(self, process: Process) -> list[Run]:
+        """
+        Return where nothing was written since the last call of `written`.
+
+        In order; some of it may hold no pages.
+
+        Args:
+            process: The same one, frozen.
+        """
 
 
 class RestartPlan(NamedTuple):
@@ -442,11 +482,26 @@ class Host(Protocol):
     def joined(self, scope: str, number: int, pids: Sequence[int]) -> list[int]:
         """Return processes that a request means, too, and that `select` did not see."""
 
+    def track(self, pid: int, *, timeout_s: float) -> AbstractContextManager[Tracking]:
+        """
+        Begin to note what a process writes while it runs.
+
+        Raises:
+            NotTrackableError: On entering: that cannot be, or is not worth it, and why.
+        """
+
     def freeze(
-        self, pids: Sequence[int], *, timeout_s: float
+        self,
+        pids: Sequence[int],
+        *,
+        timeout_s: float,
+        tracking: Tracking | None = None,
     ) -> AbstractContextManager[Frozen]:
         """
         Hold processes; leaving the block lets them go as they were.
+
+        Args:
+            tracking: Of one of them, if it goes on meanwhile.
 
         Raises:
             NoSuchProcessError, NotPermittedError, TracedError, RefusedError: Nothing

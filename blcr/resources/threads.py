@@ -67,7 +67,6 @@ def save(
             pending=pending,
             call=task.blocked_call(),
             scheduling=facts.scheduling,
-            credentials=facts.credentials,
         ),
         sets,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from blcr.host.native import filling
+from blcr.host.native import filling, pagemap, userfaultfd
 from harness import checkpointer, commands, outside
 from harness.checkpointer import FAILED_WELL, THROUGH
 from harness.programs import available, build
@@ -93,24 +93,24 @@ def _none_is_copied() -> None:
 
 def _no_userfaultfd() -> None:
     """A kernel that does not hand out descriptors."""
-    filling._taken = lambda pid, fd: -1  # noqa: ARG005
+    userfaultfd.taken = lambda pid, fd, flags=0: -1  # noqa: ARG005
     _none_is_copied()
 
 
 def _no_registering() -> None:
     """A kernel that refuses every request of userfaultfd."""
-    filling._control = lambda fd, code, *words: False  # noqa: ARG005
+    userfaultfd.control = lambda fd, code, *words: False  # noqa: ARG005
     _none_is_copied()
 
 
 def _no_huge_pages() -> None:
     """A kernel without huge pages."""
-    filling._huge_page_size = lambda: 0
+    pagemap.huge_page_size = lambda: 0
 
 
 def _no_moving() -> None:
     """A kernel before UFFDIO_MOVE."""
-    filling._UFFDIO_MOVE = 0xC028AA3E
+    userfaultfd.UFFDIO_MOVE = 0xC028AA3E
 
 
 def _little_by_little() -> None:

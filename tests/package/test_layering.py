@@ -22,6 +22,7 @@ LAYERS = (
         "blcr.context",
         "blcr.emulation",
         "blcr.host.interface",
+        "blcr.host.runs",
         "blcr.host.runtime",
         "blcr.linux",
         "blcr.registry",

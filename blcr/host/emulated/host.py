@@ -11,14 +11,16 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from blcr.errors import NoSuchProcessError
+from blcr.errors import NoSuchProcessError, NotTrackableError
 from blcr.host.emulated import sockets
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from blcr.host.emulated.frozen import FrozenMachine
     from blcr.host.emulated.machine import Machine
     from blcr.host.emulated.restart import Making
-    from blcr.host.interface import CheckpointRequest, RestartPlan
+    from blcr.host.interface import CheckpointRequest, RestartPlan, Tracking
 
 
 class EmulatedHost:
@@ -64,9 +66,20 @@ class EmulatedHost:
         del scope, number, pids
         return []
 
-    def freeze(self, pids: Sequence[int], *, timeout_s: float) -> FrozenMachine:
+    def track(self, pid: int, *, timeout_s: float) -> AbstractContextManager[Tracking]:
+        """Note nothing: the machine that runs the guests saves them itself."""
+        del pid, timeout_s
+        raise NotTrackableError("a machine stands still while it saves its guests")
+
+    def freeze(
+        self,
+        pids: Sequence[int],
+        *,
+        timeout_s: float,
+        tracking: Tracking | None = None,
+    ) -> FrozenMachine:
         """Hold guests of the machine that this process is."""
-        del timeout_s
+        del timeout_s, tracking
         if self._machine is None:
             raise NoSuchProcessError("this process is not a machine")
         from blcr.host.emulated.frozen import FrozenMachine
@@ -120,7 +133,8 @@ class EmulatedHost:
 
         self._machine = Machine(sysroot=sysroot, seed=seed, strace=strace)
         guest = self._machine.start(argv, os.environ if env is None else env)
-        return service.run(self._machine, guest)
+        with service.Listener(self._machine):
+            return self._machine.run(guest)
 
 
 HOST = EmulatedHost()

@@ -346,6 +346,16 @@ class _Looking:
         return _Kind("pipe")
 
 
+def is_plain_device(rdev: int) -> bool:
+    """Tell whether a character device is of memory or a terminal: no hardware."""
+    device = os.major(rdev), os.minor(rdev)
+    return (
+        device in _MEMORY_DEVICES
+        or device == _CONTROLLING_TERMINAL
+        or device[0] in _TERMINAL_MAJORS
+    )
+
+
 def _character_device(one: _Seen) -> _Kind:
     """Return the kind of a character device."""
     if one.device in _MEMORY_DEVICES:

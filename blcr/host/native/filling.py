@@ -35,8 +35,8 @@ from itertools import groupby
 from blcr import remote
 from blcr.context import records
 from blcr.errors import RemoteCallError, RestartError
-from blcr.host.native import procfs
-from blcr.host.native.process import NativeProcess, own_arch
+from blcr.host.native import pagemap, procfs, userfaultfd
+from blcr.host.native.process import NativeProcess
 from blcr.linux import constants
 
 Piece = tuple[int, int, int]
@@ -51,16 +51,7 @@ _CHUNK = 256 << 10
 """Bytes to copy at once: they stay in the CPU's cache between reading and copying."""
 _STAGE = 32 << 20
 """Bytes of huge pages to be read and moved at once."""
-_HUGE_PAGE_SIZE = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size"
 
-_UFFD_USER_MODE_ONLY = 1
-_UFFD_API = 0xAA
-_UFFDIO_API = 0xC018AA3F
-_UFFDIO_REGISTER = 0xC020AA00
-_UFFDIO_UNREGISTER = 0x8010AA01
-_UFFDIO_COPY = 0xC028AA03
-_UFFDIO_MOVE = 0xC028AA05
-_MODE_MISSING = 1
 _DONTWAKE = 1
 _TRANSFER = struct.Struct("=4Qq")
 """struct uffdio_copy and uffdio_move: to, from, size, mode; bytes done or an error."""
@@ -186,8 +177,13 @@ class _Filler:
         if self._watching is None:
             self._watching = _Userfaultfd(self._process)
         ours, size = self._watching.ours, mapping.end - mapping.start
-        if ours < 0 or not _control(
-            ours, _UFFDIO_REGISTER, mapping.start, size, _MODE_MISSING, 0
+        if ours < 0 or not userfaultfd.control(
+            ours,
+            userfaultfd.UFFDIO_REGISTER,
+            mapping.start,
+            size,
+            userfaultfd.MODE_MISSING,
+            0,
         ):
             return False
         movable = mapping.huge >= 0 and mapping.protection == _READ_WRITE
@@ -200,7 +196,9 @@ class _Filler:
         """Leave a mapping as if it had never been registered."""
         size = mapping.end - mapping.start
         assert self._watching
-        _control(self._watching.ours, _UFFDIO_UNREGISTER, mapping.start, size)
+        userfaultfd.control(
+            self._watching.ours, userfaultfd.UFFDIO_UNREGISTER, mapping.start, size
+        )
 
     def place(self, offset: int, address: int, size: int) -> None:
         """Fill a part of a registered mapping: huge pages moved, the rest copied."""
@@ -251,7 +249,7 @@ class _Filler:
         assert self._watching
         args = bytearray(_TRANSFER.pack(to, self._address, size, _DONTWAKE, 0))
         try:
-            fcntl.ioctl(self._watching.ours, _UFFDIO_COPY, args)
+            fcntl.ioctl(self._watching.ours, userfaultfd.UFFDIO_COPY, args)
         except OSError as error:
             done: int = _TRANSFER.unpack(args)[4]
             return max(done, 0), error.errno or errno.EIO
@@ -263,7 +261,7 @@ class _Filler:
         at = self._task.scratch
         self._process.write(at, _TRANSFER.pack(to, start, size, _DONTWAKE, 0))
         try:
-            self._task.call("ioctl", self._watching.theirs, _UFFDIO_MOVE, at)
+            self._task.call("ioctl", self._watching.theirs, userfaultfd.UFFDIO_MOVE, at)
         except RemoteCallError as error:
             done = _TRANSFER.unpack(self._process.read(at, _TRANSFER.size))[4]
             return max(done, 0), error.errno
@@ -282,7 +280,7 @@ class _Stage:
     def __init__(self, process: NativeProcess) -> None:
         self._task = process.tasks[0]
         self.huge = self.start = self.size = self._whole = 0
-        huge = _huge_page_size()
+        huge = pagemap.huge_page_size()
         if not huge:
             return
         known = constants.of(process.arch)
@@ -332,15 +330,6 @@ def _low_memory(size: int) -> int:
     return found
 
 
-def _huge_page_size() -> int:
-    """Return the bytes of a huge page, or 0 where the kernel has none."""
-    try:
-        with open(_HUGE_PAGE_SIZE) as file:  # noqa: PTH123  pathlib costs 8 ms
-            return int(file.read())
-    except OSError:
-        return 0
-
-
 class _Userfaultfd:
     """
     A userfaultfd of a process: it answers for the memory of the one that makes it.
@@ -353,13 +342,15 @@ class _Userfaultfd:
     def __init__(self, process: NativeProcess) -> None:
         self.ours = self.theirs = -1
         self._task = process.tasks[0]
-        flags = constants.of(process.arch)["O_CLOEXEC"] | _UFFD_USER_MODE_ONLY
+        flags = constants.of(process.arch)["O_CLOEXEC"] | userfaultfd.USER_MODE_ONLY
         try:
             self.theirs = self._task.call("userfaultfd", flags)
         except RemoteCallError:
             return
-        ours = _taken(process.outer_pid, self.theirs)
-        if ours >= 0 and not _control(ours, _UFFDIO_API, _UFFD_API, 0, 0):
+        ours = userfaultfd.taken(process.outer_pid, self.theirs)
+        if ours >= 0 and not userfaultfd.control(
+            ours, userfaultfd.UFFDIO_API, userfaultfd.API, 0, 0
+        ):
             os.close(ours)
             ours = -1
         self.ours = ours
@@ -370,26 +361,3 @@ class _Userfaultfd:
             os.close(self.ours)
         if in_process and self.theirs >= 0:
             self._task.call("close", self.theirs)
-
-
-def _taken(pid: int, fd: int) -> int:
-    """Return a duplicate of a process's descriptor; -1: the kernel says no."""
-    try:
-        pidfd = os.pidfd_open(pid)
-    except OSError:
-        return -1
-    try:
-        number = ctypes.c_long(own_arch().syscalls["pidfd_getfd"])
-        result: int = _libc.syscall(number, pidfd, fd, 0)
-        return result
-    finally:
-        os.close(pidfd)
-
-
-def _control(fd: int, code: int, *words: int) -> bool:
-    """Make an ioctl with a structure of 64-bit words; False: the kernel refused."""
-    try:
-        fcntl.ioctl(fd, code, bytearray(struct.pack(f"={len(words)}Q", *words)))
-    except OSError:
-        return False
-    return True

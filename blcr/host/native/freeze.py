@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from blcr import registry
 from blcr.architecture import Arch
@@ -32,12 +32,14 @@ from blcr.errors import (
     TaskGoneError,
     TracedError,
 )
-from blcr.host.interface import MappingFacts, ProcessFacts, Run
+from blcr.host.interface import MappingFacts, Run
 from blcr.host.native import blocked, injection, procfs, ptrace, sleepers, yama
 from blcr.host.native.process import NativeProcess, NativeTask
 from blcr.linux import blocking
 
-_TRACESYSGOOD = 1
+if TYPE_CHECKING:
+    from blcr.host.native.tracking import Tracking
+
 _POLL_FIRST_S, _POLL_MAX_S = 0.0001, 0.005
 _LOOKS_AT_ONCE = 20
 """How often to look, without a pause, whether a thread has stopped."""
@@ -108,8 +110,13 @@ def _denied(pid: int) -> NotPermittedError | TracedError | NoSuchProcessError:
 class HeldProcess(NativeProcess):
     """A running program's process, all of whose threads stand still."""
 
-    def __init__(self, outer_pid: int, arch: Arch) -> None:
+    def __init__(
+        self, outer_pid: int, arch: Arch, tracking: Tracking | None = None
+    ) -> None:
         super().__init__(outer_pid, arch)
+        self._tracking = tracking
+        self._running = self._look()
+        """The address space before the stop, with flags if it is tracked."""
         status = procfs.status(outer_pid)
         self.pid = status.tgids[-1]
         self.was_stopped = status.state == "T"
@@ -118,10 +125,14 @@ class HeldProcess(NativeProcess):
         self._lent: injection.Area | None = None
         self._seen: dict[int, blocked.Seen | None] = {}
 
+    def _look(self) -> list[procfs.Range]:
+        """Return the address space of the running program."""
+        look = procfs.ranges if self._tracking else procfs.outline
+        return look(self.outer_pid)
+
     def _find_way(self) -> injection.Way | None:
         """Look for code to call through, while the program still runs."""
-        ranges = procfs.ranges(self.outer_pid)
-        ranges.sort(key=lambda part: "libc" not in part.path)
+        ranges = sorted(self._running, key=lambda part: "libc" not in part.path)
         number = self.arch.syscalls["rt_sigreturn"]
         return injection.find_way(self.arch, self.memory, ranges, number)
 
@@ -152,18 +163,33 @@ class HeldProcess(NativeProcess):
         self.memory.close()
         if self._way and not self._way.is_there(self.memory):
             # It has unloaded a library meanwhile, or has become another program.
+            self._running = self._look()
             self._way = self._find_way()
             self.can_inject = self._way is not None
         for task in self.tasks:
-            status = task.status
+            status = procfs.status(self.outer_pid, task.outer_tid)
             task.tid, task.pending_mask = status.tids[-1], status.pending
             self.pending_mask = status.shared_pending
+
+    @cached_property
+    def _ranges(self) -> list[procfs.Range]:
+        """
+        The address space, read once while the process stands still.
+
+        Flags take long where there is much memory, as the kernel counts all pages on
+        the way.  Of a process whose memory is tracked, mappings that are the same as
+        just before the stop have the flags that they had then.
+        """
+        if self._tracking is None:
+            return procfs.ranges(self.outer_pid)
+        known = procfs.with_flags(self.outline, self._running)
+        return self._tracking.without_marks(known or procfs.ranges(self.outer_pid))
 
     def _seize(self, tid: int) -> NativeTask | None:
         """Begin to trace a thread; None if it has just ended."""
         try:
             self._seen[tid] = blocked.look(self.outer_pid, tid, self.arch)
-            ptrace.seize(tid, _TRACESYSGOOD)
+            ptrace.seize(tid, ptrace.PTRACE_O_TRACESYSGOOD)
         except (TaskGoneError, NotPermittedError) as error:
             if tid != self.outer_pid and self._is_ending(tid):
                 return None
@@ -227,16 +253,13 @@ class HeldProcess(NativeProcess):
                 time.sleep(pause)
                 pause = min(pause * 1.5, _POLL_MAX_S)
 
-    def facts(self) -> ProcessFacts:
-        """Return what an outsider sees, which does not change meanwhile."""
-        return self._facts
+    def inject(self, task: NativeTask, frames: int = 1) -> injection.Injection:
+        """
+        Prepare calls in the name of a thread, which shall come to no harm.
 
-    @cached_property
-    def _facts(self) -> ProcessFacts:
-        return super().facts()
-
-    def inject(self, task: NativeTask) -> injection.Injection:
-        """Prepare calls in the name of a thread, which shall come to no harm."""
+        Args:
+            frames: For how many there shall be room, if it is the first injection.
+        """
         assert self._way is not None
         sets: dict[int, bytes] = {}
         for known in self.arch.register_sets:
@@ -258,20 +281,24 @@ class HeldProcess(NativeProcess):
             task.outer_tid,
             self.arch,
             self._way,
-            self._area(sum(map(len, sets.values()))),
+            self._area(frames * self._frame_size(sets)),
             sets,
             put_back,
             ptrace.signal_mask(task.outer_tid),
         )
 
-    def _area(self, state_size: int) -> injection.Area:
-        """Return the memory for frames with so many bytes of registers."""
+    def _frame_size(self, sets: dict[int, bytes]) -> int:
+        """Return the most that a frame takes."""
+        return self.arch.frame.size + sum(map(len, sets.values()))
+
+    def _area(self, size: int) -> injection.Area:
+        """Return the memory for so many bytes of frames."""
         if self._lent is None:
             gp = self.arch.gp
             leader = ptrace.register_set(self.tasks[0].outer_tid, gp.note_type)
             main_sp = gp.decode(leader)[self.arch.sp] if leader else None
             self._lent = injection.find_area(
-                self.arch, self.memory, self._ranges, main_sp, state_size
+                self.arch, self.memory, self.outline, main_sp, size
             )
         if self._lent is None:
             raise injection.refuse(self.pid)
@@ -297,12 +324,12 @@ class HeldProcess(NativeProcess):
             ],
         )
         for task in self.tasks:
-            _let_go(task.outer_tid)
+            let_go(task.outer_tid)
         self.tasks = ()
         self.close()
 
 
-def _let_go(tid: int) -> None:
+def let_go(tid: int) -> None:
     """End tracing a thread, also one that runs because a request has failed."""
     try:
         ptrace.detach(tid)
@@ -364,8 +391,11 @@ class _Burying:
 class Freezer:
     """Processes that stand still for as long as the `with` block lasts."""
 
-    def __init__(self, pids: Sequence[int], timeout_s: float) -> None:
+    def __init__(
+        self, pids: Sequence[int], timeout_s: float, tracking: Tracking | None = None
+    ) -> None:
         self.processes: list[HeldProcess] = []
+        self._tracking = tracking
         self._pids = pids
         self._timeout_s = timeout_s
         self.clocks = records.Clocks(0, 0, 0)
@@ -400,7 +430,7 @@ class Freezer:
                     "checkpointed natively yet"
                 )
         for pid in self._pids:
-            process = HeldProcess(pid, archs[pid])
+            process = HeldProcess(pid, archs[pid], self._tracking)
             self.processes.append(process)
             process.stop(deadline)
         self.clocks = _clocks(self._pids[0])

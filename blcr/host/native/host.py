@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from blcr.errors import HostError, NoSuchProcessError
 from blcr.host.interface import CheckpointRequest, RestartPlan
 from blcr.host.native import freeze, procfs, yama
 
 if TYPE_CHECKING:
+    from blcr.host import interface
     from blcr.host.native.restart import Making
+    from blcr.host.native.tracking import Tracking
 
 RESTARTER_NAME = "cr_restart"
 """By which a request for a restarter's pid is known to mean its program."""
@@ -70,10 +72,22 @@ class NativeHost:
         inside = [child for child in inside if not _is_reaper(child)]
         return inside[0] if len(inside) == 1 else pid
 
-    def freeze(self, pids: Sequence[int], *, timeout_s: float) -> freeze.Freezer:
+    def track(self, pid: int, *, timeout_s: float) -> Tracking:
+        """Begin to note what a process writes."""
+        from blcr.host.native.tracking import Tracking
+
+        return Tracking(pid, timeout_s)
+
+    def freeze(
+        self,
+        pids: Sequence[int],
+        *,
+        timeout_s: float,
+        tracking: interface.Tracking | None = None,
+    ) -> freeze.Freezer:
         """Hold processes still."""
         _check_kernel()
-        return freeze.Freezer(pids, timeout_s)
+        return freeze.Freezer(pids, timeout_s, cast("Tracking | None", tracking))
 
     def missing(self, plan: RestartPlan) -> list[str]:
         """Return what this machine lacks for a restart."""

@@ -23,7 +23,7 @@ from __future__ import annotations
 import signal
 from typing import NamedTuple
 
-from blcr.architecture import AlternateStack, Arch, FrameRequest, Gadget
+from blcr.architecture import AlternateStack, Arch, FrameRequest, Gadget, Registers
 from blcr.errors import RefusedError, RemoteCallError, TaskGoneError
 from blcr.host.interface import SCRATCH_SIZE
 from blcr.host.native import procfs, ptrace
@@ -144,6 +144,10 @@ class Area:
             self._memory.write(address, data)
             self._holds = injection
 
+    def write(self, address: int, data: bytes) -> None:
+        """Write something beside the frame."""
+        self._memory.write(address, data)
+
     def give_back(self) -> None:
         """Put the bytes back that were there, unless a thread has to pass the frame."""
         if self._holds and not self._holds.in_care:
@@ -156,7 +160,7 @@ def find_area(
     memory: Memory,
     ranges: list[procfs.Range],
     main_sp: int | None,
-    state_size: int,
+    size: int,
 ) -> Area | None:
     """
     Find room for a frame where nothing can be alive.
@@ -168,9 +172,9 @@ def find_area(
 
     Args:
         main_sp: The main thread's stack pointer; None if it has ended.
-        state_size: Bytes of the extended registers.
+        size: Bytes of frames.
     """
-    need = SCRATCH_SIZE + arch.frame.size + state_size + 4096
+    need = SCRATCH_SIZE + size + 4096
     for part in ranges:
         if part.path != "[stack]":
             continue
@@ -220,10 +224,79 @@ class Injection:
         self.in_care = False
         """The thread's registers lead into the frame, which so has to stay."""
         self.scratch = area.start
-        word = arch.word_size
+        self._sets = sets
+        self._sp, self._bytes = self._frame(area.end, sets, mask)
+        self._base = arch.gp.decode(put_back)
+
+    def call(self, pid: int, name: str, args: tuple[int, ...]) -> int:
+        """
+        Make one call that does not block.
+
+        Raises:
+            RemoteCallError: It failed.
+            TaskGoneError: The thread was killed meanwhile.
+        """
+        tid = self._tid
+        self.enter(name, args)
+        ptrace.set_signal_mask(tid, ALL_SIGNALS)
+        ptrace.request(ptrace.PTRACE_SYSCALL, tid)
+        self._await(system_call=True)
+        result = self.leave()
+        if -_MAX_ERRNO <= result < 0:
+            raise RemoteCallError(pid, name, -result)
+        return result
+
+    def enter(self, name: str, args: tuple[int, ...]) -> None:
+        """Hand the thread to its frame, about to make a call; steps 1 and 2."""
+        self._area.lend(self, self._sp, self._bytes)
+        regs = self.about_to(name, args, self._sp)
+        self.in_care = True
+        general = self._arch.gp.encode(regs, self._put_back)
+        ptrace.set_register_set(self._tid, self._arch.gp.note_type, general)
+
+    def leave(self) -> int:
+        """Take the thread, in a call, to the stop behind it; return the result."""
+        arch, tid, note = self._arch, self._tid, self._arch.gp.note_type
+        ptrace.interrupt(tid)
+        ptrace.resume(tid)
+        self._await(system_call=False)
+        after = ptrace.register_set(tid, note)
+        ptrace.set_signal_mask(tid, self._mask)
+        ptrace.set_register_set(tid, note, self._put_back)
+        self.in_care = False
+        if after is None:
+            raise TaskGoneError(f"thread {tid} ended while it was held")
+        return arch.call_result(arch.gp.decode(after))
+
+    def about_to(self, name: str, args: tuple[int, ...], sp: int) -> Registers:
+        """Return registers about to make a call, with a stack to return to."""
+        arch = self._arch
+        regs = arch.begin_call(self._base, arch.syscalls[name], args)
+        regs[arch.pc], regs[arch.sp] = self._way.call, sp
+        return regs
+
+    def last_stack(self) -> int:
+        """
+        Write the stack of a thread that ends as soon as it returns from a call.
+
+        It lies below this injection's frame, and the area is large enough for it.
+
+        Returns:
+            The stack pointer with which that thread makes its call.
+        """
+        regs = self.about_to("exit", (0,), self._sp)
+        general = self._arch.gp.encode(regs, self._put_back)
+        sets = {**self._sets, self._arch.gp.note_type: general}
+        sp, data = self._frame(self._sp, sets, ALL_SIGNALS)
+        self._area.write(sp, data)
+        return sp
+
+    def _frame(self, sp: int, sets: dict[int, bytes], mask: int) -> tuple[int, bytes]:
+        """Return address and bytes of a stack whose frame restores `sets`."""
+        arch, way = self._arch, self._way
         frame = arch.frame.build(
             FrameRequest(
-                sp=area.end,
+                sp=sp,
                 sets=sets,
                 mask=mask,
                 altstack=NO_ALTERNATE_STACK,
@@ -235,43 +308,9 @@ class Injection:
             )
         )
         words = (0,) * way.gadget.pops + way.back[:-1]
-        head = b"".join(w.to_bytes(word, arch.layout.byteorder) for w in words)
-        self._sp = frame.address - len(head)
-        self._bytes = head + frame.data
-        self._base = arch.gp.decode(put_back)
-
-    def call(self, pid: int, name: str, args: tuple[int, ...]) -> int:
-        """
-        Make one call that does not block.
-
-        Raises:
-            RemoteCallError: It failed.
-            TaskGoneError: The thread was killed meanwhile.
-        """
-        arch, tid = self._arch, self._tid
-        number = arch.syscalls[name]
-        self._area.lend(self, self._sp, self._bytes)
-        regs = arch.begin_call(self._base, number, args)
-        regs[arch.pc], regs[arch.sp] = self._way.call, self._sp
-        note = arch.gp.note_type
-        self.in_care = True
-        ptrace.set_register_set(tid, note, arch.gp.encode(regs, self._put_back))
-        ptrace.set_signal_mask(tid, ALL_SIGNALS)
-        ptrace.request(ptrace.PTRACE_SYSCALL, tid)
-        self._await(system_call=True)
-        ptrace.interrupt(tid)
-        ptrace.resume(tid)
-        self._await(system_call=False)
-        after = ptrace.register_set(tid, note)
-        ptrace.set_signal_mask(tid, self._mask)
-        ptrace.set_register_set(tid, note, self._put_back)
-        self.in_care = False
-        if after is None:
-            raise TaskGoneError(f"thread {tid} ended while it was held")
-        result = arch.call_result(arch.gp.decode(after))
-        if -_MAX_ERRNO <= result < 0:
-            raise RemoteCallError(pid, name, -result)
-        return result
+        order = arch.layout.byteorder
+        head = b"".join(word.to_bytes(arch.word_size, order) for word in words)
+        return frame.address - len(head), head + frame.data
 
     def _await(self, *, system_call: bool) -> None:
         """Wait for the stop at the call, or behind it."""

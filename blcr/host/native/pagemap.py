@@ -12,46 +12,164 @@ import errno
 import fcntl
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
+from typing import NamedTuple, Self
 
+from blcr.host import runs
 from blcr.host.interface import Run
 
 PAGEMAP_SCAN = 0xC0606610
 """_IOWR('f', 16, struct pm_scan_arg), 96 bytes."""
 
+PAGE_IS_WRITTEN = 1 << 1
 PAGE_IS_FILE = 1 << 2
 PAGE_IS_PRESENT = 1 << 3
 PAGE_IS_SWAPPED = 1 << 4
 PAGE_IS_PFNZERO = 1 << 5
+PAGE_IS_HUGE = 1 << 6
 PAGE_IS_GUARD = 1 << 8
 """Since Linux 6.15."""
+
+PM_SCAN_WP_MATCHING = 1 << 0
+"""Write-protect, and so mark as not written, every page that is found."""
+PM_SCAN_CHECK_WPASYNC = 1 << 1
+"""EPERM where the kernel does not note what is written."""
 
 _PRESENT = 1 << 63
 _SWAPPED = 1 << 62
 _FILE_OR_SHARED = 1 << 61
 _GUARD = 1 << 58
 
-_REGIONS = 1024
+_HUGE_PAGE_SIZE = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size"
+
+_REGIONS = 4096
 _REGION_SIZE = 24
+"""struct page_region: start, end, categories."""
+_SCAN = struct.Struct("=12Q")
+"""
+struct pm_scan_arg: its size, flags, start, end, where the walk ended, the vector and
+its length, a limit, the masks: inverted, all of these, any of these, to be told.
+"""
 
 
-def own_pages(pid: int, start: int, end: int) -> Iterator[Run]:
+class Span(NamedTuple):
     """
-    Yield the private pages in a range that were written: neither a file's nor zero.
+    A part of an address space.
 
-    In order; neighbours are joined, also across the borders of mappings.
+    Attributes:
+        anonymous: It has no pages of a file, so that none have to be told from its own;
+            that is the most of the work.
     """
-    fd = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+
+    start: int
+    end: int
+    anonymous: bool = False
+
+
+class Pagemap:
+    """
+    The page tables of a process, as it is now: no longer after an execve.
+
+    Raises:
+        OSError: From every method: the memory is gone, or cannot be looked at so.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._fd = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up the descriptor."""
+        os.close(self._fd)
+
+    def own(self, span: Span) -> Iterator[Run]:
+        """Yield private pages that hold something: neither a file's nor zero."""
+        without = _hold_nothing() | (0 if span.anonymous else PAGE_IS_FILE)
+        try:
+            yield from self._scan(span.start, span.end, without=without)
+        except OSError as error:
+            # ENOTTY before Linux 6.7.
+            if error.errno not in (errno.ENOTTY, errno.EINVAL):
+                raise
+            yield from _read(self._fd, span.start, span.end)
+
+    def written(
+        self, start: int, end: int, *, arm: bool = False, small: bool = False
+    ) -> list[Run]:
+        """
+        Return anonymous pages that hold something and were written since armed.
+
+        Args:
+            start, end: Of memory in which the kernel notes what is written.
+            arm: Mark them as not written, each in the same instant as it is found.
+            small: Leave out huge pages, which count as written always so.
+
+        Raises:
+            PermissionError: The kernel does not note it somewhere there; what was
+                marked in this call is not known.
+        """
+        without = _hold_nothing() | (PAGE_IS_HUGE if small else 0)
+        flags = PM_SCAN_CHECK_WPASYNC | (PM_SCAN_WP_MATCHING if arm else 0)
+        return list(runs.join(self._scan(start, end, flags, PAGE_IS_WRITTEN, without)))
+
+    def huge(self, start: int, end: int) -> list[Run]:
+        """Return what is in huge pages."""
+        return list(runs.join(self._scan(start, end, wanted=PAGE_IS_HUGE)))
+
+    def guards(self, start: int, end: int) -> Iterator[Run]:
+        """Yield the pages that MADV_GUARD_INSTALL has made."""
+        return self._scan(start, end, wanted=PAGE_IS_GUARD, there=0)
+
+    def _scan(
+        self,
+        start: int,
+        end: int,
+        flags: int = 0,
+        wanted: int = 0,
+        without: int = 0,
+        there: int = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+    ) -> Iterator[Run]:
+        """Yield pages of any category in `there`, all wanted, and none of others."""
+        regions = array.array("Q", bytes(_REGIONS * _REGION_SIZE))
+        while start < end:
+            arg = bytearray(
+                _SCAN.pack(
+                    _SCAN.size,
+                    flags,
+                    start,
+                    end,
+                    0,
+                    regions.buffer_info()[0],
+                    _REGIONS,
+                    0,
+                    without,
+                    wanted | without,
+                    there,
+                    PAGE_IS_PRESENT,
+                )
+            )
+            count = fcntl.ioctl(self._fd, PAGEMAP_SCAN, arg)
+            yield from map(Run, regions[0 : 3 * count : 3], regions[1 : 3 * count : 3])
+            if count < _REGIONS:
+                return
+            # Where the walk ended is not always told: a walk that has filled the
+            # kernel's own buffer, and then came to its end, says where that was full.
+            start = max(_SCAN.unpack(arg)[4], regions[3 * count - 2])
+
+
+def huge_page_size() -> int:
+    """Return the bytes of a huge page, or 0 where the kernel has none."""
     try:
-        yield from _join(_scan(fd, start, end))
-    except OSError as error:
-        # ENOTTY before Linux 6.7.
-        if error.errno not in (errno.ENOTTY, errno.EINVAL):
-            raise
-        yield from _join(_read(fd, start, end))
-    finally:
-        os.close(fd)
+        with open(_HUGE_PAGE_SIZE) as file:  # noqa: PTH123  pathlib costs 8 ms
+            return int(file.read())
+    except OSError:
+        return 0
 
 
 def guards(pid: int, start: int, end: int) -> Iterator[Run]:
@@ -60,80 +178,37 @@ def guards(pid: int, start: int, end: int) -> Iterator[Run]:
 
     Linux 6.13 and 6.14 have such pages and do not show them.
     """
-    if not _knows_guards():
-        return
-    fd = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        yield from _join(_regions(fd, start, end, 0, PAGE_IS_GUARD, 0))
-    finally:
-        os.close(fd)
+    if _knows_guards():
+        with Pagemap(pid) as pagemap:
+            yield from runs.join(pagemap.guards(start, end))
 
 
 @cache
 def _knows_guards() -> bool:
     """Whether this kernel tells which pages are guards."""
-    fd = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        list(_regions(fd, 0, os.sysconf("SC_PAGE_SIZE"), 0, PAGE_IS_GUARD, 0))
+        with Pagemap(os.getpid()) as pagemap:
+            list(pagemap.guards(0, os.sysconf("SC_PAGE_SIZE")))
     except OSError as error:
         if error.errno not in (errno.ENOTTY, errno.EINVAL):
             raise
         return False
-    finally:
-        os.close(fd)
     return True
 
 
-def _join(runs: Iterator[Run]) -> Iterator[Run]:
-    """Join runs that touch."""
-    last: Run | None = None
-    for run in runs:
-        if last and last.end == run.start:
-            last = Run(last.start, run.end)
-            continue
-        if last:
-            yield last
-        last = run
-    if last:
-        yield last
+def _hold_nothing() -> int:
+    """Return the categories of pages that are there without holding anything."""
+    return PAGE_IS_PFNZERO | (PAGE_IS_GUARD if _knows_guards() else 0)
 
 
-def _scan(fd: int, start: int, end: int) -> Iterator[Run]:
-    """Ask the kernel to walk the page tables."""
-    excluded = PAGE_IS_FILE | PAGE_IS_PFNZERO
-    if _knows_guards():
-        excluded |= PAGE_IS_GUARD
-    wanted = PAGE_IS_PRESENT | PAGE_IS_SWAPPED
-    return _regions(fd, start, end, excluded, 0, wanted)
+def own_pages(pid: int, spans: Iterable[Span]) -> Iterator[Run]:
+    """
+    Yield the private pages in some spans that hold something.
 
-
-def _regions(
-    fd: int, start: int, end: int, excluded: int, needed: int, wanted: int
-) -> Iterator[Run]:
-    """Yield pages of none of the excluded, all needed, and any wanted categories."""
-    regions = array.array("Q", bytes(_REGIONS * _REGION_SIZE))
-    while start < end:
-        arg = bytearray(
-            struct.pack(
-                "12Q",
-                96,
-                0,
-                start,
-                end,
-                0,
-                regions.buffer_info()[0],
-                _REGIONS,
-                0,
-                excluded,
-                excluded | needed,
-                wanted,
-                0,
-            )
-        )
-        count = fcntl.ioctl(fd, PAGEMAP_SCAN, arg)
-        for i in range(count):
-            yield Run(regions[3 * i], regions[3 * i + 1])
-        start = struct.unpack_from("Q", arg, 32)[0]
+    In order; neighbours are joined, also across the borders of mappings and spans.
+    """
+    with Pagemap(pid) as pagemap:
+        yield from runs.join(run for span in spans for run in pagemap.own(span))
 
 
 def _read(fd: int, start: int, end: int) -> Iterator[Run]:

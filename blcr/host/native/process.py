@@ -29,7 +29,6 @@ from blcr.host.interface import (
     TaskFacts,
 )
 from blcr.host.native import (
-    birth,
     blocked,
     files,
     lent,
@@ -42,6 +41,9 @@ from blcr.host.native import (
 )
 from blcr.host.native.memory import Memory
 from blcr.linux import constants, siginfo
+
+_LARGE = 16 << 20
+"""Bytes of an anonymous mapping from which on it is scanned by itself."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -156,12 +158,7 @@ class NativeTask:
     @cached_property
     def _is_filtered(self) -> bool:
         """Whether it runs under seccomp, which cannot change while it stands still."""
-        return self.status.seccomp != 0
-
-    @cached_property
-    def status(self) -> procfs.Status:
-        """What /proc says of it, which does not change while it stands still."""
-        return procfs.status(self.process.outer_pid, self.outer_tid)
+        return procfs.status(self.process.outer_pid, self.outer_tid).seccomp != 0
 
     def call(self, name: str, *args: int) -> int:
         """Make one system call in the name of this thread."""
@@ -190,7 +187,6 @@ class NativeTask:
             _robust_list(self.outer_tid, self.process.arch),
             records.RestartableSequence(*rseq[:3]) if rseq else None,
             scheduling.facts(self.outer_tid, own_arch()),
-            self.status.credentials,
         )
 
     def blocked_call(self) -> records.BlockedCall | None:
@@ -275,6 +271,11 @@ class NativeProcess:
         """The address space, read once while the process stands still."""
         return procfs.ranges(self.outer_pid)
 
+    @cached_property
+    def outline(self) -> list[procfs.Range]:
+        """The same without flags."""
+        return procfs.outline(self.outer_pid)
+
     def facts(self) -> ProcessFacts:
         """Return what an outsider sees of the process."""
         pid = self.outer_pid
@@ -289,7 +290,7 @@ class NativeProcess:
             ppid=seen_parent,
             pgid=status.pgids[-1],
             sid=status.sids[-1],
-            exe=birth.path(procfs.link(pid, "exe")),
+            exe=procfs.link(pid, "exe"),
             cwd=procfs.link(pid, "cwd"),
             root=procfs.link(pid, "root"),
             umask=status.umask,
@@ -312,10 +313,9 @@ class NativeProcess:
         """Return why the process cannot be saved at all, or empty."""
         if status.seccomp:
             return "runs under seccomp"
-        if not self._is_folder("root"):
-            return "its root directory was deleted"
-        if status.credentials.permitted and not self._is_of_our_users():
-            return "has capabilities in a user namespace of its own"
+        root = procfs.link(self.outer_pid, "root")
+        if root != "/":
+            return f"has '{root}' as its root directory (chroot)"
         if not self._is_folder("cwd"):
             return "its working directory was deleted"
         return ""
@@ -325,12 +325,6 @@ class NativeProcess:
         link = f"/proc/{self.outer_pid}/{name}"
         # The number of its names is 0 once a folder is deleted.
         return os.stat(link).st_nlink > 0  # noqa: PTH116  pathlib costs 8 ms
-
-    def _is_of_our_users(self) -> bool:
-        """Tell whether it is in the user namespace of this process."""
-        return procfs.link(self.outer_pid, "ns/user") == procfs.link(
-            os.getpid(), "ns/user"
-        )
 
     def memory_layout(self) -> records.MemoryLayout:
         """Return the fields of its mm; `brk` is asked of the process itself."""
@@ -444,15 +438,14 @@ class NativeProcess:
 
     def present(self, mappings: Sequence[MappingFacts]) -> Iterator[Run]:
         """Yield the private pages that differ from what their file, or zero, gives."""
-        borders = [
-            (one.record.start, one.record.end)
+        private = [
+            one.record
             for one in mappings
             if not one.record.shared and one.record.special != "vvar"
         ]
-        if not borders:
-            return
+        borders = [(one.start, one.end) for one in private]
         at = 0
-        for run in pagemap.own_pages(self.outer_pid, borders[0][0], borders[-1][1]):
+        for run in pagemap.own_pages(self.outer_pid, _spans(private)):
             while at < len(borders) and borders[at][1] <= run.start:
                 at += 1
             i = at
@@ -472,6 +465,24 @@ class NativeProcess:
     def readable_end(self, start: int, end: int) -> int:
         """Return where a mapping has no file behind it."""
         return objects.readable_end(self.memory, start, end)
+
+
+def _spans(private: Sequence[records.Mapping]) -> Iterator[pagemap.Span]:
+    """Yield what to scan at once: large anonymous mappings, and all between them."""
+    first: int | None = None
+    end = 0
+    for one in private:
+        if not one.path and one.end - one.start >= _LARGE:
+            if first is not None:
+                yield pagemap.Span(first, end)
+                first = None
+            yield pagemap.Span(one.start, one.end, anonymous=True)
+            continue
+        if first is None:
+            first = one.start
+        end = one.end
+    if first is not None:
+        yield pagemap.Span(first, end)
 
 
 def own_word_size() -> int:

@@ -12,11 +12,10 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
-from blcr.context import records
 from blcr.errors import NotPermittedError, TaskGoneError
 
 
@@ -52,29 +51,6 @@ def link(pid: int, name: str) -> str:
     """Return the target of a link such as ``exe`` or ``cwd``."""
     with _gone_is_an_error(pid):
         return os.readlink(f"/proc/{pid}/{name}")  # noqa: PTH115
-
-
-def stat_named(pid: int, path: str, inode: int) -> os.stat_result:
-    """
-    Return the status of a file by the name that /proc has for it.
-
-    Such names begin at this process's root directory, in the other's mount namespace.
-
-    Args:
-        pid: The process whose file it is.
-        path: The name.
-        inode: Of the file that is looked for; another one may have its name.
-
-    Raises:
-        OSError: There is none of that name.
-    """
-    with suppress(FileNotFoundError):
-        found = os.lstat(f"/proc/{pid}/root{path}")
-        if found.st_ino == inode or link(pid, "root") == "/":
-            return found
-    if link(pid, "root") == "/":
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-    return os.lstat(path)
 
 
 def exists(pid: int) -> bool:
@@ -113,7 +89,7 @@ class Status(NamedTuple):
     ignored: int
     caught: int
     blocked: int
-    credentials: records.Credentials
+    effective_caps: int
     no_new_privs: bool
     seccomp: int
 
@@ -154,22 +130,10 @@ def status(pid: int, tid: int | None = None) -> Status:
         ignored=int(rows["SigIgn"], 16),
         caught=int(rows["SigCgt"], 16),
         blocked=int(rows["SigBlk"], 16),
-        credentials=_credentials(rows),
+        effective_caps=int(rows["CapEff"], 16),
         no_new_privs=rows.get("NoNewPrivs", "0").strip() == "1",
         seccomp=int(rows.get("Seccomp", "0")),
     )
-
-
-def _credentials(rows: Mapping[str, str]) -> records.Credentials:
-    """Return ids, as this process's user namespace has them, and capabilities."""
-
-    def four(key: str) -> tuple[int, int, int, int]:
-        real, effective, saved, file_system = map(int, rows[key].split())
-        return real, effective, saved, file_system
-
-    sets = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
-    capabilities = (int(rows[name], 16) for name in sets)
-    return records.Credentials(four("Uid"), four("Gid"), *capabilities)
 
 
 def limits(pid: int) -> tuple[tuple[int, int], ...]:
@@ -334,6 +298,27 @@ def ranges(pid: int) -> list[Range]:
         elif line[:1].islower() or line[:1].isdigit():
             head = line.split(None, 5)
     return found
+
+
+def outline(pid: int) -> list[Range]:
+    """Return the address space without flags; much faster for a large one."""
+    lines = read(pid, "maps").split(b"\n")
+    return [_range(line.split(None, 5), frozenset()) for line in lines if line]
+
+
+def with_flags(outline: Sequence[Range], known: Sequence[Range]) -> list[Range] | None:
+    """Return an outline with the flags of what is known; None: some of it is not."""
+    flags = {part._replace(flags=frozenset()): part.flags for part in known}
+    if not flags.keys() >= set(outline):
+        return None
+    return [part._replace(flags=flags[part]) for part in outline]
+
+
+def own_memory(pid: int) -> int:
+    """Return the bytes of anonymous memory of a process, in memory and swapped out."""
+    text = read(pid, "status")
+    rows = re.findall(rb"^(?:RssAnon|VmSwap):\s*(\d+) kB", text, re.MULTILINE)
+    return sum(map(int, rows)) << 10
 
 
 def _range(words: list[bytes], flags: frozenset[str]) -> Range:

@@ -22,6 +22,7 @@ PTRACE_CONT = 7
 PTRACE_DETACH = 17
 PTRACE_SET_THREAD_AREA = 26
 PTRACE_SYSCALL = 24
+PTRACE_SETOPTIONS = 0x4200
 PTRACE_GETEVENTMSG = 0x4201
 PTRACE_GETREGSET = 0x4204
 PTRACE_SETREGSET = 0x4205
@@ -34,10 +35,13 @@ PTRACE_GET_RSEQ_CONFIGURATION = 0x420F
 
 PTRACE_PEEKSIGINFO_SHARED = 1
 
+PTRACE_O_TRACESYSGOOD = 1 << 0
+PTRACE_O_TRACEVFORK = 1 << 2
 PTRACE_O_TRACECLONE = 1 << 3
 PTRACE_O_TRACEEXEC = 1 << 4
 PTRACE_O_EXITKILL = 1 << 20
 
+PTRACE_EVENT_VFORK = 2
 PTRACE_EVENT_CLONE = 3
 PTRACE_EVENT_EXEC = 4
 PTRACE_EVENT_STOP = 128
@@ -150,6 +154,11 @@ def wait(tid: int, flags: int = 0) -> Stop | None:
     if not os.WIFSTOPPED(status):
         raise TaskGoneError(f"thread {tid} ended while it was held")
     return Stop(os.WSTOPSIG(status), status >> 16)
+
+
+def set_options(tid: int, options: int) -> None:
+    """Set the options ``PTRACE_O_*`` of a stopped thread."""
+    request(PTRACE_SETOPTIONS, tid, 0, options)
 
 
 def event_message(tid: int) -> int:

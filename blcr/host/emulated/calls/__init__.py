@@ -7,11 +7,8 @@ The modules enter their calls into the table when they are imported, here.
 from __future__ import annotations
 
 from blcr.host.emulated.calls import (
-    attributes,
     control,
-    family,
     files,
-    identity,
     memory,
     paths,
     polling,
@@ -22,11 +19,8 @@ from blcr.host.emulated.calls import (
 )
 
 THEMES = (
-    attributes,
     control,
-    family,
     files,
-    identity,
     memory,
     paths,
     polling,

@@ -17,10 +17,7 @@ from blcr.host.emulated.files import (
     OpenFile,
     to_host_flags,
 )
-from blcr.host.emulated.tasks import Blocked, Guest, Thread, Wait, signed
-
-RETRY_NS = 2 * 10**6
-"""How often to try again for what no descriptor tells of."""
+from blcr.host.emulated.tasks import Guest, Thread, signed
 
 
 @call("fcntl", "fcntl64")
@@ -59,12 +56,7 @@ def fcntl(thread: Thread, fd: int, command: int, value: int) -> int:
 def flock(thread: Thread, fd: int, operation: int) -> int:
     """Lock a file."""
     file = thread.guest.descriptors.get(signed(fd))
-    try:
-        host_fcntl.flock(file.fd, operation | host_fcntl.LOCK_NB)
-    except BlockingIOError:
-        if operation & host_fcntl.LOCK_NB:
-            raise
-        raise Blocked(Wait(thread.guest.machine.monotonic() + RETRY_NS)) from None
+    host_fcntl.flock(file.fd, operation)
     return 0
 
 
@@ -91,10 +83,9 @@ def ioctl(thread: Thread, fd: int, request: int, argument: int) -> int:
         guest.store("winsize", argument, row=size.lines, col=size.columns)
     elif request == names["TIOCGPGRP"]:
         os.tcgetpgrp(file.fd)
-        guest.store_int(argument, guest.machine.foreground)
+        guest.store_int(argument, guest.pgid)
     elif request == names["TIOCSPGRP"]:
         os.tcgetpgrp(file.fd)
-        guest.machine.foreground = guest.fetch_int(argument)
     elif request == names["TCGETS"]:
         _get_terminal(guest, file, argument)
     elif request in {names["TCSETS"], names["TCSETSW"], names["TCSETSF"]}:

@@ -1,0 +1,75 @@
+"""
+Sets of pages, as runs: in order of address, apart from each other.
+
+What takes runs takes any sequence of them; what gives them gives lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from blcr.host.interface import Run
+
+
+def size(runs: Iterable[Run]) -> int:
+    """Return the bytes in all."""
+    return sum(end - start for start, end in runs)
+
+
+def join(runs: Iterable[Run], gap: int = 0) -> Iterator[Run]:
+    """Yield runs in order with those joined that are no more than `gap` bytes apart."""
+    last: Run | None = None
+    for run in runs:
+        if last and run.start - last.end <= gap:
+            last = Run(last.start, run.end)
+            continue
+        if last:
+            yield last
+        last = run
+    if last:
+        yield last
+
+
+def common(some: Sequence[Run], others: Sequence[Run]) -> list[Run]:
+    """Return what is in both."""
+    found = []
+    i = k = 0
+    while i < len(some) and k < len(others):
+        start = max(some[i].start, others[k].start)
+        end = min(some[i].end, others[k].end)
+        if start < end:
+            found.append(Run(start, end))
+        if some[i].end < others[k].end:
+            i += 1
+        else:
+            k += 1
+    return found
+
+
+def without(some: Sequence[Run], others: Sequence[Run]) -> list[Run]:
+    """Return what is in the first, but not in the second."""
+    found = []
+    k = 0
+    for start, end in some:
+        while k < len(others) and others[k].end <= start:
+            k += 1
+        at = k
+        while at < len(others) and others[at].start < end:
+            if start < others[at].start:
+                found.append(Run(start, others[at].start))
+            start = others[at].end
+            at += 1
+        if start < end:
+            found.append(Run(start, end))
+    return found
+
+
+def union(some: Sequence[Run], others: Sequence[Run]) -> list[Run]:
+    """Return what is in one of them, or in both."""
+    merged: list[Run] = []
+    for run in sorted([*some, *others]):
+        if merged and run.start <= merged[-1].end:
+            merged[-1] = Run(merged[-1].start, max(merged[-1].end, run.end))
+        else:
+            merged.append(run)
+    return merged
