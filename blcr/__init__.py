@@ -13,7 +13,7 @@ it is called: each command begins with this module.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -88,6 +88,7 @@ def checkpoint(
     backup: str | os.PathLike[str] | None = None,
     sync: bool = True,
     timeout_s: float = 10.0,
+    save: Collection[str] = (),
     warn: Warn | None = None,
     progress: Progress | None = None,
 ) -> CheckpointResult:
@@ -110,6 +111,8 @@ def checkpoint(
         backup: The older file's new name; None: the first free ``FILE.~N~``.
         sync: Wait until the file is on the disk.
         timeout_s: How long to wait for threads to stop.
+        save: Of which mapped files the contents go into the context: ``"exe"``,
+            ``"private"``, ``"shared"``.
         warn: Told what the user should know; like `progress` from another thread.
         progress: Told what is being done, and how many bytes of how many are.
 
@@ -123,7 +126,7 @@ def checkpoint(
     from pathlib import Path
 
     from blcr.context.target import Target
-    from blcr.engine.checkpoint import checkpoint as save
+    from blcr.engine.checkpoint import checkpoint as engine
 
     if pid == os.getpid():
         raise UsageError("a process cannot checkpoint itself; have a child do it")
@@ -138,13 +141,14 @@ def checkpoint(
         # not stop in time.  So that is not the caller but a thread of its own.
         pool = stack.enter_context(ThreadPoolExecutor(1))
         return pool.submit(
-            save,
+            engine,
             pid,
             opened,
             guest=guest,
             scope=scope,
             signal=signal,
             timeout_s=timeout_s,
+            wanted=tuple(save),
             warn=warn or _ignore,
             progress=progress,
         ).result()

@@ -188,6 +188,11 @@ def _settings(view: ProcessView) -> Iterator[str]:
     ]
     for index in range(0, len(finite), 4):
         yield f"  {'' if index else 'limits':<9} {', '.join(finite[index : index + 4])}"
+    held = record.threads[0].credentials if record.threads else None
+    sets = {"permitted", "effective", "inheritable", "ambient"}
+    rights = held._asdict().items() if held else ()
+    if shown := [f"{name} {bits:#x}" for name, bits in rights if name in sets and bits]:
+        yield f"  rights    {', '.join(shown)}"
     if controls := settings(record.controls):
         yield f"  settings  {', '.join(controls)}"
 

@@ -323,12 +323,25 @@ CHECKPOINT = Command(
                     "Give up if the processes do not stand still after SEC seconds.",
                     metavar="SEC",
                 ),
-                Option("save", "--save-exe", "Save executables.", "exe"),
                 Option(
-                    "save", "--save-private", "Save privately mapped files.", "private"
+                    "save",
+                    "--save-exe",
+                    "Save the contents of executables; a restart needs none then.",
+                    "exe",
                 ),
-                Option("save", "--save-shared", "Save shared mapped files.", "shared"),
-                Option("save", "--save-all", "Save all mapped files.", "all"),
+                Option(
+                    "save",
+                    "--save-private",
+                    "Likewise of files mapped privately, such as libraries.",
+                    "private",
+                ),
+                Option(
+                    "save",
+                    "--save-shared",
+                    "Likewise of files mapped shared; a restart puts them back.",
+                    "shared",
+                ),
+                Option("save", "--save-all", "Likewise of all mapped files.", "all"),
                 Option(
                     "save", "--save-none", "Save files by name (the default).", "none"
                 ),

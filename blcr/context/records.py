@@ -95,8 +95,8 @@ class SharedMemory(NamedTuple):
         mode: ``S_IFMT`` and permission bits; 0: unknown.
         seals: ``F_SEAL_*`` of a memfd.
         huge_page: Bytes of its pages where they are of hugetlbfs, else 0.
-        contents: Index into `Context.contents`, which has the bytes of an unlinked file
-            that is open, too; else -1.
+        contents: Index into `Context.contents`, which has the bytes of a file that is
+            open, too; else -1.
     """
 
     size: int
@@ -205,11 +205,30 @@ class Scheduling(NamedTuple):
     io_priority: int = 0
 
 
+class Credentials(NamedTuple):
+    """
+    The rights of a thread; credentials(7), capabilities(7).
+
+    Attributes:
+        uids, gids: Real, effective, saved, file system.
+        inheritable, permitted, effective, bounding, ambient: Capabilities, a bit each.
+    """
+
+    uids: tuple[int, int, int, int]
+    gids: tuple[int, int, int, int]
+    inheritable: int
+    permitted: int
+    effective: int
+    bounding: int
+    ambient: int
+
+
 class Thread(NamedTuple):
     """
     One thread; its register sets are notes of the process's core.
 
-    Where `scheduling` is None it stays what it is at restart.
+    Where `scheduling` is None it stays what it is at restart; where `credentials` is
+    None they are what a user has who logs in.
     """
 
     tid: int
@@ -222,6 +241,7 @@ class Thread(NamedTuple):
     pending: tuple[bytes, ...] = ()
     call: BlockedCall | None = None
     scheduling: Scheduling | None = None
+    credentials: Credentials | None = None
 
 
 class Watch(NamedTuple):
@@ -346,7 +366,8 @@ class Controls(NamedTuple):
     What prctl(2) and files of ``/proc`` set for a process; by default as the kernel.
 
     Attributes:
-        child_subreaper, parent_death_signal: As prctl(2).
+        child_subreaper, parent_death_signal, dumpable, securebits: As prctl(2);
+            PR_SET_KEEPCAPS is a bit of `securebits`.
         oom_score_adj, coredump_filter: The files; None: stay what they are at restart.
     """
 
@@ -354,6 +375,8 @@ class Controls(NamedTuple):
     parent_death_signal: int = 0
     oom_score_adj: int | None = None
     coredump_filter: int | None = None
+    dumpable: int = 1
+    securebits: int = 0
 
 
 class PosixTimer(NamedTuple):

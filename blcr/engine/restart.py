@@ -34,8 +34,10 @@ from blcr.errors import (
 from blcr.host.interface import Host, NewProcess, Restart, RestartPlan
 from blcr.resources import (
     controls,
+    credentials,
     files,
     limits,
+    mapped,
     memory,
     objects,
     scheduling,
@@ -106,6 +108,7 @@ def restart(
         keep_grown,
     )
     chosen = _choose(host, plan)
+    mapped.require_unchanged(context, sysroot)
     with _Checking(reader, progress) as checking, chosen.restart(plan) as making:
         _make_all(making, plan, reader, checking, warn, notice or warn)
         for message in making.warnings:
@@ -142,7 +145,7 @@ def check(source_fd: int, source_name: str, host: str | None = None) -> list[str
         _choose(host, plan)
     except HostError as error:
         return [str(error)]
-    return files.missing(reader.context) + memory.missing(reader.context)
+    return files.missing(reader.context) + mapped.changed(reader.context)
 
 
 def _arch(record: records.Process) -> Arch:
@@ -249,7 +252,6 @@ def _finish(
     timers.rebuild_interval_timers(leader, record.timers)
     timers.rebuild_posix_timers(process, record, record.posix_timers)
     opening.warnings += _attributes(process, record)
-    process.settle()
     core = reader.core(record.pid)
     for task, thread in zip(process.tasks, record.threads, strict=True):
         threads.finish(task, thread, core.register_sets(thread.tid))
@@ -262,6 +264,10 @@ def _attributes(process: NewProcess, record: records.Process) -> list[str]:
     losses += limits.rebuild(leader, record)
     for task, thread in zip(process.tasks, record.threads, strict=True):
         losses += scheduling.rebuild(task, thread.scheduling)
+    process.settle()
+    credentials.enter_root(leader, record)
+    losses += credentials.rebuild(process, record)
+    losses += controls.finish(leader, record.controls)
     return [f"process {record.pid} has {one}" for one in dict.fromkeys(losses)]
 
 

@@ -138,7 +138,8 @@ class TaskFacts(NamedTuple):
     robust_list: tuple[int, int]
     rseq: records.RestartableSequence | None
     scheduling: records.Scheduling | None = None
-    """None where the host keeps none."""
+    """None where the host keeps none; so is `credentials`."""
+    credentials: records.Credentials | None = None
 
 
 class Task(Protocol):
@@ -284,7 +285,15 @@ class Process(Protocol):
 
 
 class NewProcess(Process, Protocol):
-    """A process that is being made: emptied and refilled."""
+    """
+    A process that is being made: emptied and refilled.
+
+    Attributes:
+        grants: The capabilities that it may have in the end, a bit each: those of the
+            restarter.  While it is made it may have others.
+    """
+
+    grants: int
 
     def empty(self) -> None:
         """Remove every mapping of the process."""
@@ -317,7 +326,7 @@ class NewProcess(Process, Protocol):
         """Make a further thread with that id; it is stopped."""
 
     def settle(self) -> None:
-        """Give up what making it took; from here on only registers are set."""
+        """Give up the files that making it took."""
 
     def set_memory_layout(self, layout: records.MemoryLayout, exe: str) -> None:
         """Set the fields of the mm, and the exe link to the file `exe`."""

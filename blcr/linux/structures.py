@@ -392,6 +392,15 @@ DEFINITIONS: Mapping[str, str] = {
         set_tid_size  u64
         cgroup        u64
     """,
+    "cap_header": """
+        version  u32
+        pid      int
+    """,
+    "cap_data": """
+        effective    u32
+        permitted    u32
+        inheritable  u32
+    """,
     "sched_attr": """
         size            u32
         sched_policy    u32

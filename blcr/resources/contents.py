@@ -68,14 +68,6 @@ def open_unlinked(opening: Opening, target: int, file: records.OpenFile) -> int:
     return _make_and_unlink(opening, target, file, flags)
 
 
-def made(opening: Opening, index: int) -> int:
-    """Return another descriptor of a file, which is made now if it was not yet."""
-    if index not in opening.files:
-        file = next(one for one in opening.context.files if one.contents == index)
-        opening.close(open_unlinked(opening, -1, file))
-    return opening.reopen(opening.files[index], opening.known["O_RDWR"], -1)
-
-
 def _make_nameless(
     opening: Opening, target: int, file: records.OpenFile, flags: int
 ) -> int:

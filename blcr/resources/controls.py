@@ -30,7 +30,18 @@ def save(process: Process) -> records.Controls:
     return controls._replace(
         child_subreaper=bool(_number(task, "PR_GET_CHILD_SUBREAPER")),
         parent_death_signal=_number(task, "PR_GET_PDEATHSIG"),
+        dumpable=_answer(task, "PR_GET_DUMPABLE", 1),
+        securebits=_answer(task, "PR_GET_SECUREBITS", 0),
     )
+
+
+def _answer(task: Task, option: str, default: int) -> int:
+    """Return what prctl returns; the default where the kernel does not know it."""
+    try:
+        code = constants.of(task.process.arch)[option]
+        return task.call("prctl", code, 0, 0, 0, 0)
+    except RemoteCallError:
+        return default
 
 
 def _number(task: Task, option: str) -> int:
@@ -45,16 +56,7 @@ def _number(task: Task, option: str) -> int:
 
 
 def rebuild(task: Task, wanted: records.Controls) -> list[str]:
-    """
-    Set them again; the parent is from now on whoever restarts.
-
-    Returns what could not be set, a clause for each.
-    """
-    known = constants.of(task.process.arch)
-    if wanted.child_subreaper:
-        task.call("prctl", known["PR_SET_CHILD_SUBREAPER"], 1)
-    if wanted.parent_death_signal:
-        task.call("prctl", known["PR_SET_PDEATHSIG"], wanted.parent_death_signal)
+    """Set what rights may be needed for; return what could not be, a clause each."""
     present = task.process.facts()
     losses = []
     for name in ("oom_score_adj", "coredump_filter"):
@@ -64,6 +66,25 @@ def rebuild(task: Task, wanted: records.Controls) -> list[str]:
         if code := _write(task, f"/proc/self/{name}", str(value)):
             losses.append(f"{name} {now} instead of {value} ({os.strerror(code)})")
     return losses
+
+
+def finish(task: Task, wanted: records.Controls) -> list[str]:
+    """
+    Set what a change of rights would reset; the parent is from now on who restarts.
+
+    Returns what could not be set, a clause for each.
+    """
+    known = constants.of(task.process.arch)
+    if wanted.child_subreaper:
+        task.call("prctl", known["PR_SET_CHILD_SUBREAPER"], 1)
+    if wanted.parent_death_signal:
+        task.call("prctl", known["PR_SET_PDEATHSIG"], wanted.parent_death_signal)
+    if _answer(task, "PR_GET_DUMPABLE", wanted.dumpable) == wanted.dumpable:
+        return []
+    # By this call no process becomes dumpable for root alone (2); 0 is stricter.
+    able = wanted.dumpable & 1
+    task.call("prctl", known["PR_SET_DUMPABLE"], able)
+    return [f"dumpable {able} instead of 2"] if wanted.dumpable != able else []
 
 
 def _write(task: Task, path: str, text: str) -> int:

@@ -23,8 +23,8 @@ from blcr.context import records
 from blcr.errors import RefusedError, RemoteCallError, RestartError
 from blcr.host.interface import MappingFacts, Process, Run, Task
 from blcr.linux import constants
-from blcr.resources import files, objects
-from blcr.resources.opening import Opening, file_size, open_file
+from blcr.resources import files, mapped, objects
+from blcr.resources.opening import Opening, open_file
 
 _WRITE = 2
 _READ = 1
@@ -63,7 +63,10 @@ def save(
             record = record._replace(object=index)
         elif record.path and not record.shared:
             kind = "exe" if record.path == exe else "private"
-            record = record._replace(saved=one.deleted or kind in wanted)
+            record = record._replace(
+                saved=one.deleted or kind in wanted,
+                build_id=mapped.build_id(process, record),
+            )
         saved.append(record)
     return tuple(saved), [
         one._replace(record=record) for one, record in zip(facts, saved, strict=True)
@@ -93,10 +96,10 @@ def _object(
         return one.object
     contents = tables.contents.get((os.makedev(*one.device), one.inode))
     if contents:
-        size = contents.contents.size
-        return records.SharedMemory(
-            size, (), "unlinked", path, contents=contents.number
-        )
+        number, size = contents.number, contents.contents.size
+        unlinked = any(f.unlinked for f in tables.files if f.contents == number)
+        kind = "unlinked" if unlinked else "file"
+        return records.SharedMemory(size, (), kind, path, contents=number)
     if one.deleted:
         kind = "unlinked"
     elif "shared" in wanted:
@@ -331,7 +334,6 @@ class _Layout:
                 fd = self._made.open(mapping.object, flags)
             else:
                 fd = open_file(self._task, self._record.pid, mapping.path, flags)
-                _check_unchanged(self._task, self._record, mapping, fd)
             self._opened[key] = fd
         return self._opened[key]
 
@@ -439,44 +441,3 @@ def compare(process: Process, own: Sequence[records.Mapping], core: Core) -> Non
                 "the program was saved with; restart under the same kernel version",
                 status=8,
             )
-
-
-def missing(context: records.Context) -> list[str]:
-    """Return a sentence for each mapped file that is gone or has changed."""
-    found = []
-    for path, size in sorted(
-        {
-            (one.path, one.size)
-            for record in context.processes
-            for one in record.mappings
-            if one.path
-        }
-    ):
-        try:
-            now = os.stat(path).st_size  # noqa: PTH116
-        except OSError as error:
-            found.append(f"the mapped file '{path}': {error.strerror}")
-            continue
-        if size not in (-1, now):
-            found.append(f"the mapped file '{path}' has {now} bytes and had {size}")
-    return found
-
-
-def _check_unchanged(
-    task: Task, record: records.Process, mapping: records.Mapping, fd: int
-) -> None:
-    """
-    Check that a mapped file still has the size that it had.
-
-    Raises:
-        RestartError: It has not; its pages would not be those the program had.
-    """
-    if mapping.size < 0 or mapping.shared:
-        return
-    size = file_size(task, fd)
-    if size != mapping.size:
-        raise RestartError(
-            f"process {record.pid}: the mapped file '{mapping.path}' has {size} bytes "
-            f"now and had {mapping.size}; restart where the same file is installed",
-            status=2,
-        )

@@ -7,8 +7,8 @@ device and inode while it is saved.  At restart it is made anew:
 - shared memory by mmap(2), a memory file by memfd_create(2), sealed as the last step;
 - an unlinked file under its old name, if that is free, and unlinked at once; else
   without a name in the same folder, and as a memory file where neither can be had;
-- a file whose contents go along is filled as the last step before the program runs; if
-  it is gone it gets its name only then.  A spare copy serves where the file is gone.
+- a file whose contents go along is made if it is gone, and else filled as the last step
+  before the program runs.  A spare copy serves where the file is gone.
 
 Source: memfd_create(2), open(2) for O_TMPFILE, F_ADD_SEALS(2const).
 """
@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -26,10 +27,11 @@ from blcr.context import records
 from blcr.errors import RemoteCallError, RestartError
 from blcr.host.interface import Identity, Process, Run, Task
 from blcr.linux import constants
-from blcr.resources import contents
+from blcr.resources import contents, rollback
 from blcr.resources.opening import Opening
 
 _MMAP2_UNIT = 4096
+_OWN_MODE = 0o600
 _GAP = 4 << 20
 """Bytes left free around a mapping of our own: a stack above it may grow."""
 
@@ -94,8 +96,8 @@ class Making:
         self._files = opening.context.shared_memory
         self._known = opening.known
         self._made: dict[int, int] = {}
-        self._late: dict[int, str] = {}
-        """Files to be filled at the end, with the name that they get then, if any."""
+        self._late: set[int] = set()
+        """Others' files, too: they are filled when nothing else can go wrong."""
         self._as_found: set[int] = set()
 
     def descriptor(self, index: int) -> int:
@@ -120,11 +122,9 @@ class Making:
         return self.opening.reopen(self.descriptor(index), flags & ~dropped, -1)
 
     def finish(self) -> None:
-        """Do what must come last: contents and names of files, seals."""
-        for index, name in self._late.items():
+        """Do what must come last: contents of files that were there, seals."""
+        for index in sorted(self._late):
             self._contents(index)
-            if name:
-                self._link(index, name)
         for index, fd in self._made.items():
             if seals := self._files[index].seals:
                 self.opening.fcntl(fd, "F_ADD_SEALS", seals)
@@ -141,7 +141,7 @@ class Making:
         file = self._files[index]
         if file.contents >= 0:
             self._as_found.add(index)
-            return contents.made(self.opening, file.contents)
+            return self._open_too(file.contents)
         try:
             if file.kind == "unlinked":
                 return self._unlinked(file)
@@ -154,6 +154,17 @@ class Making:
             raise self.opening.error(
                 f"'{file.name}' cannot be made anew: {error}", error
             ) from error
+
+    def _open_too(self, index: int) -> int:
+        """Return a descriptor of a file that is open, too, and made for that."""
+        opening, known = self.opening, self._known
+        file = next(one for one in opening.context.files if one.contents == index)
+        opener = contents.open_unlinked if file.unlinked else rollback.open_saved
+        opening.close(opener(opening, -1, file))
+        path = opening.places.get(index) or f"/proc/self/fd/{opening.files[index]}"
+        with contextlib.suppress(RestartError):
+            return opening.open(path, known["O_RDWR"] | known["O_CLOEXEC"], -1)
+        return opening.open(path, known["O_RDONLY"] | known["O_CLOEXEC"], -1)
 
     def _memory_file(self, file: records.SharedMemory) -> int:
         """Make a file in memory."""
@@ -181,7 +192,7 @@ class Making:
         known = self._known
         here = known["AT_FDCWD"]
         create = known["O_RDWR"] | known["O_CREAT"] | known["O_EXCL"]
-        mode = file.mode & 0o7777 or 0o600
+        mode = file.mode & 0o7777 or _OWN_MODE
         try:
             fd = self._call(
                 "openat", here, file.name, create | known["O_CLOEXEC"], mode
@@ -199,29 +210,28 @@ class Making:
         known = self._known
         folder = os.path.dirname(file.name)  # noqa: PTH120  pathlib costs 8 ms
         flags = known["O_RDWR"] | known["O_TMPFILE"] | known["O_CLOEXEC"]
-        mode = file.mode & 0o7777 or 0o600
+        mode = file.mode & 0o7777 or _OWN_MODE
         return self._call("openat", known["AT_FDCWD"], folder, flags, mode)
 
     def _named(self, index: int, file: records.SharedMemory) -> int:
-        """Open a file whose contents are put back at the end, or make it then."""
+        """Open a file whose contents are put back at the end, or make it."""
         known = self._known
-        flags = known["O_RDWR"] | known["O_CLOEXEC"]
-        try:
-            fd = self._call("openat", known["AT_FDCWD"], file.name, flags, 0)
-        except RemoteCallError:
-            fd = -1
-        if fd >= 0:
-            self._late[index] = ""
+        here, flags = known["AT_FDCWD"], known["O_RDWR"] | known["O_CLOEXEC"]
+        with contextlib.suppress(RemoteCallError):
+            fd = self._call("openat", here, file.name, flags, 0)
+            self._late.add(index)
             return fd
+        flags |= known["O_CREAT"] | known["O_EXCL"]
+        mode = file.mode & 0o7777 or _OWN_MODE
         try:
-            fd = self._nameless(file)
+            fd = self._call("openat", here, file.name, flags, mode)
         except RemoteCallError:
             self.opening.warn(
                 f"'{file.name}' can neither be opened for writing nor made; a copy "
                 "without a name takes its place"
             )
             return self._memory_file(file)
-        self._late[index] = file.name
+        self.opening.undo.append(partial(os.unlink, file.name))
         return fd
 
     def _spare(self, index: int, file: records.SharedMemory) -> int:
@@ -251,18 +261,6 @@ class Making:
         self.fill(index, at)
         page = file.huge_page or task.process.arch.page_size
         task.call("munmap", at, -(-file.size // page) * page)
-
-    def _link(self, index: int, name: str) -> None:
-        """Give a file its name."""
-        known = self._known
-        here, follow = known["AT_FDCWD"], known["AT_SYMLINK_FOLLOW"]
-        path = f"/proc/self/fd/{self._made[index]}"
-        try:
-            self._call("linkat", here, path, here, name, follow)
-        except RemoteCallError as error:
-            raise self.opening.error(
-                f"'{name}' cannot be made anew: {error}", error
-            ) from error
 
 
 def map_in_gap(

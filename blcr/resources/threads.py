@@ -67,6 +67,7 @@ def save(
             pending=pending,
             call=task.blocked_call(),
             scheduling=facts.scheduling,
+            credentials=facts.credentials,
         ),
         sets,
     )

@@ -12,7 +12,8 @@ HEADERS = """
     linux/resource.h linux/futex.h linux/time.h linux/timerfd.h linux/poll.h
     linux/eventpoll.h linux/eventfd.h linux/signalfd.h linux/prctl.h linux/auxvec.h
     linux/wait.h linux/elf.h linux/personality.h linux/random.h linux/rseq.h
-    linux/membarrier.h linux/kcmp.h linux/ioprio.h linux/inotify.h
+    linux/membarrier.h linux/kcmp.h linux/ioprio.h linux/inotify.h linux/capability.h
+    linux/securebits.h
 """.split()
 
 # What no header for programs has; include/linux/errno.h, include/asm-generic/signal.h.

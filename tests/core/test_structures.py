@@ -15,9 +15,10 @@ from harness import headers
 
 KERNEL_HEADERS = """
     linux/types.h linux/time.h linux/time_types.h linux/times.h linux/timex.h
-    linux/signal.h linux/sched.h linux/sched/types.h linux/prctl.h linux/futex.h
-    linux/rseq.h linux/resource.h linux/utsname.h linux/sysinfo.h linux/uio.h
-    linux/poll.h linux/eventpoll.h linux/openat2.h linux/fcntl.h asm/stat.h
+    linux/signal.h linux/sched.h linux/sched/types.h linux/capability.h
+    linux/prctl.h linux/futex.h linux/rseq.h linux/resource.h linux/utsname.h
+    linux/sysinfo.h linux/uio.h linux/poll.h linux/eventpoll.h linux/openat2.h
+    linux/fcntl.h asm/stat.h
     linux/stat.h asm/statfs.h linux/un.h linux/termios.h kernel.h
 """.split()
 
@@ -43,6 +44,8 @@ KERNEL = {
     "sigevent": ("sigevent_t", "sigev_"),
     "clone_args": ("struct clone_args", ""),
     "sched_attr": ("struct sched_attr", ""),
+    "cap_header": ("struct __user_cap_header_struct", ""),
+    "cap_data": ("struct __user_cap_data_struct", ""),
     "robust_list_head": ("struct robust_list_head", ""),
     "rseq": ("struct rseq", ""),
     "rseq_cs": ("struct rseq_cs", ""),

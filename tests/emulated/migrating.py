@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from blcr.engine import checkpoint, restart
-from blcr.host.emulated import restart as making
+from blcr.host.emulated import service
 from blcr.host.emulated.frozen import FrozenMachine
 from blcr.host.emulated.host import HOST
 from blcr.host.emulated.machine import Machine
@@ -59,7 +59,7 @@ class Mover:
 def main(turns: int, folder: Path, program: list[str]) -> int:
     """Run the program; return its wait status."""
     path = folder / "context"
-    setattr(making, "Listener", lambda machine: Mover(machine, turns, path))  # noqa: B010
+    setattr(service, "Listener", lambda machine: Mover(machine, turns, path))  # noqa: B010
     machine = Machine(seed=1)
     guest = machine.start(program, {})
     moves = 0

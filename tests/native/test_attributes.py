@@ -11,7 +11,7 @@ import pytest
 
 from harness import commands
 from harness.programs import build
-from harness.subject import Subject
+from harness.subject import Subject, SubjectError
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="not applicable: only root has more than an ordinary user"
@@ -19,7 +19,9 @@ pytestmark = pytest.mark.skipif(
 
 
 @contextmanager
-def _handed_over(program: str, home: Path, wrapper: str) -> Iterator[Subject]:
+def _handed_over(
+    program: str, home: Path, wrapper: str, *options: str
+) -> Iterator[Subject]:
     """Lend a program that root has started and an ordinary user has restarted."""
     path = build(program)
     with Subject([*wrapper.split(), path], cwd=home) as subject:
@@ -30,13 +32,15 @@ def _handed_over(program: str, home: Path, wrapper: str) -> Iterator[Subject]:
         for one in (home, *home.iterdir()):
             os.chown(one, user, user)
         subject.user = user
-        subject.restart(context, "--kmsg-warning")
+        subject.restart(context, "--kmsg-warning", *options)
         yield subject
 
 
 @pytest.mark.parametrize(
     ("wrapper", "warning"),
     [
+        ("env", "user ids 12345/12345/12345/12345 instead of 0/0/0/0"),
+        ("env", "effective capabilities 0x0 instead of 0x"),
         ("nice -n -5", "nice 0 instead of nice -5"),
         ("chrt -f 7", "policy OTHER instead of scheduling policy FIFO with priority 7"),
         ("ionice -c 1 -n 3", "I/O priority none 0 instead of I/O priority realtime 3"),
@@ -68,4 +72,24 @@ def test_hard_limit_is_not_raised(home: Path, monkeypatch: pytest.MonkeyPatch) -
         subject.tell()
 
         assert "RLIMIT_MSGQUEUE 6000/6000 instead of 7000/70000" in said
+        assert subject.finish().endswith(b"ok\n")
+
+
+def test_root_directory_needs_a_right(home: Path) -> None:
+    """Without one it is an error that names the folder and what helps."""
+    with (
+        pytest.raises(SubjectError) as caught,
+        _handed_over("root_directory", home, "env", "--no-restore-pid"),
+    ):
+        pass
+
+    assert f"root directory '{home}/root' cannot be set again" in str(caught.value)
+    assert "restart as root" in str(caught.value)
+
+
+def test_root_directory_is_had_in_a_namespace(home: Path) -> None:
+    """There an ordinary user may set it, too."""
+    with _handed_over("root_directory", home, "env") as subject:
+        subject.tell()
+
         assert subject.finish().endswith(b"ok\n")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from harness import commands, modes
-from harness.programs import Scenario
+from harness import commands, modes, outside
+from harness.programs import Scenario, build
+from harness.subject import Subject
 
 EVERY_USER = pytest.mark.parametrize("user_name", list(commands.users()), indirect=True)
 HUGE_PAGES = Path("/proc/sys/vm/nr_hugepages")
@@ -33,3 +36,147 @@ def huge_pages() -> Iterator[None]:
 def test_huge_pages(mode: str, variant: str, user: int | None, home: Path) -> None:
     """Pages of hugetlbfs come back as such."""
     modes.run(Scenario("memory_huge_pages"), variant, mode, user, home)
+
+
+def _own_copy(home: Path, program: str, user: int | None) -> Path:
+    """Return a copy of a program that belongs to the user."""
+    copy = home / program
+    shutil.copy2(build(program), copy)
+    if user is not None:
+        os.chown(copy, user, user)
+    return copy
+
+
+@EVERY_USER
+@pytest.mark.parametrize("variant", ["dynamic", "static", "m32"])
+def test_everything_mapped_is_in_the_context(
+    variant: str, user: int | None, home: Path
+) -> None:
+    """With --save-all a program goes on where its executable is gone."""
+    program = home / "program"
+    shutil.copy2(build("mapping_shared", variant), program)
+    with Subject([program], cwd=home, user=user) as subject:
+        subject.ready()
+        path = subject.checkpoint_and_kill("--save-all")
+        program.unlink()
+        (home / "shared").unlink()
+        for _ in range(2):
+            subject.restart(path)
+            assert "program" in str((outside.PROC / f"{subject.pid}/exe").readlink())
+            path = subject.checkpoint_and_kill()
+        subject.restart(path)
+        subject.tell()
+
+        assert subject.finish().endswith(b"ok\n")
+
+
+@EVERY_USER
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(b"x" * path.stat().st_size),
+    ],
+    ids=["gone", "written"],
+)
+def test_open_file_and_its_mapping_are_put_back_as_one(
+    change: Callable[[Path], object], user: int | None, home: Path
+) -> None:
+    """With --save-all --save-files a mapped file that is open, too, is rolled back."""
+    with Subject([build("mapping_shared")], cwd=home, user=user) as subject:
+        subject.ready()
+        path = subject.checkpoint_and_kill("--save-all", "--save-files")
+        change(home / "shared")
+        subject.restart(path)
+        subject.tell()
+
+        assert subject.finish().endswith(b"ok\n")
+        assert b"before" in (home / "shared").read_bytes()
+
+
+@EVERY_USER
+def test_saved_executable_that_is_there_is_the_exe_link(
+    user: int | None, home: Path
+) -> None:
+    """A set-uid program is born from a seed, and has its exe link again."""
+    program = _own_copy(home, "memory_private", user)
+    program.chmod(0o4755)
+    with Subject([program], cwd=home, user=user) as subject:
+        subject.ready()
+        subject.restart(subject.checkpoint_and_kill())
+
+        assert (outside.PROC / f"{subject.pid}/exe").readlink() == program
+        subject.tell()
+        assert subject.finish().endswith(b"ok\n")
+
+
+@EVERY_USER
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes() + b"!"), "bytes and had"),
+        (lambda path: path.unlink(), "cannot be opened: No such file"),
+        (lambda path: os.utime(path, (1, 1)), ""),
+    ],
+    ids=["grown", "gone", "touched"],
+)
+def test_changed_executable_is_named(
+    change: Callable[[Path], object], message: str, user: int | None, home: Path
+) -> None:
+    """Another size is an error with a way out, another time of the same build none."""
+    program = _own_copy(home, "memory_private", user)
+    with Subject([program], cwd=home, user=user) as subject:
+        subject.ready()
+        path = subject.checkpoint_and_kill()
+        change(program)
+
+        if message:
+            done = commands.call("restart", path, user=user, cwd=home)
+            checked = commands.call("restart", "--check", path, user=user, cwd=home)
+            assert done.returncode == errno.ENOENT
+            for said in (done.stderr, checked.stdout + checked.stderr):
+                assert f"'{program}'" in said
+                assert message in said
+                assert "--save-exe" in said
+        else:
+            subject.restart(path)
+            subject.tell()
+            assert subject.finish().endswith(b"ok\n")
+
+
+@EVERY_USER
+def test_changed_data_is_named(user: int | None, home: Path) -> None:
+    """A privately mapped file that was written to since is an error, unless saved."""
+    with Subject([build("mapping_private")], cwd=home, user=user) as subject:
+        subject.ready()
+        saved = subject.checkpoint("--save-private")
+        path = subject.checkpoint_and_kill()
+        mapped = home / "mapped"
+        before = mapped.read_bytes()
+        mapped.write_bytes(b"x" * len(before))
+
+        done = commands.call("restart", path, user=user, cwd=home)
+
+        assert done.returncode == errno.ENOENT
+        assert "has been written to since" in done.stderr
+        assert "--save-private" in done.stderr
+        mapped.write_bytes(before)
+        subject.restart(saved)
+        subject.tell()
+        assert subject.finish().endswith(b"ok\n")
+
+
+@EVERY_USER
+def test_missing_shared_file_is_replaced_by_its_copy(
+    user: int | None, home: Path
+) -> None:
+    """A small shared mapped file that is gone is no obstacle; a message names it."""
+    with Subject([build("memory_spare")], cwd=home, user=user) as subject:
+        subject.ready()
+        path = subject.checkpoint_and_kill()
+        (home / "spare").unlink()
+        subject.restart(path, "--kmsg-warning")
+        subject.tell()
+
+        assert subject.finish().endswith(b"ok\n")
+        assert "'" + str(home / "spare") + "'" in subject.errors()

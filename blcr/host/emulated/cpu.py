@@ -30,6 +30,7 @@ from blcr.emulation import Recipe, Transfer
 from blcr.errors import ArchitectureError, HostError
 from blcr.host.emulated.memory import (
     CODE,
+    COPIED,
     DIRTY,
     EXECUTE,
     FORCE,
@@ -380,7 +381,7 @@ class Cpu:
             result.contents.paddr = entry & _FRAME
             result.contents.perms = (
                 entry & READ
-                | (entry & WRITE if entry & DIRTY else 0)
+                | (entry & WRITE if entry & (DIRTY | COPIED) == DIRTY else 0)
                 | (entry & EXECUTE if entry & CODE else 0)
             )
         except BaseException as error:

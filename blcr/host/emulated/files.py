@@ -50,6 +50,10 @@ class OpenFile:
         self.references = 0
         self.description = next(_serial)
         self.interest: dict[int, tuple[int, int, int]] = {}
+        self.is_ours = False
+        """It is a directory that only guests see."""
+        self.listing: list[str] | None = None
+        """Names in it that are still to be read; None: all."""
         self.kept = False
         """It is one of ours, too, and stays open when the guest closes it."""
 
@@ -77,6 +81,8 @@ class Descriptors:
 
     def __init__(self, limit: int = 1024) -> None:
         self.limit = limit
+        self.users = 1
+        """How many processes share it (CLONE_FILES)."""
         self._table: dict[int, Descriptor] = {}
 
     def __iter__(self) -> Iterator[tuple[int, Descriptor]]:
@@ -120,10 +126,26 @@ class Descriptors:
         self.entry(fd).file.release()
         del self._table[fd]
 
-    def close_all(self) -> None:
-        """Remove all entries."""
-        for fd in list(self._table):
-            self.close(fd)
+    def copy(self) -> Descriptors:
+        """Return a second table with the same open files."""
+        copy = Descriptors(self.limit)
+        copy._table = dict(self._table)
+        for entry in self._table.values():
+            entry.file.references += 1
+        return copy
+
+    def close_on_exec(self) -> None:
+        """Remove the entries that a new program is not to have."""
+        for fd, entry in list(self._table.items()):
+            if entry.cloexec:
+                self.close(fd)
+
+    def leave(self) -> None:
+        """Remove all entries once the last user has left."""
+        self.users -= 1
+        if not self.users:
+            for fd in list(self._table):
+                self.close(fd)
 
 
 def to_host_flags(constants: Mapping[str, int], flags: int) -> int:
@@ -218,9 +240,30 @@ def below(sysroot: str | None, path: str, *, follow: bool) -> str:
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
-def own_proc(guest: Guest, path: str) -> str | None:
-    """Return the part of a path below the guest's own folder in ``/proc``, or None."""
-    for folder in ("/proc/self/", f"/proc/{guest.pid}/", "/proc/thread-self/"):
-        if path.startswith(folder):
-            return path[len(folder) :]
+def own_proc(guest: Guest, path: str) -> tuple[Guest, str] | None:
+    """Return whose folder in ``/proc`` a path is below, and its rest, or None."""
+    if not path.startswith("/proc/"):
+        return None
+    head, _, rest = path[len("/proc/") :].partition("/")
+    if head in {"self", "thread-self"}:
+        return guest, rest
+    other = guest.machine.guests.get(int(head)) if head.isdecimal() else None
+    return (other, rest) if other else None
+
+
+def own_link(guest: Guest, path: str) -> str | None:
+    """Return where one of the links in a guest's folder in ``/proc`` leads."""
+    if not path.startswith("/proc/"):
+        return None
+    if path in {"/proc/self", "/proc/thread-self"}:
+        return f"{guest.pid}"
+    owner, rest = own_proc(guest, path) or (guest, "")
+    if rest == "exe":
+        return owner.exe
+    if rest == "cwd":
+        return owner.cwd
+    if rest == "root":
+        return "/"
+    if rest.startswith("fd/") and rest[3:].isdecimal():
+        return owner.descriptors.get(int(rest[3:])).path
     return None

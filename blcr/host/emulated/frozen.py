@@ -168,6 +168,8 @@ class FrozenTask:
 class FrozenProcess:
     """See `blcr.host.interface.Process` and `NewProcess`."""
 
+    grants = 0
+
     def __init__(self, guest: Guest) -> None:
         self.guest = guest
         self.pid = guest.pid

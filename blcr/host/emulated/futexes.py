@@ -76,7 +76,7 @@ class Futexes:
         guest = thread.guest
         with contextlib.suppress(OSError):  # the list may make no sense
             self._release_robust(thread)
-        if thread.clear_child_tid:
+        if thread.clear_child_tid and (len(guest.threads) > 1 or guest.space.users > 1):
             try:
                 guest.store_int(thread.clear_child_tid, 0)
             except OSError:

@@ -133,8 +133,7 @@ class EmulatedHost:
 
         self._machine = Machine(sysroot=sysroot, seed=seed, strace=strace)
         guest = self._machine.start(argv, os.environ if env is None else env)
-        with service.Listener(self._machine):
-            return self._machine.run(guest)
+        return service.run(self._machine, guest)
 
 
 HOST = EmulatedHost()

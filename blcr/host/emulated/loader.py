@@ -228,7 +228,7 @@ def load(guest: Guest, program: Program, env: Sequence[str]) -> Thread:
     Fill an empty guest with a program and return its first thread, ready to run.
 
     Raises:
-        OSError: ENOMEM, it does not fit; E2BIG, the arguments do not.
+        OSError: ENOMEM, it does not fit.
     """
     space, executable = guest.space, program.executable
     guest.exe = executable.file.path
@@ -353,9 +353,6 @@ class _Stack:
     def fill(self, program: Program, env: Sequence[str], auxv: dict[str, int]) -> int:
         """Write strings, vectors and counts; return the stack pointer."""
         guest, names, argv = self._guest, self._guest.constants, program.argv
-        strings = sum(len(word) + 1 + guest.arch.word_size for word in (*argv, *env))
-        if strings > guest.space.stack_limit // 4:
-            raise OSError(errno.E2BIG, os.strerror(errno.E2BIG))
         name = self._push(os.fsencode(program.name) + b"\0")
         env_end = self._at
         env_at = [self._push(os.fsencode(v) + b"\0") for v in reversed(env)]

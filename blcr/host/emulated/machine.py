@@ -25,12 +25,13 @@ from typing import Protocol
 
 from blcr.architecture import Arch
 from blcr.context import records
-from blcr.host.emulated import files, loader, signals
+from blcr.host.emulated import family, files, loader, signals
 from blcr.host.emulated.calls.table import CallTable, table_of
 from blcr.host.emulated.cpu import Call, Cpu, Cut, State, Trap
 from blcr.host.emulated.futexes import Futexes
 from blcr.host.emulated.memory import Ram
 from blcr.host.emulated.tasks import Blocked, Ended, Guest, Thread, Wait
+from blcr.linux import constants
 
 FIRST_PID = 1000
 # Blocks of code in a turn, and what a system call counts for.
@@ -43,6 +44,10 @@ _FORWARDED = [
     *(signal.SIGALRM, signal.SIGTERM, signal.SIGCONT, signal.SIGTSTP, signal.SIGTTIN),
     *(signal.SIGTTOU, signal.SIGWINCH, signal.SIGPIPE),
 ]
+
+_OF_TERMINALS = {
+    *(signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGHUP, signal.SIGWINCH),
+}
 
 _RAM_LIMIT = 2 << 30
 _WINDOW = 1 << 30
@@ -71,6 +76,8 @@ class Machine:
         self, *, sysroot: str | None = None, seed: int = 0, strace: bool = False
     ) -> None:
         self.sysroot = sysroot
+        # Guests have masks of their own, which ours must not add to.
+        self.umask = os.umask(0)
         self.random = Random(seed)
         self.ram = Ram(_ram_size(), _WINDOW)
         self.guests: dict[int, Guest] = {}
@@ -84,8 +91,13 @@ class Machine:
         self.service: Service | None = None
         self._cpus: dict[str, Cpu] = {}
         self._tables: dict[str, CallTable] = {}
+        self._constants: dict[str, Mapping[str, int]] = {}
         self._signals: list[int] = []
         self._next_pid = FIRST_PID
+        self._running: Guest | None = None
+        self._turn_began = 0
+        self.foreground = 0
+        """The process group that the terminal's signals are for."""
         self._wakeup: int | None = None
 
     # Time, in ns.
@@ -109,6 +121,12 @@ class Machine:
         )
         return self._held
 
+    def turn_time(self, guest: Guest) -> int:
+        """Return the CPU time of a guest in the turn that it is having now."""
+        if self._running is not guest:
+            return 0
+        return time.process_time_ns() - self._turn_began
+
     def set_clocks_going(self, *, from_held: bool) -> None:
         """Let the clocks go on from where they stand, or as if they had not stood."""
         held, self._held = self._held, None
@@ -125,12 +143,17 @@ class Machine:
             self._tables[arch.name] = table_of(arch)
         return self._cpus[arch.name]
 
+    def constants(self, arch: Arch) -> Mapping[str, int]:
+        """Return the constants of an architecture."""
+        if arch.name not in self._constants:
+            self._constants[arch.name] = constants.of(arch)
+        return self._constants[arch.name]
+
     def add_guest(self, arch: Arch, pid: int | None = None) -> Guest:
         """Make a process without memory or threads, with our standard descriptors."""
         guest = Guest(self, arch, pid or self.new_pid(), files.Descriptors())
         guest.cwd = os.getcwd()  # noqa: PTH109
-        guest.umask = os.umask(0)
-        os.umask(guest.umask)
+        guest.umask = self.umask
         self.guests[guest.pid] = guest
         files.inherit(guest)
         return guest
@@ -138,6 +161,8 @@ class Machine:
     def new_pid(self) -> int:
         """Return an id that no process or thread has."""
         taken = {tid for guest in self.guests.values() for tid in guest.threads}
+        for guest in self.guests.values():
+            taken |= {guest.pgid, guest.sid}
         while self._next_pid in taken or self._next_pid in self.guests:
             self._next_pid += 1
         self._next_pid += 1
@@ -160,6 +185,7 @@ class Machine:
         program = loader.find(path, argv, self.host_path)
         guest = self.add_guest(program.executable.arch)
         loader.load(guest, program, [f"{key}={value}" for key, value in env.items()])
+        self.foreground = guest.pgid
         return guest
 
     def host_path(self, path: str) -> str:
@@ -169,46 +195,52 @@ class Machine:
     def end_thread(self, thread: Thread, code: int) -> None:
         """End a thread as exit(2) does."""
         guest = thread.guest
-        self.futexes.leave(thread)
-        if len(guest.threads) > 1:
-            self.futexes.bequeath(thread)
-        del guest.threads[thread.tid]
-        if not guest.threads:
+        if len(guest.threads) == 1:
             self.end_guest(guest, code << 8)
+            return
+        self.futexes.leave(thread)
+        self.futexes.bequeath(thread)
+        del guest.threads[thread.tid]
 
     def end_guest(self, guest: Guest, status: int) -> None:
         """End a process with a wait status."""
         if guest.status is None:
-            guest.status = status
-            for thread in guest.threads.values():
-                self.futexes.leave(thread)
-            guest.threads.clear()
-            guest.space.clear()
-            guest.descriptors.close_all()
+            family.end(guest, status)
 
     # The scheduler.
 
-    def run(self, first: Guest) -> int:
-        """Run until `first` ends and return its wait status."""
+    def run(self, first: Guest | None) -> int:
+        """Run until `first` ends, or all have ended; return its wait status."""
         with self._catching_signals():
-            while first.status is None:
+            while self._goes_on(first):
                 for thread in self._gather(first):
                     self._take_turn(thread)
         if self.unserved:
             names = ", ".join(sorted(self.unserved))
             sys.stderr.write(f"system calls that are not served: {names}\n")
-        return first.status
+            self.unserved.clear()
+        return (first.status if first else 0) or 0
+
+    def _goes_on(self, first: Guest | None) -> bool:
+        return self.is_alive if first is None else first.status is None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether there is a process that has not ended."""
+        return any(guest.threads for guest in self.guests.values())
 
     def threads(self) -> Iterator[Thread]:
         """Yield all threads of all guests."""
         for guest in self.guests.values():
             yield from guest.threads.values()
 
-    def _gather(self, first: Guest) -> list[Thread]:
+    def _gather(self, first: Guest | None) -> list[Thread]:
         """Take in what comes from outside; return the threads that can go on."""
         self._pass_signals(first)
         if all(guest.stopped for guest in self.guests.values() if guest.threads):
             self._stand_still()
+            if not self._goes_on(first):
+                return []
         ready = [thread for thread in self.threads() if self._can_go_on(thread)]
         waiting: dict[int, list[Thread]] = {}
         events: dict[int, int] = {}
@@ -240,6 +272,7 @@ class Machine:
         return (
             wait is None
             or wait.result is not None
+            or wait.woken
             or (wait.until is not None and wait.until <= self.monotonic())
             or signals.concerned(thread)
         )
@@ -254,6 +287,9 @@ class Machine:
 
     def _take_turn(self, thread: Thread) -> None:
         guest, budget = thread.guest, self.random.randint(*_TURN)
+        if guest.threads.get(thread.tid) is not thread:
+            return
+        self._running, self._turn_began = guest, time.process_time_ns()
         if thread.wait is None and len(guest.threads) > 1:
             thread.leave_sequence()
         try:
@@ -266,6 +302,8 @@ class Machine:
                 if isinstance(event, Call):
                     self._make_call(thread, event)
                     budget -= _CALL_COST
+                    if thread.wait is not None:
+                        return
                 elif isinstance(event, Trap):
                     signals.fault(thread, event)
                 elif cpu.guard:
@@ -274,6 +312,9 @@ class Machine:
                     return
         except Ended:
             return
+        finally:
+            self._running = None
+            guest.cpu_ns += time.process_time_ns() - self._turn_began
 
     def _give_up(self, thread: Thread, cpu: Cpu) -> None:
         """End a guest whose code the engine would run wrongly."""
@@ -308,6 +349,8 @@ class Machine:
         if wait.result is not None:
             self._finish(thread, call, wait.result)
             return True
+        if wait.held:
+            return False
         thread.resumed = wait
         self._perform(thread, call)
         return thread.wait is None
@@ -361,18 +404,29 @@ class Machine:
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self._signals.append(number)
 
-    def _pass_signals(self, first: Guest) -> None:
+    def _pass_signals(self, first: Guest | None) -> None:
         while self._signals:
             number = self._signals.pop(0)
-            signals.send(first, signals.from_outside(first, number))
+            for guest in self._meant(number, first):
+                signals.send(guest, signals.from_outside(guest, number))
         for guest in self.guests.values():
             signals.expire_timers(guest)
+
+    def _meant(self, number: int, first: Guest | None) -> list[Guest]:
+        """Return for whom a signal is: those of a terminal are for a group."""
+        if number in _OF_TERMINALS:
+            members = family.group(self, self.foreground)
+            living = [guest for guest in members if guest.threads]
+            if living:
+                return living
+        living = [guest for guest in self.guests.values() if guest.threads]
+        return [first] if first and first.threads else living[:1]
 
     def _stand_still(self) -> None:
         """Stop as the guests do, so that whoever started us sees it, and go on."""
         os.kill(os.getpid(), signal.SIGSTOP)
-        for guest in self.guests.values():
-            guest.stopped = False
+        for guest in list(self.guests.values()):
+            family.go_on(guest)
 
 
 def _find_program(name: str) -> str:

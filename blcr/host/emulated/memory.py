@@ -35,6 +35,8 @@ DIRTY = 8
 OWNED = 16
 # The CPU may have translated its contents.
 CODE = 32
+# The frame may be another space's, too: it is copied before it is written.
+COPIED = 256
 # Set in every entry: that of a page without any access must not look like none.
 _ENTRY = 128
 _FRAME = ~(PAGE - 1)
@@ -88,8 +90,11 @@ class Ram:
         """Bytes that mappings may still come to need."""
         self.code_changed = False
         """A frame with code that the CPU may have translated was changed by us."""
+        self.code: set[int] = set()
+        """Frames with code that the CPU may have translated."""
         self._next = PAGE
         self._free: list[int] = []
+        self._sharers: dict[int, int] = {}
         self._windows: list[tuple[int, int]] = []
 
     def take(self) -> int:
@@ -110,8 +115,29 @@ class Ram:
         return frame
 
     def give(self, frame: int) -> None:
-        """Take a frame back."""
+        """Take a frame back from one who has it."""
+        sharers = self._sharers.get(frame, 0)
+        if sharers:
+            self._count(frame, sharers - 1)
+            return
+        if frame in self.code:
+            self.code.remove(frame)
+            self.code_changed = True
         self._free.append(frame)
+
+    def share(self, frame: int) -> None:
+        """Let one more have a frame."""
+        self._count(frame, self._sharers.get(frame, 0) + 1)
+
+    def is_shared(self, frame: int) -> bool:
+        """Tell whether more than one has a frame."""
+        return frame in self._sharers
+
+    def _count(self, frame: int, sharers: int) -> None:
+        if sharers:
+            self._sharers[frame] = sharers
+        else:
+            del self._sharers[frame]
 
     def open_window(self, fd: int, offset: int, size: int, *, writable: bool) -> int:
         """Map a part of a file and return where it is in RAM."""
@@ -246,9 +272,10 @@ class Area(NamedTuple):
 
 
 class AddressSpace:
-    """The memory of one process."""
+    """The memory of one process, or of several that share it (CLONE_VM)."""
 
     def __init__(self, ram: Ram, limit: int) -> None:
+        self.users = 1
         self.ram = ram
         self.limit = limit
         self.areas: list[Area] = []
@@ -278,7 +305,7 @@ class AddressSpace:
             if not entry & access and not access & FORCE:
                 self.refusal = ("SIGSEGV", "SEGV_ACCERR")
                 return 0
-            if access & WRITE and not entry & DIRTY:
+            if access & WRITE and entry & (DIRTY | COPIED) != DIRTY:
                 entry = self._make_dirty(page, entry)
         except OSError:
             # Out of memory: Linux kills somebody then.
@@ -287,6 +314,7 @@ class AddressSpace:
         if access & EXECUTE and not entry & CODE:
             entry |= CODE
             self.pages[page] = entry
+            self.ram.code.add(entry & _FRAME)
         return entry
 
     def slices(self, address: int, size: int, access: int) -> Iterator[memoryview]:
@@ -299,9 +327,13 @@ class AddressSpace:
         view, ram = self.ram.view, self.ram
         end = address + size
         while address < end:
+            before = self.pages.get(address // PAGE, 0)
             entry = self.translate(address, access)
             if not entry:
                 raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
+            if before and (before ^ entry) & _FRAME:
+                # The CPU may still see the zeros, or the copy, that were there.
+                self.stale = True
             if entry & CODE and access & WRITE:
                 ram.code_changed = True
             skip = address & (PAGE - 1)
@@ -312,7 +344,9 @@ class AddressSpace:
             following = at + length
             while address < end:
                 entry = self.pages.get(address // PAGE, 0)
-                allowed = entry & access and (entry & DIRTY or not access & WRITE)
+                allowed = entry & access and (
+                    entry & (DIRTY | COPIED) == DIRTY or not access & WRITE
+                )
                 if not allowed or entry & _FRAME != following or entry & CODE:
                     break
                 piece = min(PAGE, end - address)
@@ -370,6 +404,14 @@ class AddressSpace:
     def _make_dirty(self, page: int, entry: int) -> int:
         if not entry & OWNED:
             entry |= self.ram.take() | OWNED
+        elif entry & COPIED:
+            ram, frame = self.ram, entry & _FRAME
+            if ram.is_shared(frame):
+                own = ram.take()
+                ram.view[own : own + PAGE] = ram.view[frame : frame + PAGE]
+                ram.give(frame)
+                entry = own | entry & ~(_FRAME | CODE)
+            entry &= ~COPIED
         entry |= DIRTY
         self.pages[page] = entry
         return entry
@@ -488,13 +530,40 @@ class AddressSpace:
             entry = self.pages.pop(page)
             if entry & OWNED:
                 self.ram.give(entry & _FRAME)
-            if entry & CODE:
+            elif entry & CODE:
                 self.ram.code_changed = True
         self.stale = True
 
     def clear(self) -> None:
         """Unmap everything."""
         self.remove(0, self.limit)
+
+    def copy(self) -> AddressSpace:
+        """
+        Return a second space with the same contents; pages are copied when written.
+
+        Raises:
+            OSError: ENOMEM, it might come to need more than RAM can hold.
+        """
+        commits = sum(area.commits for area in self.areas)
+        if self.ram.committed + commits > self.ram.size:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        copy = AddressSpace(self.ram, self.limit)
+        copy.areas, copy.stack_limit = list(self.areas), self.stack_limit
+        self.ram.committed += commits
+        for page, entry in self.pages.items():
+            if entry & OWNED:
+                self.ram.share(entry & _FRAME)
+                self.pages[page] = entry | COPIED
+        copy.pages = dict(self.pages)
+        self.stale = True
+        return copy
+
+    def leave(self) -> None:
+        """Unmap everything once its last user has left."""
+        self.users -= 1
+        if not self.users:
+            self.clear()
 
     def dirty_runs(self, area: Area) -> Iterator[tuple[int, int]]:
         """Yield start and end of the pages of a private area that a file lacks."""

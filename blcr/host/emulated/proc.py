@@ -10,15 +10,50 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from blcr.host.emulated.files import own_link, own_proc
+
 if TYPE_CHECKING:
     from blcr.host.emulated.memory import Area
     from blcr.host.emulated.tasks import Guest
 
 
-def render(guest: Guest, name: str) -> bytes | None:
+def render(guest: Guest, path: str) -> bytes | None:
     """Return a file's content, or None where it is not one of ours."""
-    make = _FILES.get(name)
-    return make(guest) if make else None
+    found = own_proc(guest, path)
+    if found is None:
+        return None
+    owner, rest = found
+    folder, _, name = rest.rpartition("/")
+    if folder.startswith("task/") and folder[5:].isdecimal():
+        rest = name if int(folder[5:]) in owner.threads else ""
+    make = _FILES.get(rest)
+    return make(owner) if make else None
+
+
+def entries(guest: Guest, path: str) -> list[str] | None:
+    """Return the names in a folder, or None where it is not one of ours."""
+    if path.rstrip("/") == "/proc":
+        here = [name for name in os.listdir("/proc") if not name.isdecimal()]  # noqa: PTH208
+        return [*here, *map(str, guest.machine.guests)]
+    owner, rest = own_proc(guest, path.rstrip("/")) or (guest, None)
+    if rest == "":
+        return [*_FILES, "exe", "cwd", "root", "fd", "task"]
+    if rest == "fd":
+        return [str(fd) for fd, _ in owner.descriptors]
+    if rest == "task":
+        return [str(tid) for tid in owner.threads]
+    return None
+
+
+def stand_in(guest: Guest, path: str) -> str:
+    """Return a path of this machine that is of the same sort, for what is ours."""
+    if not path.startswith("/proc/"):
+        return path
+    if own_link(guest, path) is not None:
+        return "/proc/self/cwd"
+    if render(guest, path) is not None:
+        return "/proc/self/status"
+    return "/proc/self/task" if entries(guest, path) is not None else path
 
 
 def _label(guest: Guest, area: Area) -> str:
@@ -57,12 +92,11 @@ def _range(guest: Guest, start: int, end: int) -> bytes:
 
 
 def _status(guest: Guest) -> bytes:
-    leader = guest.leader
     size = sum(area.end - area.start for area in guest.space.areas) >> 10
     rows = {
-        "Name": leader.comm,
+        "Name": _comm(guest),
         "Umask": f"{guest.umask:04o}",
-        "State": "R (running)",
+        "State": _state(guest),
         "Tgid": guest.pid,
         "Pid": guest.pid,
         "PPid": guest.ppid,
@@ -73,28 +107,42 @@ def _status(guest: Guest) -> bytes:
         "VmSize": f"{size:8} kB",
         "VmRSS": f"{len(guest.space.pages) * 4:8} kB",
         "Threads": len(guest.threads),
-        "SigBlk": f"{leader.mask:016x}",
+        "SigBlk": f"{guest.leader.mask if guest.threads else 0:016x}",
         "Seccomp": 0,
     }
     return os.fsencode("".join(f"{key}:\t{value}\n" for key, value in rows.items()))
 
 
+def _state(guest: Guest) -> str:
+    if guest.status is not None:
+        return "Z (zombie)"
+    if guest.stopped:
+        return "T (stopped)"
+    waiting = all(thread.wait is not None for thread in guest.threads.values())
+    return "S (sleeping)" if waiting else "R (running)"
+
+
+def _comm(guest: Guest) -> str:
+    return guest.leader.comm if guest.threads else os.path.basename(guest.exe)[:15]  # noqa: PTH119
+
+
 def _stat(guest: Guest) -> bytes:
     fields = [0] * 49
     fields[0:4] = [guest.ppid, guest.pgid, guest.sid, 0]
+    fields[10], fields[12] = guest.cpu_time() // 10**7, guest.children_ns // 10**7
     fields[16] = len(guest.threads)
     fields[19] = sum(area.end - area.start for area in guest.space.areas)
     fields[20] = len(guest.space.pages)
     fields[24] = guest.layout.start_stack
     text = " ".join(map(str, fields))
-    return os.fsencode(f"{guest.pid} ({guest.leader.comm}) R {text}\n")
+    return os.fsencode(f"{guest.pid} ({_comm(guest)}) {_state(guest)[0]} {text}\n")
 
 
 _FILES: Mapping[str, Callable[[Guest], bytes]] = {
     "maps": _maps,
     "status": _status,
     "stat": _stat,
-    "comm": lambda guest: os.fsencode(guest.leader.comm + "\n"),
+    "comm": lambda guest: os.fsencode(_comm(guest) + "\n"),
     "auxv": lambda guest: guest.layout.auxv,
     "cmdline": lambda guest: _range(
         guest, guest.layout.arg_start, guest.layout.arg_end

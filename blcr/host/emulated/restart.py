@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from blcr.host.emulated import signals
+from blcr.host.emulated import service, signals
 from blcr.host.emulated.frozen import FrozenProcess
 from blcr.host.emulated.machine import Machine
-from blcr.host.emulated.service import Listener
 
 if TYPE_CHECKING:
     from blcr.architecture import Arch
@@ -45,6 +44,7 @@ class Making:
         guest.personality, guest.no_new_privs = record.personality, record.no_new_privs
         guest.stopped = record.stopped
         self._machine.add_thread(guest, guest.pid, guest.cpu.new_state())
+        self._machine.foreground = guest.pgid
         process = FrozenProcess(guest)
         process.open()
         self._processes.append(process)
@@ -67,5 +67,4 @@ class Making:
 
     def wait(self) -> int:
         """Run the machine until its first guest ends."""
-        with Listener(self._machine):
-            return self._machine.run(self._processes[0].guest)
+        return service.run(self._machine, self._processes[0].guest)

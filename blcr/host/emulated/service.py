@@ -16,12 +16,18 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blcr.errors import BlcrError, NoSuchProcessError, NotPermittedError
+from blcr.errors import (
+    BlcrError,
+    NoSuchProcessError,
+    NotPermittedError,
+    RefusedError,
+)
 from blcr.host import runtime
 from blcr.host.emulated.frozen import FrozenMachine
 
 if TYPE_CHECKING:
     from blcr.host.emulated.machine import Machine
+    from blcr.host.emulated.tasks import Guest
     from blcr.host.interface import CheckpointRequest
 
 _LINE_LIMIT = 1 << 16
@@ -143,13 +149,43 @@ class Listener:
 
         warnings: list[str] = []
         guest, signal = int(wanted["guest"]), int(wanted["signal"])
-        if guest and guest not in self._machine.guests:
-            raise NoSuchProcessError(f"the machine has no process {guest}")
+        self._check_scope(guest)
         with FrozenMachine(self._machine, [guest] if guest else []) as frozen:
-            checkpoint.save(HOST, frozen, fds[0], warn=warnings.append)
+            saved = tuple(map(str, wanted["wanted"]))
+            checkpoint.save(HOST, frozen, fds[0], wanted=saved, warn=warnings.append)
             if signal:
                 frozen.kill(signal)
         return warnings
+
+    def _check_scope(self, guest: int) -> None:
+        guests = self._machine.guests
+        if guest:
+            if guest not in guests or not guests[guest].threads:
+                raise NoSuchProcessError(f"the machine has no process {guest}")
+            return
+        if len(guests) > 1:
+            first, *others = guests
+            raise RefusedError(
+                first,
+                f"is not alone: {', '.join(map(str, others))} belong to its machine, "
+                "and several processes cannot be saved together yet",
+                hint="PID:GUEST saves one without the others",
+            )
+
+
+def run(machine: Machine, first: Guest) -> int:
+    """
+    Run a machine, and listen, until its first process ends; return its wait status.
+
+    Processes that are left then go on in a process of their own.
+    """
+    with Listener(machine):
+        status = machine.run(first)
+    if machine.is_alive and not os.fork():
+        with Listener(machine):
+            machine.run(None)
+        os._exit(0)
+    return status
 
 
 def _check_peer(connection: socket.socket) -> None:

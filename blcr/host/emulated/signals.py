@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from blcr.architecture import AlternateStack, FrameRequest, InterruptedCall
 from blcr.errors import ArchitectureError
+from blcr.host.emulated import family
 from blcr.host.emulated.cpu import Trap
 from blcr.host.emulated.tasks import NO_ALTSTACK, Action, Ended, Thread, Timer
 from blcr.linux.constants import GENERIC
@@ -36,6 +37,8 @@ _KILL, _STOP, _CONT = GENERIC["SIGKILL"], GENERIC["SIGSTOP"], GENERIC["SIGCONT"]
 _REAL_TIME = GENERIC["SIGRTMIN"]
 _CORE_FLAG = 0x80
 UNBLOCKABLE = 1 << _KILL - 1 | 1 << _STOP - 1
+_CONT_BITS = 1 << _CONT - 1
+_STOPPING_BITS = sum(1 << number - 1 for number in _STOPPING)
 _ALTSTACK_OF_THREAD = GENERIC["SS_ONSTACK"]
 _ERESTARTSYS = GENERIC["ERESTARTSYS"]
 
@@ -71,7 +74,12 @@ def send(target: Guest | Thread, info: bytes) -> None:
     else:
         return
     number = number_of(guest, info)
-    if number == _CONT:
+    if number in _STOPPING:
+        _forget(guest, _CONT_BITS)
+    elif number == _CONT:
+        _forget(guest, _STOPPING_BITS)
+        family.go_on(guest)
+    elif number == _KILL:
         guest.stopped = False
     awaited = any(
         t.wait and t.wait.awaits & bit(number) for t in guest.threads.values()
@@ -85,11 +93,20 @@ def send(target: Guest | Thread, info: bytes) -> None:
     target.pending.append(info)
 
 
+def _forget(guest: Guest, numbers: int) -> None:
+    """Drop queued signals that another one takes back."""
+    queues: list[Guest | Thread] = [guest, *guest.threads.values()]
+    for one in queues:
+        one.pending = [i for i in one.pending if not numbers & bit(number_of(guest, i))]
+
+
 def concerned(thread: Thread) -> bool:
     """Tell whether a signal is there that a waiting thread has to look at."""
     if not thread.pending and not thread.guest.pending:
         return False
     passed = thread.mask & ~(thread.wait.awaits if thread.wait else 0)
+    if thread.wait is not None and thread.wait.held:
+        passed = ~bit(_KILL)
     return any(
         not passed & bit(number_of(thread.guest, info))
         for info in (*thread.pending, *thread.guest.pending)
@@ -126,7 +143,9 @@ def deliver(thread: Thread) -> None:
     """
     guest = thread.guest
     while (thread.pending or guest.pending) and not guest.stopped:
-        info = take(thread, ~thread.mask | UNBLOCKABLE)
+        held = thread.wait is not None and thread.wait.held
+        wanted = bit(_KILL) if held else ~thread.mask | UNBLOCKABLE
+        info = take(thread, wanted)
         if info is None:
             return
         number = number_of(guest, info)
@@ -182,7 +201,7 @@ def _is_ignored(guest: Guest, number: int) -> bool:
 
 def _take_default(guest: Guest, number: int) -> None:
     if number in _STOPPING:
-        guest.stopped = True
+        family.stop(guest, number)
         return
     core = _CORE_FLAG if number in _DUMPING else 0
     guest.machine.end_guest(guest, number | core)

@@ -17,9 +17,11 @@ from blcr.context import records
 from blcr.host.emulated.cpu import Call, Cpu, State
 from blcr.host.emulated.memory import AddressSpace, Area, Backing
 from blcr.host.emulated.vdso import Vdso
-from blcr.linux import constants, structures
+from blcr.linux import structures
+from blcr.linux.constants import GENERIC
 
 if TYPE_CHECKING:
+    from blcr.host.emulated.family import Change
     from blcr.host.emulated.files import Descriptors
     from blcr.host.emulated.machine import Machine
 
@@ -39,10 +41,14 @@ class Wait:
         awaits: Signals that end it though they are blocked.
         result: What the call returns, once somebody else has ended the wait.
         progress: Bytes that a call has moved before it had to wait.
+        for_children: A child that changes may end it.
+        held: Only `result` ends it, and SIGKILL; no other signal is looked at.
+        woken: Something that is waited for may have come.
     """
 
     __slots__ = (
-        *("awaits", "events", "interrupt", "progress", "restarts", "result", "until"),
+        *("awaits", "events", "for_children", "held", "interrupt", "progress"),
+        *("restarts", "result", "until", "woken"),
     )
 
     def __init__(
@@ -54,6 +60,8 @@ class Wait:
         interrupt: Callable[[], None] | None = None,
         awaits: int = 0,
         progress: int = 0,
+        for_children: bool = False,
+        held: bool = False,
     ) -> None:
         self.until = until
         self.events = events
@@ -61,6 +69,9 @@ class Wait:
         self.interrupt = interrupt
         self.awaits = awaits
         self.progress = progress
+        self.for_children = for_children
+        self.held = held
+        self.woken = False
         self.result: int | None = None
 
 
@@ -162,7 +173,12 @@ class Guest:
     """One process: what its threads share."""
 
     def __init__(
-        self, machine: Machine, arch: Arch, pid: int, descriptors: Descriptors
+        self,
+        machine: Machine,
+        arch: Arch,
+        pid: int,
+        descriptors: Descriptors,
+        space: AddressSpace | None = None,
     ) -> None:
         self.machine = machine
         self.arch = arch
@@ -171,8 +187,8 @@ class Guest:
         """No parent that it could see, as in a pid namespace."""
         self.pgid = self.sid = pid
         self.cpu = machine.cpu(arch)
-        self.space = AddressSpace(machine.ram, arch.task_size)
-        self.constants = constants.of(arch)
+        self.space = space or AddressSpace(machine.ram, arch.task_size)
+        self.constants = machine.constants(arch)
         self.threads: dict[int, Thread] = {}
         self.descriptors = descriptors
         self.actions: dict[int, Action] = {}
@@ -191,7 +207,40 @@ class Guest:
         self.stopped = False
         self.status: int | None = None
         """How it ended, as `os.waitpid` says it."""
+        self.nice = 0
+        self.exit_signal = GENERIC["SIGCHLD"]
+        self.change: Change | None = None
+        """That it stopped or went on, until its parent has asked."""
+        self.holding: Wait | None = None
+        """The wait of a parent whose memory it runs in (vfork)."""
+        self.cpu_ns = self.children_ns = 0
+        """CPU time in finished turns, and that of children that were waited for."""
         self._structures: dict[str, structures.Structure] = {}
+
+    def become(self, arch: Arch) -> None:
+        """Get an empty memory, and perhaps another architecture."""
+        stack_limit = self.space.stack_limit
+        self.space.leave()
+        if arch is not self.arch:
+            order = self.arch.layout.byteorder
+            self.arch, self.cpu = arch, self.machine.cpu(arch)
+            self.constants, self._structures = self.machine.constants(arch), {}
+            self.pending = [
+                self.structure("siginfo").pack(signo=int.from_bytes(info[:4], order))
+                for info in self.pending
+            ]
+        self.space = AddressSpace(self.machine.ram, arch.task_size)
+        self.space.stack_limit = stack_limit
+
+    def let_go(self) -> None:
+        """Let a parent go on that has waited until its memory is its own again."""
+        if self.holding is not None:
+            self.holding.result = self.pid
+            self.holding = None
+
+    def cpu_time(self) -> int:
+        """Return the CPU time that it has used, in ns."""
+        return self.cpu_ns + self.machine.turn_time(self)
 
     def structure(self, name: str) -> structures.Structure:
         """Return a structure in this guest's layout."""

@@ -32,7 +32,7 @@ from blcr.errors import (
     TaskGoneError,
     TracedError,
 )
-from blcr.host.interface import MappingFacts, Run
+from blcr.host.interface import MappingFacts, ProcessFacts, Run
 from blcr.host.native import blocked, injection, procfs, ptrace, sleepers, yama
 from blcr.host.native.process import NativeProcess, NativeTask
 from blcr.linux import blocking
@@ -167,7 +167,7 @@ class HeldProcess(NativeProcess):
             self._way = self._find_way()
             self.can_inject = self._way is not None
         for task in self.tasks:
-            status = procfs.status(self.outer_pid, task.outer_tid)
+            status = task.status
             task.tid, task.pending_mask = status.tids[-1], status.pending
             self.pending_mask = status.shared_pending
 
@@ -252,6 +252,14 @@ class HeldProcess(NativeProcess):
             if looks > _LOOKS_AT_ONCE:
                 time.sleep(pause)
                 pause = min(pause * 1.5, _POLL_MAX_S)
+
+    def facts(self) -> ProcessFacts:
+        """Return what an outsider sees, which does not change meanwhile."""
+        return self._facts
+
+    @cached_property
+    def _facts(self) -> ProcessFacts:
+        return super().facts()
 
     def inject(self, task: NativeTask, frames: int = 1) -> injection.Injection:
         """

@@ -16,7 +16,15 @@ from blcr.architecture import Arch
 from blcr.context import records
 from blcr.errors import RemoteCallError, RestartError, TaskGoneError
 from blcr.host.interface import SCRATCH_SIZE
-from blcr.host.native import filling, lent, procfs, ptrace, whereabouts, yama
+from blcr.host.native import (
+    birth,
+    filling,
+    lent,
+    procfs,
+    ptrace,
+    whereabouts,
+    yama,
+)
 from blcr.host.native.injection import ALL_SIGNALS
 from blcr.host.native.process import NativeProcess, NativeTask
 from blcr.linux import constants, structures
@@ -28,7 +36,15 @@ _SPECIAL = {"[vdso]": "vdso", "[vvar]": "vvar", "[vvar_vclock]": "vvar"}
 _ROOM = 1 << 20
 """Bytes that our page, the vdso on its way and their neighbours keep free."""
 _LOWEST = 1 << 20
-_CAPABILITY_VERSION_3 = 0x20080522
+
+
+class MadeTask(NativeTask):
+    """A thread that is being made, and changes meanwhile."""
+
+    @property
+    def status(self) -> procfs.Status:
+        """What /proc says of it now."""
+        return procfs.status(self.process.outer_pid, self.outer_tid)
 
 
 class PageCaller:
@@ -131,16 +147,23 @@ class MadeProcess(NativeProcess):
         outer_pid: Its id here.
         record: What it shall become.
         source: Descriptor of the context inside it, to be closed; -1: none.
+        grants: See `NewProcess`.
     """
 
     def __init__(
-        self, outer_pid: int, arch: Arch, record: records.Process, source: int
+        self,
+        outer_pid: int,
+        arch: Arch,
+        record: records.Process,
+        source: int,
+        grants: int,
     ) -> None:
         super().__init__(outer_pid, arch)
+        self.grants = grants
         self.pid = procfs.status(outer_pid).tgids[-1]
         self._record = record
         self._source = source
-        first = NativeTask(self, outer_pid)
+        first = MadeTask(self, outer_pid)
         first.tid = self.pid
         self.tasks = [first]
         self.held_by_others: Mapping[whereabouts.Identity, int] = {}
@@ -247,7 +270,7 @@ class MadeProcess(NativeProcess):
             lent.set_timer_ticks(ours, ticks)
 
     def settle(self) -> None:
-        """Close the context inside the process, and give up its capabilities."""
+        """Close the context inside the process."""
         if self._source >= 0:
             self.tasks[0].call("close", self._source)
             self._source = -1
@@ -255,10 +278,8 @@ class MadeProcess(NativeProcess):
             known = constants.of(self.arch)
             everyone = (1 << 8 * self.arch.word_size) + yama.PR_SET_PTRACER_ANY
             self.tasks[0].call("prctl", known["PR_SET_PTRACER"], everyone)
-        if os.geteuid() or self._record.uids[1]:
-            self._drop_capabilities()
 
-    def create_task(self, tid: int) -> NativeTask:
+    def create_task(self, tid: int) -> MadeTask:
         """Make a further thread, with the id `tid` unless that is 0."""
         known = constants.of(self.arch)
         leader = self.tasks[0]
@@ -287,7 +308,7 @@ class MadeProcess(NativeProcess):
                     status=errno.EBUSY,
                 ) from error
             raise
-        task = NativeTask(self, self.born.pop())
+        task = MadeTask(self, self.born.pop())
         task.tid = made
         ptrace.wait(task.outer_tid)
         task.caller = PageCaller(task, self._page)
@@ -295,8 +316,7 @@ class MadeProcess(NativeProcess):
         return task
 
     def set_memory_layout(self, layout: records.MemoryLayout, exe: str) -> None:
-        """Set the fields of the mm; the exe link is right since the execve."""
-        del exe
+        """Set the fields of the mm, and the exe link where the execve did not."""
         known = constants.of(self.arch)
         packing = structures.of(self.arch, "prctl_mm_map")
         task = self.tasks[0]
@@ -307,6 +327,18 @@ class MadeProcess(NativeProcess):
         self.write(at, packing.pack(**values))
         self.write(at + 512, auxv)
         code, what = known["PR_SET_MM"], known["PR_SET_MM_MAP"]
+        link = self._open_executable(exe)
+        if link >= 0:
+            self.write(at, packing.pack(**values | {"exe_fd": link}))
+            try:
+                task.call("prctl", code, what, at, packing.size, 0)
+            except RemoteCallError:
+                # A right is lacking, or its file system does not execute.
+                self.write(at, packing.pack(**values))
+            else:
+                return
+            finally:
+                task.call("close", link)
         try:
             task.call("prctl", code, what, at, packing.size, 0)
         except RemoteCallError as error:
@@ -316,18 +348,21 @@ class MadeProcess(NativeProcess):
                 status=error.errno,
             ) from error
 
-    def _drop_capabilities(self) -> None:
-        """Give up, in every thread, the rights that making it took."""
+    def _open_executable(self, exe: str) -> int:
+        """Open the file that the exe link is to lead to; -1: it does, or cannot."""
+        if not birth.is_seeded(procfs.link(self.outer_pid, "exe")):
+            return -1
+        if not birth.is_there(self._record, self.arch):
+            return -1
         known = constants.of(self.arch)
-        for task in self.tasks:
-            at = task.scratch
-            head = _CAPABILITY_VERSION_3.to_bytes(
-                4, self.arch.layout.byteorder
-            ) + bytes(4)
-            self.write(at, head + bytes(24))
-            ambient, clear = known["PR_CAP_AMBIENT"], known["PR_CAP_AMBIENT_CLEAR_ALL"]
-            task.call("prctl", ambient, clear, 0, 0, 0)
-            task.call("capset", at, at + 8)
+        flags = known["O_RDONLY"] | known["O_CLOEXEC"]
+        task = self.tasks[0]
+        at = task.scratch + SCRATCH_SIZE // 2
+        self.write(at, os.fsencode(exe)[: SCRATCH_SIZE // 2 - 1] + b"\0")
+        try:
+            return task.call("openat", known["AT_FDCWD"], at, flags, 0)
+        except RemoteCallError:
+            return -1
 
     def leave_page(self) -> None:
         """Remove our page and what is left of the kernel's; nothing of ours remains."""

@@ -180,7 +180,7 @@ class _Opener:
     def look(self, part: procfs.Range) -> _Backing:
         """Return what is behind a mapping of a file."""
         path = part.path
-        found = self._stat(path)
+        found = self._stat(path, part.inode)
         if path.endswith(_DELETED) and (not found or found.st_ino != part.inode):
             path = path.removesuffix(_DELETED)
             return _Backing(path, deleted=True)
@@ -202,10 +202,10 @@ class _Opener:
             mtime=found.st_mtime_ns if there else -1,
         )
 
-    def _stat(self, path: str) -> os.stat_result | None:
+    def _stat(self, path: str, inode: int) -> os.stat_result | None:
         """Return what a name of the process leads to; None: nowhere."""
         try:
-            return os.stat(f"/proc/{self._pid}/root{path}")  # noqa: PTH116
+            return procfs.stat_named(self._pid, path, inode)
         except OSError:
             return None
 

@@ -29,6 +29,7 @@ from blcr.host.interface import (
     TaskFacts,
 )
 from blcr.host.native import (
+    birth,
     blocked,
     files,
     lent,
@@ -158,7 +159,12 @@ class NativeTask:
     @cached_property
     def _is_filtered(self) -> bool:
         """Whether it runs under seccomp, which cannot change while it stands still."""
-        return procfs.status(self.process.outer_pid, self.outer_tid).seccomp != 0
+        return self.status.seccomp != 0
+
+    @cached_property
+    def status(self) -> procfs.Status:
+        """What /proc says of it, which does not change while it stands still."""
+        return procfs.status(self.process.outer_pid, self.outer_tid)
 
     def call(self, name: str, *args: int) -> int:
         """Make one system call in the name of this thread."""
@@ -187,6 +193,7 @@ class NativeTask:
             _robust_list(self.outer_tid, self.process.arch),
             records.RestartableSequence(*rseq[:3]) if rseq else None,
             scheduling.facts(self.outer_tid, own_arch()),
+            self.status.credentials,
         )
 
     def blocked_call(self) -> records.BlockedCall | None:
@@ -290,7 +297,7 @@ class NativeProcess:
             ppid=seen_parent,
             pgid=status.pgids[-1],
             sid=status.sids[-1],
-            exe=procfs.link(pid, "exe"),
+            exe=birth.path(procfs.link(pid, "exe")),
             cwd=procfs.link(pid, "cwd"),
             root=procfs.link(pid, "root"),
             umask=status.umask,
@@ -313,9 +320,10 @@ class NativeProcess:
         """Return why the process cannot be saved at all, or empty."""
         if status.seccomp:
             return "runs under seccomp"
-        root = procfs.link(self.outer_pid, "root")
-        if root != "/":
-            return f"has '{root}' as its root directory (chroot)"
+        if not self._is_folder("root"):
+            return "its root directory was deleted"
+        if status.credentials.permitted and not self._is_of_our_users():
+            return "has capabilities in a user namespace of its own"
         if not self._is_folder("cwd"):
             return "its working directory was deleted"
         return ""
@@ -325,6 +333,12 @@ class NativeProcess:
         link = f"/proc/{self.outer_pid}/{name}"
         # The number of its names is 0 once a folder is deleted.
         return os.stat(link).st_nlink > 0  # noqa: PTH116  pathlib costs 8 ms
+
+    def _is_of_our_users(self) -> bool:
+        """Tell whether it is in the user namespace of this process."""
+        return procfs.link(self.outer_pid, "ns/user") == procfs.link(
+            os.getpid(), "ns/user"
+        )
 
     def memory_layout(self) -> records.MemoryLayout:
         """Return the fields of its mm; `brk` is asked of the process itself."""

@@ -12,10 +12,11 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Literal, NamedTuple
 
+from blcr.context import records
 from blcr.errors import NotPermittedError, TaskGoneError
 
 
@@ -51,6 +52,29 @@ def link(pid: int, name: str) -> str:
     """Return the target of a link such as ``exe`` or ``cwd``."""
     with _gone_is_an_error(pid):
         return os.readlink(f"/proc/{pid}/{name}")  # noqa: PTH115
+
+
+def stat_named(pid: int, path: str, inode: int) -> os.stat_result:
+    """
+    Return the status of a file by the name that /proc has for it.
+
+    Such names begin at this process's root directory, in the other's mount namespace.
+
+    Args:
+        pid: The process whose file it is.
+        path: The name.
+        inode: Of the file that is looked for; another one may have its name.
+
+    Raises:
+        OSError: There is none of that name.
+    """
+    with suppress(FileNotFoundError):
+        found = os.lstat(f"/proc/{pid}/root{path}")
+        if found.st_ino == inode or link(pid, "root") == "/":
+            return found
+    if link(pid, "root") == "/":
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    return os.lstat(path)
 
 
 def exists(pid: int) -> bool:
@@ -89,7 +113,7 @@ class Status(NamedTuple):
     ignored: int
     caught: int
     blocked: int
-    effective_caps: int
+    credentials: records.Credentials
     no_new_privs: bool
     seccomp: int
 
@@ -130,10 +154,22 @@ def status(pid: int, tid: int | None = None) -> Status:
         ignored=int(rows["SigIgn"], 16),
         caught=int(rows["SigCgt"], 16),
         blocked=int(rows["SigBlk"], 16),
-        effective_caps=int(rows["CapEff"], 16),
+        credentials=_credentials(rows),
         no_new_privs=rows.get("NoNewPrivs", "0").strip() == "1",
         seccomp=int(rows.get("Seccomp", "0")),
     )
+
+
+def _credentials(rows: Mapping[str, str]) -> records.Credentials:
+    """Return ids, as this process's user namespace has them, and capabilities."""
+
+    def four(key: str) -> tuple[int, int, int, int]:
+        real, effective, saved, file_system = map(int, rows[key].split())
+        return real, effective, saved, file_system
+
+    sets = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+    capabilities = (int(rows[name], 16) for name in sets)
+    return records.Credentials(four("Uid"), four("Gid"), *capabilities)
 
 
 def limits(pid: int) -> tuple[tuple[int, int], ...]:

@@ -23,7 +23,14 @@ from blcr.architecture import Arch
 from blcr.context import records
 from blcr.errors import BusyError, HostError, RestartError, TaskGoneError
 from blcr.host.interface import RestartPlan
-from blcr.host.native import namespaces, procfs, ptrace, sleepers, whereabouts
+from blcr.host.native import (
+    birth,
+    namespaces,
+    procfs,
+    ptrace,
+    sleepers,
+    whereabouts,
+)
 from blcr.host.native.host import RESTARTER_NAME
 from blcr.host.native.making import MadeProcess
 
@@ -34,9 +41,25 @@ _OPTIONS = (
     | ptrace.PTRACE_O_EXITKILL
 )
 
+_CAP_DAC_OVERRIDE = 1
+_CAP_DAC_READ_SEARCH = 2
+_CAP_SETGID = 6
+_CAP_SETUID = 7
+_CAP_SETPCAP = 8
+_CAP_SYS_CHROOT = 18
 _CAP_SYS_ADMIN = 21
+_CAP_SYS_NICE = 23
+_CAP_SYS_RESOURCE = 24
 _CAP_CHECKPOINT_RESTORE = 40
-_AMBIENT = (_CAP_SYS_ADMIN, _CAP_CHECKPOINT_RESTORE)
+_CHOOSING_PIDS = (_CAP_SYS_ADMIN, _CAP_CHECKPOINT_RESTORE)
+_MAKING = (
+    # A program may have opened files before it gave up the right to.
+    *(_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH),
+    *(_CAP_SETGID, _CAP_SETUID, _CAP_SETPCAP, _CAP_SYS_CHROOT),
+    *(_CAP_SYS_NICE, _CAP_SYS_RESOURCE),
+    *_CHOOSING_PIDS,
+)
+"""What the making of a process may need, which that gives up in the end."""
 _PR_SET_KEEPCAPS = 8
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
@@ -59,6 +82,7 @@ class Making:
         self._made: list[MadeProcess] = []
         self._as_root = os.geteuid() == 0 and _may_choose_pids()
         self._direct = _may_choose_pids()
+        self._rights = procfs.status(os.getpid()).credentials.effective
         self._released = False
         self._held_by_others: dict[whereabouts.Identity, int] = {}
 
@@ -110,21 +134,24 @@ class Making:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         highest = min(_SOURCE_FD, limit - 1)
         source = next(fd for fd in range(highest, 2, -1) if fd not in used)
+        seed = birth.seed(record, arch)
         go_reader, go_writer = os.pipe()
         said_reader, said_writer = os.pipe()
         tid = record.pid if self._plan.restore_pid else 0
         pid = _fork(record.pid, tid)
         if pid == 0:
             os.close(go_writer)
-            self._become(record, source, go_reader, said_writer)
+            self._become(record, arch, seed, source, go_reader, said_writer)
         os.close(go_reader)
         os.close(said_writer)
+        os.close(seed)
         try:
             ptrace.seize(pid, _OPTIONS)
             with contextlib.suppress(BrokenPipeError):
                 os.write(go_writer, b"g")
             self._await_execve(pid, record, said_reader)
-            process = MadeProcess(pid, arch, record, source)
+            grants = 0 if self._spaces else self._rights
+            process = MadeProcess(pid, arch, record, source, grants)
         except BaseException:
             _bury(pid)
             raise
@@ -135,7 +162,15 @@ class Making:
         self._made.append(process)
         return process
 
-    def _become(self, record: records.Process, source: int, go: int, said: int) -> None:
+    def _become(
+        self,
+        record: records.Process,
+        arch: Arch,
+        seed: int,
+        source: int,
+        go: int,
+        said: int,
+    ) -> None:
         """In the child: take on what only the process itself can, and execve."""
         try:
             if not os.read(go, 1):
@@ -155,7 +190,7 @@ class Making:
                 with contextlib.suppress(OSError, ValueError):
                     signal.signal(number, signal.SIG_DFL)
             _take_identity(record, as_root=self._as_root)
-            os.execve(record.exe, [record.exe], {})
+            birth.execute(record, arch, seed)
         except OSError as error:
             where = error.filename or record.exe
             text = f"{error.errno} {os.strerror(error.errno or 0)}: {where}"
@@ -368,8 +403,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def _may_choose_pids() -> bool:
     """Tell whether this process has CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN."""
-    caps = procfs.status(os.getpid()).effective_caps
-    return any(caps >> one & 1 for one in _AMBIENT)
+    caps = procfs.status(os.getpid()).credentials.effective
+    return any(caps >> one & 1 for one in _CHOOSING_PIDS)
 
 
 def _offsets(saved: records.Clocks) -> tuple[int, int]:
@@ -384,22 +419,31 @@ def _take_identity(record: records.Process, *, as_root: bool) -> None:
     """
     Become the user of the process if we may, keeping the rights to make it.
 
-    The rights go through the execve as ambient capabilities; `MadeProcess.settle`
-    gives them up.
+    The rights go through the execve as ambient capabilities; the last step of the
+    making gives them up.
     """
-    if as_root and any(record.uids):
+    if as_root:
         namespaces.call("prctl", _PR_SET_KEEPCAPS, 1, 0, 0, 0)
-        os.setgroups(record.groups)
-        os.setresgid(*record.gids)
+        if set(os.getgroups()) != set(record.groups):
+            os.setgroups(record.groups)
+        if os.getresgid() != record.gids:
+            os.setresgid(*record.gids)
+        if not any(record.uids):
+            return
         os.setresuid(*record.uids)
-    if as_root and not any(record.uids):
-        return
-    permitted = sum(1 << one for one in _AMBIENT)
+    saved = [one.credentials for one in record.threads if one.credentials]
+    rights = sum(1 << one for one in _MAKING)
+    for one in saved:
+        rights |= one.permitted | one.inheritable
+    rights &= procfs.status(os.getpid()).credentials.permitted
     head = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
     with contextlib.suppress(OSError):
-        namespaces.call("capset", head, _capability_words(permitted))
-        for one in _AMBIENT:
-            namespaces.call("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, one, 0, 0)
+        namespaces.call("capset", head, _capability_words(rights))
+        for number in range(rights.bit_length()):
+            if rights >> number & 1:
+                namespaces.call(
+                    "prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number, 0, 0
+                )
 
 
 def _capability_words(bits: int) -> bytes:

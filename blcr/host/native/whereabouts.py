@@ -30,7 +30,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def leads_to(pid: int, path: str, status: os.stat_result) -> bool:
     """Tell whether a path, as a process sees it, leads to that file."""
     try:
-        found = os.lstat(f"/proc/{pid}/root{path}")
+        found = procfs.stat_named(pid, path, status.st_ino)
     except OSError as error:
         return error.errno == errno.EACCES
     return (found.st_dev, found.st_ino) == (status.st_dev, status.st_ino)

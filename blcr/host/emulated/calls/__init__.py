@@ -7,8 +7,11 @@ The modules enter their calls into the table when they are imported, here.
 from __future__ import annotations
 
 from blcr.host.emulated.calls import (
+    attributes,
     control,
+    family,
     files,
+    identity,
     memory,
     paths,
     polling,
@@ -19,8 +22,11 @@ from blcr.host.emulated.calls import (
 )
 
 THEMES = (
+    attributes,
     control,
+    family,
     files,
+    identity,
     memory,
     paths,
     polling,

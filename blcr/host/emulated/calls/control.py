@@ -17,7 +17,10 @@ from blcr.host.emulated.files import (
     OpenFile,
     to_host_flags,
 )
-from blcr.host.emulated.tasks import Guest, Thread, signed
+from blcr.host.emulated.tasks import Blocked, Guest, Thread, Wait, signed
+
+RETRY_NS = 2 * 10**6
+"""How often to try again for what no descriptor tells of."""
 
 
 @call("fcntl", "fcntl64")
@@ -56,7 +59,12 @@ def fcntl(thread: Thread, fd: int, command: int, value: int) -> int:
 def flock(thread: Thread, fd: int, operation: int) -> int:
     """Lock a file."""
     file = thread.guest.descriptors.get(signed(fd))
-    host_fcntl.flock(file.fd, operation)
+    try:
+        host_fcntl.flock(file.fd, operation | host_fcntl.LOCK_NB)
+    except BlockingIOError:
+        if operation & host_fcntl.LOCK_NB:
+            raise
+        raise Blocked(Wait(thread.guest.machine.monotonic() + RETRY_NS)) from None
     return 0
 
 
@@ -83,9 +91,10 @@ def ioctl(thread: Thread, fd: int, request: int, argument: int) -> int:
         guest.store("winsize", argument, row=size.lines, col=size.columns)
     elif request == names["TIOCGPGRP"]:
         os.tcgetpgrp(file.fd)
-        guest.store_int(argument, guest.pgid)
+        guest.store_int(argument, guest.machine.foreground)
     elif request == names["TIOCSPGRP"]:
         os.tcgetpgrp(file.fd)
+        guest.machine.foreground = guest.fetch_int(argument)
     elif request == names["TCGETS"]:
         _get_terminal(guest, file, argument)
     elif request in {names["TCSETS"], names["TCSETSW"], names["TCSETSF"]}:

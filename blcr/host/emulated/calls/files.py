@@ -9,11 +9,14 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import stat
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import NamedTuple
 
 from blcr.host.emulated import proc, signals
+from blcr.host.emulated.calls.control import RETRY_NS
 from blcr.host.emulated.calls.polling import ready, wait_for
 from blcr.host.emulated.calls.table import call, fail
 from blcr.host.emulated.files import (
@@ -21,6 +24,7 @@ from blcr.host.emulated.files import (
     OpenFile,
     host_path,
     kind_of,
+    own_link,
     own_proc,
     to_host_flags,
 )
@@ -32,6 +36,7 @@ _PIPE_CHUNK = 4096
 _IOV_LIMIT = 1024
 _LARGEST = 0x7FFF_F000
 _POLLIN, _POLLOUT = 1, 4
+_COPY_CHUNK = 1 << 20
 
 _libc = ctypes.CDLL(None, use_errno=True)
 # struct linux_dirent64 of the machine that we run on; all have it alike.
@@ -67,28 +72,64 @@ def creat(thread: Thread, path: int, mode: int) -> int:
 def _open(guest: Guest, directory: int, path: str, flags: int, mode: int) -> int:
     names = guest.constants
     cloexec = bool(flags & names["O_CLOEXEC"])
-    own = own_proc(guest, path)
-    content = proc.render(guest, own) if own else None
-    if content is not None:
-        fd = os.memfd_create("proc")
-        os.write(fd, content)
-        os.lseek(fd, 0, os.SEEK_SET)
-    elif own is not None and own.startswith("fd/"):
-        file = guest.descriptors.get(int(own[3:]))
-        fd = os.open(f"/proc/self/fd/{file.fd}", to_host_flags(names, flags), mode)
-    else:
-        host = to_host_flags(names, flags) | os.O_NOCTTY
-        where = host_path(
-            guest, directory, path, follow=not flags & names["O_NOFOLLOW"]
-        )
-        fd = os.open(where, host, mode & ~guest.umask)
+    if path.startswith("/proc"):
+        made = _open_proc(guest, path, flags)
+        if made is not None:
+            return guest.descriptors.add(made, cloexec=cloexec)
+        path = own_link(guest, path) or path
+    fd = _open_path(guest, directory, path, flags, mode)
     status = os.fstat(fd)
     kept = flags & ~names["O_CLOEXEC"]
     for name in TRANSIENT:
         kept &= ~names[name]
-    real = path if content is not None else os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115
+    real = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115
     file = OpenFile(fd, kind_of(status.st_mode), real, kept)
     return guest.descriptors.add(file, cloexec=cloexec)
+
+
+def _open_path(guest: Guest, directory: int, path: str, flags: int, mode: int) -> int:
+    """Open a file without waiting; return a descriptor of ours."""
+    names = guest.constants
+    host = to_host_flags(names, flags) | os.O_NOCTTY
+    where = host_path(guest, directory, path, follow=not flags & names["O_NOFOLLOW"])
+    try:
+        is_fifo = stat.S_ISFIFO(os.stat(where).st_mode)  # noqa: PTH116
+    except OSError:
+        is_fifo = False
+    if not is_fifo or host & (os.O_NONBLOCK | os.O_PATH):
+        return os.open(where, host, mode & ~guest.umask)
+    try:
+        fd = os.open(where, host | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        # Nobody reads it yet, and nothing tells when somebody does.
+        raise Blocked(Wait(guest.machine.monotonic() + RETRY_NS)) from None
+    os.set_blocking(fd, True)
+    return fd
+
+
+def _open_proc(guest: Guest, path: str, flags: int) -> OpenFile | None:
+    """Open what we have in ``/proc``; None where that is a link, or not ours."""
+    owner, rest = own_proc(guest, path) or (guest, "")
+    if rest.startswith("fd/") and rest[3:].isdecimal():
+        file = owner.descriptors.get(int(rest[3:]))
+        host = to_host_flags(guest.constants, flags)
+        if file.kind == "socket":
+            raise fail(errno.ENXIO)
+        fd = os.open(f"/proc/self/fd/{file.fd}", host)
+        return OpenFile(fd, file.kind, file.path, flags)
+    content = proc.render(guest, path)
+    if content is not None:
+        fd = os.memfd_create("proc")
+        os.write(fd, content)
+        os.lseek(fd, 0, os.SEEK_SET)
+        return OpenFile(fd, "file", path, flags)
+    if proc.entries(guest, path) is None:
+        return None
+    made = OpenFile(os.open("/proc/self", os.O_RDONLY), "directory", path, flags)
+    made.is_ours = True
+    return made
 
 
 @call("close")
@@ -340,6 +381,7 @@ def pwritev(
 def lseek(thread: Thread, fd: int, offset: int, whence: int) -> int:
     """Move the offset."""
     file = thread.guest.descriptors.get(signed(fd))
+    file.listing = None
     bits = 8 * thread.guest.arch.word_size
     return os.lseek(file.fd, signed(offset, bits), signed(whence))
 
@@ -395,20 +437,145 @@ def fadvise64(_thread: Thread) -> int:
 @call("getdents64")
 def getdents64(thread: Thread, fd: int, result: int, size: int) -> int:
     """Read a directory."""
-    guest = thread.guest
-    file = guest.descriptors.get(signed(fd))
+    return _read_directory(thread.guest, signed(fd), result, size, _wide_entry)
+
+
+@call("getdents")
+def getdents(thread: Thread, fd: int, result: int, size: int) -> int:
+    """Read a directory in the old form."""
+    return _read_directory(thread.guest, signed(fd), result, size, _old_entry)
+
+
+class _Entry(NamedTuple):
+    """An entry of a directory; `offset` is that of the next."""
+
+    inode: int
+    offset: int
+    kind: int
+    name: bytes
+
+
+def _wide_entry(guest: Guest, entry: _Entry) -> bytes:
+    row = guest.structure("dirent64")
+    head = row.fields["name"].offset
+    size = -(-(head + len(entry.name) + 1) // 8) * 8
+    packed = row.pack(ino=entry.inode, off=entry.offset, reclen=size, type=entry.kind)
+    return (packed[:head] + entry.name).ljust(size, b"\0")
+
+
+def _old_entry(guest: Guest, entry: _Entry) -> bytes:
+    row, word = guest.structure("dirent"), guest.arch.word_size
+    head = row.fields["name"].offset
+    size = -(-(head + len(entry.name) + 2) // word) * word
+    packed = row.pack(ino=entry.inode, off=entry.offset, reclen=size)
+    # The kind is in the last byte.
+    text = (packed[:head] + entry.name).ljust(size - 1, b"\0")
+    return text + bytes([entry.kind])
+
+
+def _read_directory(
+    guest: Guest,
+    fd: int,
+    result: int,
+    size: int,
+    form: Callable[[Guest, _Entry], bytes],
+) -> int:
+    file = guest.descriptors.get(fd)
     if file.kind != "directory":
         raise fail(errno.ENOTDIR)
+    data, last = b"", None
+    for entry in _entries(guest, file, size):
+        packed = form(guest, entry)
+        if len(data) + len(packed) > size:
+            if not data:
+                raise fail(errno.EINVAL)
+            # What does not fit is read again next time.
+            if last is not None and not file.is_ours:
+                os.lseek(file.fd, last, os.SEEK_SET)
+            break
+        if file.listing:
+            del file.listing[0]
+        data += packed
+        last = entry.offset
+    guest.space.write(result, data)
+    return len(data)
+
+
+def _entries(guest: Guest, file: OpenFile, size: int) -> Iterator[_Entry]:
+    """Yield what comes next in a directory, up to about `size` bytes."""
+    if file.is_ours:
+        # What is in it when it is read first.
+        if file.listing is None:
+            file.listing = proc.entries(guest, file.path) or []
+        for i, own in enumerate(list(file.listing)):
+            yield _Entry(1, i + 1, 0, os.fsencode(own))
+        return
     buffer = ctypes.create_string_buffer(min(size, _DIRECTORY_CHUNK))
     count = _libc.getdents64(file.fd, buffer, len(buffer))
     if count < 0:
         raise fail(ctypes.get_errno())
-    row = guest.structure("dirent64")
-    data, at = b"", 0
+    at = 0
     while at < count:
         inode, offset, length, kind = _DIRENT.unpack_from(buffer, at)
-        packed = row.pack(ino=inode, off=offset, reclen=length, type=kind)
-        data += packed[: _DIRENT.size] + buffer.raw[at + _DIRENT.size : at + length]
+        name = buffer.raw[at + _DIRENT.size : at + length].partition(b"\0")[0]
+        yield _Entry(inode, offset, kind, name)
         at += length
-    guest.space.write(result, data)
-    return len(data)
+
+
+# Copying between files.
+
+
+@call("sendfile64")
+def sendfile64(thread: Thread, target: int, fd: int, offset: int, size: int) -> int:
+    """Copy from a file to another, with an offset of 64 bits."""
+    return _send_file(thread, target, fd, (offset, 8), size)
+
+
+@call("sendfile")
+def sendfile(thread: Thread, target: int, fd: int, offset: int, size: int) -> int:
+    """Copy from a file to another."""
+    width = thread.guest.arch.word_size
+    return _send_file(thread, target, fd, (offset, width), size)
+
+
+def _send_file(
+    thread: Thread, target: int, fd: int, offset: tuple[int, int], size: int
+) -> int:
+    guest, (address, width) = thread.guest, offset
+    source, sink = _readable(thread, fd), _writable(thread, target)
+    if source.kind != "file":
+        raise fail(errno.EINVAL)
+    if sink.can_wait:
+        wait_for(sink, _POLLOUT, guest)
+        size = min(size, _PIPE_CHUNK)
+    size = min(size, _COPY_CHUNK)
+    at = guest.fetch_int(address, width) if address else None
+    start = os.lseek(source.fd, 0, os.SEEK_CUR) if at is None else at
+    data = os.pread(source.fd, size, start)
+    count = _sending(thread, partial(os.write, sink.fd, data)) if data else 0
+    if address:
+        guest.store_int(address, start + count, width)
+    else:
+        os.lseek(source.fd, start + count, os.SEEK_SET)
+    return count
+
+
+@call("copy_file_range")
+def copy_file_range(
+    thread: Thread, fd: int, offset: int, target: int, target_offset: int, size: int
+) -> int:
+    """Copy from a file to another within the system."""
+    guest = thread.guest
+    source, sink = _readable(thread, fd), _writable(thread, target)
+    if source.kind != "file" or sink.kind != "file":
+        raise fail(errno.EINVAL)
+    places = [
+        guest.fetch_int(address, 8) if address else None
+        for address in (offset, target_offset)
+    ]
+    size = min(size, _LARGEST)
+    count = os.copy_file_range(source.fd, sink.fd, size, *places)
+    for address, at in zip((offset, target_offset), places, strict=True):
+        if at is not None:
+            guest.store_int(address, at + count, 8)
+    return count

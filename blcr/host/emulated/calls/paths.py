@@ -15,6 +15,7 @@ from blcr.host.emulated.calls.table import call, fail
 from blcr.host.emulated.calls.time import NS
 from blcr.host.emulated.files import (
     host_path,
+    own_link,
     own_proc,
 )
 from blcr.host.emulated.tasks import Guest, Thread, signed
@@ -31,12 +32,13 @@ def _stat_at(guest: Guest, directory: int, path: str, flags: int) -> os.stat_res
         if directory == names["AT_FDCWD"]:
             return os.stat(guest.cwd)  # noqa: PTH116
         return os.fstat(guest.descriptors.get(directory).fd)
-    own = own_proc(guest, path)
-    if own == "exe":
-        path = guest.exe
-    elif own is not None and own.startswith("fd/"):
-        return os.fstat(guest.descriptors.get(int(own[3:])).fd)
     follow = not flags & names["AT_SYMLINK_NOFOLLOW"]
+    if follow and path.startswith("/proc/"):
+        owner, rest = own_proc(guest, path) or (guest, "")
+        if rest.startswith("fd/") and rest[3:].isdecimal():
+            return os.fstat(owner.descriptors.get(int(rest[3:])).fd)
+        path = own_link(guest, path) or path
+    path = proc.stand_in(guest, path)
     where = Path(host_path(guest, directory, path, follow=follow))
     return where.stat(follow_symlinks=follow)
 
@@ -197,10 +199,7 @@ def faccessat(thread: Thread, directory: int, path: int, mode: int) -> int:
     """Check what may be done with a file."""
     guest = thread.guest
     name = guest.path(path)
-    if own_proc(guest, name) is not None and proc.render(
-        guest, own_proc(guest, name) or ""
-    ):
-        return 0
+    name = proc.stand_in(guest, own_link(guest, name) or name)
     where = host_path(guest, signed(directory), name, follow=True)
     os.stat(where)  # noqa: PTH116
     if not os.access(where, mode & 7):
@@ -215,16 +214,8 @@ def readlinkat(
     """Tell where a symbolic link leads."""
     guest = thread.guest
     name = guest.path(path)
-    own = own_proc(guest, name)
-    if own == "exe":
-        target = guest.exe
-    elif own == "cwd":
-        target = guest.cwd
-    elif own is not None and own.startswith("fd/"):
-        target = guest.descriptors.get(int(own[3:])).path
-    elif name == "/proc/self":
-        target = str(guest.pid)
-    else:
+    target = own_link(guest, name)
+    if target is None:
         target = os.readlink(host_path(guest, signed(directory), name))  # noqa: PTH115
     data = os.fsencode(target)[:size]
     guest.space.write(result, data)

@@ -10,8 +10,10 @@ import errno
 import os
 import resource
 
+from blcr.host.emulated import family
+from blcr.host.emulated.calls.family import store_usage
 from blcr.host.emulated.calls.table import call, fail
-from blcr.host.emulated.tasks import Thread, signed
+from blcr.host.emulated.tasks import Guest, Thread, signed
 
 RELEASE = b"6.1.0"
 _COMM_SIZE = 16
@@ -53,28 +55,44 @@ def getpgrp(thread: Thread) -> int:
 @call("getpgid")
 def getpgid(thread: Thread, pid: int) -> int:
     """Return the id of a process's group."""
-    guest = thread.guest.machine.guests.get(pid or thread.guest.pid)
-    if guest is None:
-        raise fail(errno.ESRCH)
-    return guest.pgid
+    return _find(thread, pid).pgid
 
 
 @call("getsid")
 def getsid(thread: Thread, pid: int) -> int:
     """Return the id of a process's session."""
+    return _find(thread, pid).sid
+
+
+def _find(thread: Thread, pid: int) -> Guest:
+    """Return a process, 0: the one that asks; ESRCH if there is none."""
     guest = thread.guest.machine.guests.get(pid or thread.guest.pid)
     if guest is None:
         raise fail(errno.ESRCH)
-    return guest.sid
+    return guest
 
 
 @call("setpgid")
 def setpgid(thread: Thread, pid: int, pgid: int) -> int:
-    """Put a process into a group."""
-    guest = thread.guest.machine.guests.get(pid or thread.guest.pid)
-    if guest is None:
+    """Put a process, ourselves or a child, into a group."""
+    guest, machine = thread.guest, thread.guest.machine
+    target = _find(thread, pid)
+    if signed(pgid) < 0:
+        raise fail(errno.EINVAL)
+    if target is not guest and target.ppid != guest.pid:
         raise fail(errno.ESRCH)
-    guest.pgid = pgid or guest.pid
+    pgid = pgid or target.pid
+    there = [one for one in family.group(machine, pgid) if one.sid == guest.sid]
+    if (
+        target.sid == target.pid
+        or target.sid != guest.sid
+        or (pgid != target.pid and not there)
+    ):
+        # Who leads a session stays, but may say what is so already.
+        if target.pgid == pgid:
+            return 0
+        raise fail(errno.EPERM)
+    target.pgid = pgid
     return 0
 
 
@@ -82,40 +100,10 @@ def setpgid(thread: Thread, pid: int, pgid: int) -> int:
 def setsid(thread: Thread) -> int:
     """Begin a session."""
     guest = thread.guest
+    if family.group(guest.machine, guest.pid):
+        raise fail(errno.EPERM)
     guest.sid = guest.pgid = guest.pid
     return guest.sid
-
-
-@call("getuid", "getuid32", "geteuid", "geteuid32")
-def getuid(_thread: Thread) -> int:
-    """Return whose the process is."""
-    return os.getuid()
-
-
-@call("getgid", "getgid32", "getegid", "getegid32")
-def getgid(_thread: Thread) -> int:
-    """Return of which group the process's owner is."""
-    return os.getgid()
-
-
-@call("getresuid", "getresuid32", "getresgid", "getresgid32")
-def getresuid(thread: Thread, real: int, effective: int, saved: int) -> int:
-    """Tell whose the process is, three times."""
-    for address in (real, effective, saved):
-        thread.guest.store_int(address, os.getuid())
-    return 0
-
-
-@call("getgroups", "getgroups32")
-def getgroups(thread: Thread, count: int, result: int) -> int:
-    """Tell the supplementary groups."""
-    groups = os.getgroups()
-    if count:
-        if count < len(groups):
-            raise fail(errno.EINVAL)
-        for i, group in enumerate(groups):
-            thread.guest.store_int(result + 4 * i, group)
-    return len(groups)
 
 
 @call("uname")
@@ -213,14 +201,11 @@ def setrlimit(thread: Thread, which: int, new: int) -> int:
 
 
 @call("getrusage")
-def getrusage(thread: Thread, _who: int, result: int) -> int:
-    """Tell what has been used: the machine's own time."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    times = {
-        name: {"sec": int(value), "usec": int(value % 1 * 10**6)}
-        for name, value in (("utime", used.ru_utime), ("stime", used.ru_stime))
-    }
-    thread.guest.store("rusage", result, maxrss=used.ru_maxrss, **times)
+def getrusage(thread: Thread, who: int, result: int) -> int:
+    """Tell what has been used."""
+    guest = thread.guest
+    children = signed(who) == guest.constants["RUSAGE_CHILDREN"]
+    store_usage(guest, result, guest.children_ns if children else guest.cpu_time())
     return 0
 
 
@@ -271,18 +256,6 @@ def umask(thread: Thread, mask: int) -> int:
     """Set the permissions that new files do not get."""
     before, thread.guest.umask = thread.guest.umask, mask & 0o777
     return before
-
-
-@call("wait4")
-def wait4(_thread: Thread, _pid: int, _status: int, _options: int) -> int:
-    """Wait for a child; there are none yet."""
-    raise fail(errno.ECHILD)
-
-
-@call("waitid")
-def waitid(_thread: Thread, _kind: int, _pid: int, _info: int, _options: int) -> int:
-    """Wait for a child; there are none yet."""
-    raise fail(errno.ECHILD)
 
 
 @call("sched_yield")
@@ -336,12 +309,6 @@ def getcpu(thread: Thread, cpu: int, node: int) -> int:
         if address:
             thread.guest.store_int(address, 0)
     return 0
-
-
-@call("getpriority")
-def getpriority(_thread: Thread, _which: int, _who: int) -> int:
-    """Tell the nice value, counted down from 20."""
-    return 20
 
 
 @call("membarrier")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 
 from blcr.architecture import AlternateStack
-from blcr.host.emulated import signals
+from blcr.host.emulated import family, signals
 from blcr.host.emulated.calls.table import call, fail, timed
 from blcr.host.emulated.calls.time import fetch_time
 from blcr.host.emulated.signals import UNBLOCKABLE, bit, send, sent_by
@@ -174,7 +174,7 @@ def rt_sigtimedwait(
 
 def _find(thread: Thread, pid: int) -> Guest:
     guest = thread.guest.machine.guests.get(pid)
-    if guest is None or not guest.threads:
+    if guest is None:
         raise fail(errno.ESRCH)
     return guest
 
@@ -183,11 +183,15 @@ def _find(thread: Thread, pid: int) -> Guest:
 def kill(thread: Thread, pid: int, number: int) -> int:
     """Send a signal to a process, or to all of one's group."""
     guest, pid, number = thread.guest, signed(pid), signed(number)
-    guests = (
-        [g for g in guest.machine.guests.values() if g.pgid in {guest.pgid, -pid}]
-        if pid <= 0
-        else [_find(thread, pid)]
-    )
+    machine = guest.machine
+    if pid > 0:
+        guests = [_find(thread, pid)]
+    elif pid == -1:
+        guests = [one for one in machine.guests.values() if one is not guest]
+    else:
+        guests = family.group(machine, -pid or guest.pgid)
+    if not guests:
+        raise fail(errno.ESRCH)
     if number:
         _check(number)
         for target in guests:

@@ -7,69 +7,13 @@ Source: clone(2), futex(2), set_tid_address(2), get_robust_list(2), set_thread_a
 from __future__ import annotations
 
 import errno
-from typing import Any
 
 from blcr.context.records import RestartableSequence
 from blcr.host.emulated.calls.table import call, fail, timed
 from blcr.host.emulated.calls.time import fetch_time, read_clock
 from blcr.host.emulated.tasks import Blocked, Ended, Guest, Thread, Wait, signed
 
-_THREAD_FLAGS = "CLONE_VM CLONE_FS CLONE_FILES CLONE_SIGHAND CLONE_THREAD".split()
 _MATCH_ANY = 0xFFFF_FFFF
-
-
-@call("clone")
-def clone(
-    thread: Thread, flags: int, stack: int, parent_tid: int, fourth: int, fifth: int
-) -> int:
-    """Make a thread; the order of the last two arguments differs."""
-    tls_first = thread.guest.cpu.recipe.clone_tls_first
-    tls, child_tid = (fourth, fifth) if tls_first else (fifth, fourth)
-    return _clone(thread, flags, stack, parent_tid, child_tid, tls)
-
-
-@call("clone3")
-def clone3(thread: Thread, args: int, size: int) -> int:
-    """Make a thread, as a structure says."""
-    guest = thread.guest
-    structure = guest.structure("clone_args")
-    data = guest.space.read(args, min(size, structure.size))
-    row: dict[str, Any] = structure.unpack(data.ljust(structure.size, b"\0"))
-    return _clone(
-        thread,
-        row["flags"] | row["exit_signal"],
-        row["stack"] + row["stack_size"],
-        row["parent_tid"],
-        row["child_tid"],
-        row["tls"],
-    )
-
-
-def _clone(
-    thread: Thread, flags: int, stack: int, parent_tid: int, child_tid: int, tls: int
-) -> int:
-    guest, names = thread.guest, thread.guest.constants
-    if not all(flags & names[name] for name in _THREAD_FLAGS):
-        # Another process: there is only one yet.
-        guest.machine.unserved.add("fork")
-        raise fail(errno.ENOSYS)
-    tid = guest.machine.new_pid()
-    cpu = thread.load()
-    new = guest.machine.add_thread(guest, tid, cpu.copy_state(thread.state))
-    new.mask, new.comm = thread.mask, thread.comm
-    cpu.load(new.state)
-    cpu.set_result(0)
-    if stack:
-        cpu.set_general({guest.arch.sp: stack})
-    if flags & names["CLONE_SETTLS"]:
-        set_tls(new, tls)
-    if flags & names["CLONE_PARENT_SETTID"]:
-        guest.store_int(parent_tid, tid)
-    if flags & names["CLONE_CHILD_SETTID"]:
-        guest.store_int(child_tid, tid)
-    if flags & names["CLONE_CHILD_CLEARTID"]:
-        new.clear_child_tid = child_tid
-    return tid
 
 
 def set_tls(thread: Thread, tls: int) -> None:

@@ -62,7 +62,7 @@ def read_clock(guest: Guest, clock: int) -> int:
         names["CLOCK_PROCESS_CPUTIME_ID"],
         names["CLOCK_THREAD_CPUTIME_ID"],
     }:
-        return host_time.process_time_ns()
+        return guest.cpu_time()
     raise fail(errno.EINVAL)
 
 
@@ -104,9 +104,10 @@ def time(thread: Thread, result: int) -> int:
 @call("times")
 def times(thread: Thread, result: int) -> int:
     """Tell processor time in hundredths of a second."""
-    used = host_time.process_time_ns() // 10**7
+    guest = thread.guest
     if result:
-        thread.guest.store("tms", result, utime=used)
+        used, children = guest.cpu_time() // 10**7, guest.children_ns // 10**7
+        guest.store("tms", result, utime=used, cutime=children)
     return thread.guest.machine.monotonic() // 10**7 & 0x7FFF_FFFF
 
 

@@ -1,0 +1,248 @@
+"""
+Processes and their children: making one, becoming another program, ending, telling.
+
+A process that has ended stays in the machine's table, without threads and memory,
+until its parent has asked how it ended.
+
+Source: fork(2), vfork(2), execve(2), wait(2), setpgid(2), credentials(7);
+kernel/fork.c, exit.c and signal.c of Linux 6.12.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from blcr.host.emulated import loader, signals
+from blcr.host.emulated.tasks import NO_ALTSTACK, Action, Ended, Guest, Thread, Wait
+from blcr.host.emulated.vdso import Vdso
+from blcr.linux.constants import GENERIC
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from blcr.host.emulated.loader import Program
+    from blcr.host.emulated.machine import Machine
+
+ORPHANS_PARENT = 1
+"""What getppid(2) says once a parent is gone; there is no such process here."""
+
+_SIGCHLD, _SIGCONT = GENERIC["SIGCHLD"], GENERIC["SIGCONT"]
+_CONTINUED = 0xFFFF
+
+
+class Change(NamedTuple):
+    """
+    What has become of a process, for its parent to ask.
+
+    Attributes:
+        code: ``CLD_*`` by name.
+        number: Exit status, or signal.
+    """
+
+    code: str
+    number: int
+
+    @property
+    def status(self) -> int:
+        """As wait4(2) stores it."""
+        if self.code == "CLD_EXITED":
+            return self.number << 8
+        if self.code == "CLD_STOPPED":
+            return self.number << 8 | 0x7F
+        if self.code == "CLD_CONTINUED":
+            return _CONTINUED
+        return self.number | (0x80 if self.code == "CLD_DUMPED" else 0)
+
+
+def ended(status: int) -> Change:
+    """Return the change that a wait status tells of."""
+    if not status & 0x7F:
+        return Change("CLD_EXITED", status >> 8)
+    return Change("CLD_DUMPED" if status & 0x80 else "CLD_KILLED", status & 0x7F)
+
+
+# Beginning.
+
+
+def fork(thread: Thread, *, share_memory: bool, share_files: bool) -> Guest:
+    """
+    Return a new process like the one of `thread`, still without a thread.
+
+    Raises:
+        OSError: ENOMEM.
+    """
+    parent, machine = thread.guest, thread.guest.machine
+    space = parent.space if share_memory else parent.space.copy()
+    if share_memory:
+        space.users += 1
+    files = parent.descriptors
+    if share_files:
+        files.users += 1
+    else:
+        files = files.copy()
+    child = Guest(machine, parent.arch, machine.new_pid(), files, space)
+    child.ppid, child.pgid, child.sid = parent.pid, parent.pgid, parent.sid
+    child.actions = dict(parent.actions)
+    child.cwd, child.umask, child.exe = parent.cwd, parent.umask, parent.exe
+    child.layout, child.personality = parent.layout, parent.personality
+    child.dumpable, child.no_new_privs = parent.dumpable, parent.no_new_privs
+    child.vdso, child.nice = parent.vdso, parent.nice
+    machine.guests[child.pid] = child
+    return child
+
+
+def execute(thread: Thread, program: Program, env: Sequence[str]) -> None:
+    """
+    Become another program.
+
+    Raises:
+        Ended: Always: the thread that asked is no more.
+    """
+    guest, machine = thread.guest, thread.guest.machine
+    for other in guest.threads.values():
+        machine.futexes.leave(other)
+        with suppress(OSError):
+            machine.futexes.bequeath(other)
+    mask, pending = thread.mask, thread.pending
+    guest.threads.clear()
+    guest.let_go()
+    guest.become(program.executable.arch)
+    if guest.descriptors.users > 1:
+        guest.descriptors.leave()
+        guest.descriptors = guest.descriptors.copy()
+    guest.descriptors.close_on_exec()
+    guest.actions = {
+        number: Action(handler=signals.SIG_IGN)
+        for number, action in guest.actions.items()
+        if action.handler == signals.SIG_IGN
+    }
+    guest.vdso, guest.parent_death_signal = Vdso(), 0
+    try:
+        new = loader.load(guest, program, env)
+    except OSError:
+        # The old program is gone already.
+        machine.end_guest(guest, GENERIC["SIGKILL"])
+    else:
+        new.mask, new.pending, new.altstack = mask, pending, NO_ALTSTACK
+    raise Ended
+
+
+# Ending.
+
+
+def end(guest: Guest, status: int) -> None:
+    """End a process: free what it has, and tell those who have to do with it."""
+    machine = guest.machine
+    guest.status = status
+    for thread in guest.threads.values():
+        machine.futexes.leave(thread)
+        machine.futexes.bequeath(thread)
+    guest.threads.clear()
+    guest.timers.clear()
+    guest.space.leave()
+    guest.descriptors.leave()
+    guest.let_go()
+    for child in list(children(guest)):
+        child.ppid = _next_parent(guest)
+        if child.parent_death_signal:
+            info = signals.sent_by(guest, child.parent_death_signal, "SI_USER")
+            signals.send(child, info)
+        if child.status is not None:
+            tell_parent(child, ended(child.status))
+    tell_parent(guest, ended(status))
+
+
+def _next_parent(guest: Guest) -> int:
+    """Return who takes over the children of a process that ends."""
+    guests, seen = guest.machine.guests, guest
+    while seen.ppid in guests:
+        seen = guests[seen.ppid]
+        if seen.child_subreaper and seen.threads:
+            return seen.pid
+    return ORPHANS_PARENT
+
+
+def tell_parent(guest: Guest, change: Change) -> None:
+    """Let the parent know: by a signal, and by ending its wait."""
+    machine, parent = guest.machine, guest.machine.guests.get(guest.ppid)
+    is_end = guest.status is not None
+    if not is_end:
+        guest.change = change
+    if parent is None or not parent.threads:
+        if is_end and guest.ppid:
+            del machine.guests[guest.pid]
+        return
+    action = parent.actions.get(_SIGCHLD, Action())
+    if is_end:
+        if guest.exit_signal == _SIGCHLD and (
+            action.handler == signals.SIG_IGN or action.flags & GENERIC["SA_NOCLDWAIT"]
+        ):
+            reap(guest)
+        number = guest.exit_signal
+    else:
+        number = 0 if action.flags & GENERIC["SA_NOCLDSTOP"] else _SIGCHLD
+    if number:
+        signals.send(parent, _info(parent, guest, change, number))
+    for thread in parent.threads.values():
+        if thread.wait is not None and thread.wait.for_children:
+            thread.wait.woken = True
+
+
+def _info(parent: Guest, child: Guest, change: Change, number: int) -> bytes:
+    return parent.structure("siginfo_child").pack(
+        signo=number,
+        code=GENERIC[change.code],
+        pid=child.pid,
+        uid=os.getuid(),
+        status=change.number,
+        utime=child.cpu_time() // 10**7,
+    )
+
+
+def reap(guest: Guest) -> None:
+    """Remove a process that has ended and was asked for."""
+    machine = guest.machine
+    parent = machine.guests.get(guest.ppid)
+    if parent is not None:
+        parent.children_ns += guest.cpu_time() + guest.children_ns
+    machine.guests.pop(guest.pid, None)
+
+
+# Relations.
+
+
+def children(guest: Guest) -> Iterator[Guest]:
+    """Yield the children of a process, the eldest first."""
+    for other in guest.machine.guests.values():
+        if other.ppid == guest.pid:
+            yield other
+
+
+def group(machine: Machine, pgid: int) -> list[Guest]:
+    """Return the members of a process group."""
+    return [one for one in machine.guests.values() if one.pgid == pgid]
+
+
+# Stopping.
+
+
+def stop(guest: Guest, number: int) -> None:
+    """Stop a process by a signal."""
+    guest.stopped = True
+    tell_parent(guest, Change("CLD_STOPPED", number))
+
+
+def go_on(guest: Guest) -> None:
+    """Let a stopped process go on."""
+    if guest.stopped:
+        guest.stopped = False
+        tell_parent(guest, Change("CLD_CONTINUED", _SIGCONT))
+
+
+def wait_held(child: Guest) -> Wait:
+    """Return the wait of a parent until its child has memory of its own, or ends."""
+    wait = Wait(held=True)
+    child.holding = wait
+    return wait
