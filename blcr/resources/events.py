@@ -17,6 +17,8 @@ from blcr.linux import structures
 from blcr.resources.opening import Opening
 
 _NS = 1_000_000_000
+_EVENTFD_FIRST = (1 << 31) - 1
+"""With more than that an eventfd is not begun but filled."""
 
 
 def open_eventfd(opening: Opening, target: int, file: records.OpenFile) -> int:
@@ -24,10 +26,11 @@ def open_eventfd(opening: Opening, target: int, file: records.OpenFile) -> int:
     del target
     counter, semaphore = file.state[0]
     known = opening.known
-    flags = file.flags & known["O_NONBLOCK"]
+    flags = file.flags & known["O_NONBLOCK"] | opening.cloexec
     flags |= known["EFD_SEMAPHORE"] if semaphore else 0
-    fd = opening.task.call("eventfd2", 0, flags)
-    if counter:
+    fits = counter <= _EVENTFD_FIRST
+    fd = opening.task.call("eventfd2", counter if fits else 0, flags)
+    if not fits:
         order = opening.process.arch.layout.byteorder
         remote.call(opening.task, "write", fd, counter.to_bytes(8, order), 8)
     return fd
@@ -36,7 +39,7 @@ def open_eventfd(opening: Opening, target: int, file: records.OpenFile) -> int:
 def open_timerfd(opening: Opening, target: int, file: records.OpenFile) -> int:
     """Make a timerfd; it is set by `set_timers`, when little is left to be done."""
     clock = file.state[0][0]
-    flags = file.flags & opening.known["O_NONBLOCK"]
+    flags = file.flags & opening.known["O_NONBLOCK"] | opening.cloexec
     try:
         return opening.task.call("timerfd_create", clock, flags)
     except RemoteCallError as error:
@@ -97,7 +100,7 @@ def open_pidfd(opening: Opening, target: int, file: records.OpenFile) -> int:
 def open_inotify(opening: Opening, target: int, file: records.OpenFile) -> int:
     """Make an inotify; `watch_files` fills it when nothing of ours disturbs it."""
     del target
-    flags = file.flags & opening.known["O_NONBLOCK"]
+    flags = file.flags & opening.known["O_NONBLOCK"] | opening.cloexec
     return opening.task.call("inotify_init1", flags)
 
 
@@ -129,7 +132,7 @@ def _watch(opening: Opening, fd: int, watch: records.Watch) -> None:
 def open_epoll(opening: Opening, target: int, file: records.OpenFile) -> int:
     """Make an epoll instance; `watch_descriptors` fills it when all is there."""
     del target, file
-    return opening.task.call("epoll_create1", 0)
+    return opening.task.call("epoll_create1", opening.cloexec)
 
 
 def watch_descriptors(opening: Opening) -> None:

@@ -27,6 +27,10 @@ _TERMINAL = "/dev/tty"
 BY_PATH = frozenset({"file", "directory", "device", "path", "fifo"})
 """Kinds that are opened by name."""
 _WITH_BYTES = frozenset({"pipe", "fifo"})
+_CLOEXEC_AT_ONCE = frozenset(
+    {"file", "directory", "device", "path", "eventfd", "timerfd", "inotify", "epoll"}
+)
+"""Kinds that are made with close-on-exec, not given it afterwards."""
 
 
 class Tables(NamedTuple):
@@ -164,6 +168,7 @@ def _build(
     file = opening.context.files[descriptor.file]
     target = descriptor.fd
     flags = opening.known["O_CLOEXEC"] if descriptor.cloexec else 0
+    opening.cloexec = flags
     first = opening.first.get(descriptor.file)
     if first is not None:
         opening.task.call("dup3", first, target, flags)
@@ -184,18 +189,28 @@ def _build(
         opening.task.call("dup3", fd, target, flags)
         if file.kind != "inherited":
             opening.close(fd)
-    elif descriptor.cloexec or file.kind == "inherited":
+    elif _lacks_cloexec(descriptor, file):
         opening.fcntl(target, "F_SETFD", int(descriptor.cloexec))
-    if file.offset and file.kind in ("file", "directory", "memfd"):
+    if file.offset and file.kind in ("file", "memfd"):
+        with opening.lent(target) as ours:
+            os.lseek(ours, file.offset, os.SEEK_SET)
+    elif file.offset and file.kind == "directory":
         seek(opening.task, target, file.offset, opening.known["SEEK_SET"])
     opening.first[descriptor.file] = target
+
+
+def _lacks_cloexec(descriptor: records.Descriptor, file: records.OpenFile) -> bool:
+    """Tell whether a descriptor has yet to get, or lose, close-on-exec."""
+    if file.kind in _CLOEXEC_AT_ONCE and file.contents < 0:
+        return False
+    return descriptor.cloexec or file.kind in ("inherited", "pidfd")
 
 
 def _open_path(opening: Opening, target: int, file: records.OpenFile) -> int:
     """Open by name."""
     known = opening.known
     dropped = known["O_CREAT"] | known["O_EXCL"] | known["O_TRUNC"] | known["FASYNC"]
-    flags = file.flags & ~dropped
+    flags = file.flags & ~dropped | opening.cloexec
     if file.kind == "device":
         flags |= known["O_NOCTTY"]
     path, own = file.path, f"/proc/{opening.record.pid}/"

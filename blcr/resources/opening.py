@@ -33,10 +33,15 @@ class Source(Protocol):
 
 
 class Ends(NamedTuple):
-    """A pipe's ends by whether they read: not yet taken; taken, at which number."""
+    """
+    A pipe's ends by whether they read: not yet taken; taken, at which number.
+
+    `flags` are the status flags that new ends have.
+    """
 
     spare: dict[bool, int]
     used: dict[bool, int]
+    flags: int
 
 
 class Opening:
@@ -55,6 +60,7 @@ class Opening:
         renames: New files, and whose place they are to take.
         written_over: Where files to be written over are open, by their index.
         undo: What is to be done if the restart fails.
+        cloexec: O_CLOEXEC, or 0, for the descriptor that is being opened.
         keep_grown: Leave files as long as they are now.
     """
 
@@ -83,8 +89,22 @@ class Opening:
         self.renames: dict[str, str] = {}
         self.written_over: dict[int, int] = {}
         self.undo: list[Callable[[], object]] = []
-        self._targets = {one.fd for one in record.descriptors}
+        self.cloexec = 0
+        self._targets = {one.fd: one.file for one in record.descriptors}
+        self._beyond = max(self._targets, default=2) + 1
+        self._firsts: dict[int, int] = {}
+        for one in record.descriptors:
+            self._firsts.setdefault(one.file, one.fd)
         self._aside: set[int] = set()
+
+    def file_at(self, fd: int) -> records.OpenFile | None:
+        """Return the open file that the program has at a number."""
+        index = self._targets.get(fd, -1)
+        return self.context.files[index] if index >= 0 else None
+
+    def first_at(self, fd: int) -> bool:
+        """Tell whether a descriptor is the lowest one of its open file."""
+        return self._firsts.get(self._targets[fd]) == fd
 
     def error(self, what: str, error: RemoteCallError | None = None) -> RestartError:
         """Return an error that names the process."""
@@ -140,7 +160,7 @@ class Opening:
 
     def _spare(self, fd: int) -> int:
         """Duplicate a descriptor to a number that is not to be used."""
-        beyond = max(self._targets) + 1
+        beyond = self._beyond
         below = (one for one in range(beyond - 1, 2, -1) if one not in self._targets)
         for start in (beyond, *below):
             with contextlib.suppress(RemoteCallError):

@@ -6,26 +6,29 @@ Source: pipe(7), fifo(7).
 
 from __future__ import annotations
 
+import fcntl
+import os
+
 from blcr import remote
 from blcr.context import records
 from blcr.errors import RemoteCallError
 from blcr.resources.opening import Ends, Opening
-
-_CHUNK = 2048
 
 
 def open_pipe(opening: Opening, target: int, file: records.OpenFile) -> int:
     """Take an end of a pipe, which is made at its first end."""
     known = opening.known
     if file.pipe not in opening.pipes:
-        opening.pipes[file.pipe] = _make(opening, opening.context.pipes[file.pipe])
+        flags = file.flags & known["O_NONBLOCK"]
+        opening.pipes[file.pipe] = _make(opening, file.pipe, flags)
     ends = opening.pipes[file.pipe]
     reads = file.flags & known["O_ACCMODE"] == known["O_RDONLY"]
     # O_ASYNC remembers the descriptor through which it was set.
     flags = file.flags & ~(known["O_LARGEFILE"] | known["FASYNC"])
     if reads in ends.spare and file.flags & known["O_ACCMODE"] != known["O_RDWR"]:
         fd = ends.spare.pop(reads)
-        opening.fcntl(fd, "F_SETFL", flags)
+        if flags & ~known["O_ACCMODE"] != ends.flags:
+            opening.fcntl(fd, "F_SETFL", flags)
     else:
         # A second open file of the same end; only its path leads to one.
         fd = opening.reopen({**ends.spare, **ends.used}[reads], flags, target)
@@ -33,34 +36,51 @@ def open_pipe(opening: Opening, target: int, file: records.OpenFile) -> int:
     return fd
 
 
-def _make(opening: Opening, pipe: records.Pipe) -> Ends:
-    """Make a pipe out of the way of all targets, with capacity and bytes."""
+def _make(opening: Opening, index: int, flags: int) -> Ends:
+    """Make a pipe, out of the way of other targets, with capacity and bytes."""
     out = remote.Out(8)
-    remote.call(opening.task, "pipe2", out, opening.known["O_NONBLOCK"])
+    remote.call(opening.task, "pipe2", out, flags)
     order = opening.process.arch.layout.byteorder
-    reader, writer = (
-        opening.aside(int.from_bytes(half, order))
-        for half in (out.data[:4], out.data[4:])
-    )
-    _fill(opening, writer, pipe)
-    return Ends({True: reader, False: writer}, {})
+    spare = {}
+    for reads, half in ((True, out.data[:4]), (False, out.data[4:])):
+        fd = int.from_bytes(half, order)
+        in_place = _is_place(opening, fd, index, reads=reads)
+        spare[reads] = fd if in_place else opening.aside(fd)
+    _fill(opening, spare[False], opening.context.pipes[index])
+    return Ends(spare, {}, flags)
+
+
+def _is_place(opening: Opening, fd: int, index: int, *, reads: bool) -> bool:
+    """Tell whether a number is where the program has that end of that pipe."""
+    file = opening.file_at(fd)
+    if file is None or file.pipe != index or file.kind != "pipe":
+        return False
+    known = opening.known
+    wanted = known["O_RDONLY"] if reads else known["O_WRONLY"]
+    first = opening.first_at(fd)
+    return first and file.flags & known["O_ACCMODE"] == wanted
 
 
 def _fill(opening: Opening, writer: int, pipe: records.Pipe) -> None:
     """Give a pipe its capacity and bytes."""
+    with opening.lent(writer) as ours:
+        if fcntl.fcntl(ours, fcntl.F_GETPIPE_SZ) != pipe.capacity:
+            _resize(opening, writer, pipe.capacity)
+        left = pipe.data
+        while left:
+            left = left[os.write(ours, left) :]
+
+
+def _resize(opening: Opening, writer: int, capacity: int) -> None:
+    """Give a pipe its capacity."""
     try:
-        opening.fcntl(writer, "F_SETPIPE_SZ", pipe.capacity)
+        opening.fcntl(writer, "F_SETPIPE_SZ", capacity)
     except RemoteCallError as error:
         raise opening.error(
-            f"a pipe of {pipe.capacity} bytes cannot be made; see "
+            f"a pipe of {capacity} bytes cannot be made; see "
             "/proc/sys/fs/pipe-max-size",
             error,
         ) from error
-    left = pipe.data
-    while left:
-        size = min(len(left), _CHUNK)
-        done = remote.call(opening.task, "write", writer, left[:size], size)
-        left = left[done:]
 
 
 def open_fifo(opening: Opening, target: int, file: records.OpenFile) -> int:
@@ -73,7 +93,7 @@ def open_fifo(opening: Opening, target: int, file: records.OpenFile) -> int:
     if file.pipe not in opening.pipes:
         flags = known["O_RDWR"] | known["O_NONBLOCK"] | known["O_CLOEXEC"]
         both = opening.aside(opening.open(file.path, flags, target))
-        opening.pipes[file.pipe] = Ends({}, {True: both, False: both})
+        opening.pipes[file.pipe] = Ends({}, {True: both, False: both}, 0)
         _check_empty(opening, both, file)
         _fill(opening, both, opening.context.pipes[file.pipe])
     flags = file.flags & ~known["FASYNC"]

@@ -29,7 +29,8 @@ _DELETED = " (deleted)"
 _OWNER_GROUP = 2
 """F_OWNER_PGRP."""
 
-_libc = ctypes.CDLL(None, use_errno=True)
+_kcmp = ctypes.CDLL(None, use_errno=True).syscall
+_kcmp.argtypes = (ctypes.c_long,) * 6
 
 _ANONYMOUS = {
     "eventpoll": "epoll",
@@ -104,14 +105,16 @@ def descriptors(pid: int, numbers: Numbers) -> list[DescriptorFacts]:
         pid: The process as the checkpointer sees it.
         numbers: What depends on the architectures.
     """
-    return _Looking(pid, numbers).facts()
+    with lent.Lender(pid) as lender:
+        return _Looking(pid, numbers, lender).facts()
 
 
 class _Looking:
     """One look at all descriptors of a process."""
 
-    def __init__(self, pid: int, numbers: Numbers) -> None:
+    def __init__(self, pid: int, numbers: Numbers, lender: lent.Lender) -> None:
         self._pid = pid
+        self._lender = lender
         self._numbers = numbers
         self._seen = [self._see(fd) for fd in procfs.descriptor_numbers(pid)]
         self._shared = self._descriptions()
@@ -147,7 +150,7 @@ class _Looking:
         except FileNotFoundError as error:
             raise TaskGoneError(f"process {self._pid} has ended") from error
         if label == "anon_inode:[timerfd]":
-            with lent.lent(self._pid, fd) as ours:
+            with self._lender.lent(fd) as ours:
                 lent.count_timer(ours)
         return _Seen(fd, label, procfs.descriptor_info(self._pid, fd), status)
 
@@ -165,8 +168,10 @@ class _Looking:
                 one.flags & ~self._numbers.cloexec,
             )  # fmt: skip
             alike.setdefault(key, []).append(one.fd)
-        shared = {}
+        shared = {fds[0]: fds[0] for fds in alike.values() if len(fds) == 1}
         for fds in alike.values():
+            if len(fds) == 1:
+                continue
             fds.sort(key=functools.cmp_to_key(self._compare))
             first = fds[0]
             for fd in fds:
@@ -181,10 +186,7 @@ class _Looking:
 
     def _order(self, one: int, other: int) -> int:
         """Return 0 if two descriptors share their open file, else which comes first."""
-        result = _libc.syscall(
-            ctypes.c_long(self._numbers.kcmp), self._pid, self._pid, _KCMP_FILE,
-            ctypes.c_ulong(one), ctypes.c_ulong(other),
-        )  # fmt: skip
+        result = _kcmp(self._numbers.kcmp, self._pid, self._pid, _KCMP_FILE, one, other)
         if result < 0:
             code = ctypes.get_errno()
             raise OSError(code, f"kcmp: {os.strerror(code)}")
@@ -236,15 +238,17 @@ class _Looking:
 
     def _owned(self, one: _Seen, file: records.OpenFile) -> records.OpenFile:
         """Return the record with whom the open file signals, and how."""
-        with lent.lent(self._pid, one.fd) as ours:
+        with self._lender.lent(one.fd) as ours:
             kind, number = lent.owner(ours)
-            return file._replace(
-                owner=(kind, self._inner(kind, number)) if number else (0, 0),
-                signal=lent.own_signal(ours),
-            )
+            signal = lent.own_signal(ours)
+        if not number and not signal:
+            return file
+        return file._replace(owner=(kind, self._inner(kind, number)), signal=signal)
 
     def _inner(self, kind: int, number: int) -> int:
-        """Return an id as the process sees it."""
+        """Return an owner's id as the process sees it."""
+        if not number:
+            return 0
         if kind == _OWNER_GROUP:
             mine = procfs.status(self._pid).pgids
             return mine[-1] if number == mine[0] else number
@@ -286,7 +290,7 @@ class _Looking:
 
     def _inotify(self, one: _Seen) -> _Kind:
         """Return what an inotify watches."""
-        with lent.lent(self._pid, one.fd) as ours:
+        with self._lender.lent(one.fd) as ours:
             unread = lent.unread(ours)
         if unread:
             return _Kind(
@@ -322,7 +326,7 @@ class _Looking:
             return _Kind(kind)
         if kind == "directory":
             return _Kind("", "a directory that was deleted", deleted=True)
-        with lent.lent(self._pid, one.fd) as ours:
+        with self._lender.lent(one.fd) as ours:
             if lent.is_message_queue(ours):
                 return _Kind("", "a POSIX message queue")
         old = one.label.removesuffix(_DELETED)
@@ -334,12 +338,15 @@ class _Looking:
 
     def _pipe(self, one: _Seen) -> _Kind:
         """Return the kind of a pipe's end."""
+        inside = self._ends[one.stat.st_ino]
+        whole = os.O_RDWR in inside or {os.O_RDONLY, os.O_WRONLY} <= inside
+        if not whole and self._shared[one.fd] in self._standard:
+            return _Kind("", "a pipe whose other end is outside")
         if not one.label.startswith("pipe:"):
             if whereabouts.leads_to(self._pid, one.label, one.stat):
                 return _Kind("fifo")
             return _Kind("", "a named pipe that was deleted")
-        inside = self._ends[one.stat.st_ino]
-        if os.O_RDWR not in inside and not {os.O_RDONLY, os.O_WRONLY} <= inside:
+        if not whole:
             return _Kind("", "a pipe whose other end is outside")
         if one.flags & self._numbers.direct:
             return _Kind("", "a pipe in packet mode")

@@ -17,6 +17,7 @@ import os
 import struct
 import termios
 from collections.abc import Iterator
+from typing import Self
 
 from blcr.context import records
 from blcr.errors import RefusedError, TaskGoneError
@@ -32,32 +33,54 @@ _TIMERFD_IOC_SET_TICKS = 0x40085400
 """TFD_IOC_SET_TICKS of linux/timerfd.h."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_syscall = _libc.syscall
+_syscall.argtypes = (ctypes.c_long,) * 4
+
+
+class Lender:
+    """A process whose descriptors are lent; a context manager."""
+
+    def __init__(self, pid: int) -> None:
+        try:
+            self._holder = os.pidfd_open(pid)
+        except ProcessLookupError as error:
+            raise TaskGoneError(f"process {pid} has ended") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._holder)
+
+    def lend(self, fd: int) -> int:
+        """Return a descriptor of ours for the open file at `fd`; the caller closes."""
+        ours = int(_syscall(_PIDFD_GETFD, self._holder, fd, 0))
+        if ours < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, f"pidfd_getfd: {os.strerror(code)}")
+        return ours
+
+    @contextlib.contextmanager
+    def lent(self, fd: int) -> Iterator[int]:
+        """Give a descriptor of ours for as long as the block."""
+        ours = self.lend(fd)
+        try:
+            yield ours
+        finally:
+            os.close(ours)
 
 
 def lend(pid: int, fd: int) -> int:
     """Return a descriptor of ours for the open file at `fd`; the caller closes it."""
-    try:
-        holder = os.pidfd_open(pid)
-    except ProcessLookupError as error:
-        raise TaskGoneError(f"process {pid} has ended") from error
-    try:
-        ours = int(_libc.syscall(_PIDFD_GETFD, holder, fd, 0))
-    finally:
-        os.close(holder)
-    if ours < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"pidfd_getfd: {os.strerror(code)}")
-    return ours
+    with Lender(pid) as lender:
+        return lender.lend(fd)
 
 
 @contextlib.contextmanager
 def lent(pid: int, fd: int) -> Iterator[int]:
     """Give a descriptor of ours for the open file at `fd` for as long as the block."""
-    ours = lend(pid, fd)
-    try:
+    with Lender(pid) as lender, lender.lent(fd) as ours:
         yield ours
-    finally:
-        os.close(ours)
 
 
 def owner(ours: int) -> tuple[int, int]:

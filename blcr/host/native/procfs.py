@@ -409,9 +409,9 @@ def descriptor_numbers(pid: int) -> list[int]:
 def descriptor_info(pid: int, fd: int) -> dict[str, list[str]]:
     """Return ``fdinfo``: its rows by name; names such as ``tfd`` occur repeatedly."""
     rows: dict[str, list[str]] = {}
-    for line in read(pid, f"fdinfo/{fd}").decode(errors="replace").splitlines():
+    for line in read(pid, f"fdinfo/{fd}").decode(errors="replace").split("\n"):
         name, _, value = line.partition(":")
-        rows.setdefault(name.strip(), []).append(value.strip())
+        rows.setdefault(name, []).append(value.strip())
     return rows
 
 

@@ -130,10 +130,7 @@ class Making:
 
     def create(self, record: records.Process, arch: Arch) -> MadeProcess:
         """Make a process by execve of its executable, stopped before it runs."""
-        used = {one.fd for one in record.descriptors}
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        highest = min(_SOURCE_FD, limit - 1)
-        source = next(fd for fd in range(highest, 2, -1) if fd not in used)
+        source = _free_descriptor({one.fd for one in record.descriptors})
         seed = birth.seed(record, arch)
         go_reader, go_writer = os.pipe()
         said_reader, said_writer = os.pipe()
@@ -176,6 +173,9 @@ class Making:
             if not os.read(go, 1):
                 # The restarter has ended.
                 os._exit(127)
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            if source >= soft:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             os.dup2(self._plan.source_fd, source, inheritable=True)
             if self._spaces:
                 namespaces.call("setns", self._spaces.mount, namespaces.CLONE_NEWNS)
@@ -259,6 +259,25 @@ class Making:
     def wait(self) -> int:
         """Stay as parent of the first process."""
         return self._parent.wait()
+
+
+def _free_descriptor(used: set[int]) -> int:
+    """
+    Return a number that a program does not use, where the limit allows one.
+
+    Raises:
+        RestartError: It uses all of them.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    below = range(min(_SOURCE_FD, soft - 1), 2, -1)
+    found = next((fd for fd in below if fd not in used), max(used, default=0) + 1)
+    if found >= hard:
+        raise RestartError(
+            f"it has descriptor {found - 1}, and no more than {hard} open files are "
+            "allowed here (ulimit -Hn); raise that limit",
+            status=errno.EMFILE,
+        )
+    return found
 
 
 def _bury(pid: int) -> None:
