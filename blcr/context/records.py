@@ -229,6 +229,10 @@ class Thread(NamedTuple):
 
     Where `scheduling` is None it stays what it is at restart; where `credentials` is
     None they are what a user has who logs in.
+
+    Attributes:
+        timer_slack: In ns; 0: as the restarter has it.
+        speculation: Misfeature and control of each that has been set; prctl(2).
     """
 
     tid: int
@@ -242,6 +246,8 @@ class Thread(NamedTuple):
     call: BlockedCall | None = None
     scheduling: Scheduling | None = None
     credentials: Credentials | None = None
+    timer_slack: int = 0
+    speculation: tuple[tuple[int, int], ...] = ()
 
 
 class Watch(NamedTuple):
@@ -368,6 +374,10 @@ class Controls(NamedTuple):
     Attributes:
         child_subreaper, parent_death_signal, dumpable, securebits: As prctl(2);
             PR_SET_KEEPCAPS is a bit of `securebits`.
+        thp_disable, mdwe, memory_merge, mce_kill, io_flusher: What prctl(2) returns.
+        tsc: Likewise, 2 where reading the time-stamp counter is a fault; 0: unknown.
+        cpuid: Whether the CPUID instruction works; arch_prctl(2).
+        membarrier: Bits of the commands by which it has registered; membarrier(2).
         oom_score_adj, coredump_filter: The files; None: stay what they are at restart.
     """
 
@@ -377,6 +387,14 @@ class Controls(NamedTuple):
     coredump_filter: int | None = None
     dumpable: int = 1
     securebits: int = 0
+    thp_disable: int = 0
+    mdwe: int = 0
+    memory_merge: int = 0
+    mce_kill: int = 2
+    io_flusher: int = 0
+    tsc: int = 0
+    cpuid: bool = True
+    membarrier: int = 0
 
 
 class PosixTimer(NamedTuple):

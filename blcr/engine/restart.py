@@ -260,10 +260,12 @@ def _finish(
 def _attributes(process: NewProcess, record: records.Process) -> list[str]:
     """Set what hinders or slows the rebuilding; return what could not be set."""
     leader = process.tasks[0]
-    losses = controls.rebuild(leader, record.controls)
-    losses += limits.rebuild(leader, record)
+    losses = []
     for task, thread in zip(process.tasks, record.threads, strict=True):
         losses += scheduling.rebuild(task, thread.scheduling)
+    # Timer slack comes behind the policy, which may reset it.
+    losses += controls.rebuild(process, record)
+    losses += limits.rebuild(leader, record)
     process.settle()
     credentials.enter_root(leader, record)
     losses += credentials.rebuild(process, record)

@@ -140,6 +140,7 @@ class TaskFacts(NamedTuple):
     scheduling: records.Scheduling | None = None
     """None where the host keeps none; so is `credentials`."""
     credentials: records.Credentials | None = None
+    speculation: tuple[tuple[int, int], ...] = ()
 
 
 class Task(Protocol):

@@ -40,10 +40,12 @@ def save(
     facts = task.facts()
     if task.can_call:
         altstack, clear_child_tid, robust_list = _ask(task, facts.robust_list)
+        timer_slack = _timer_slack(task)
     elif len(process.tasks) == 1 and not process.facts().caught_signals:
         # No code for a return from signals, so no handler and no stack for one; and
         # one thread, for whose end nobody waits inside.
         altstack, clear_child_tid, robust_list = None, 0, facts.robust_list
+        timer_slack = 0
     else:
         raise RefusedError(
             process.pid,
@@ -68,6 +70,8 @@ def save(
             call=task.blocked_call(),
             scheduling=facts.scheduling,
             credentials=facts.credentials,
+            timer_slack=timer_slack,
+            speculation=facts.speculation,
         ),
         sets,
     )
@@ -92,6 +96,15 @@ def _ask(
         remote.call(task, "get_robust_list", 0, head, length)
         robust_list = (_number(arch, head.data), _number(arch, length.data))
     return altstack, address, robust_list
+
+
+def _timer_slack(task: Task) -> int:
+    """Return the timer slack, in ns; 0 where the host has none."""
+    option = constants.of(task.process.arch)["PR_GET_TIMERSLACK"]
+    try:
+        return task.call("prctl", option)
+    except RemoteCallError:
+        return 0
 
 
 def _word(task: Task, name: str, option: int) -> int:

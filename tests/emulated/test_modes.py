@@ -19,7 +19,7 @@ HOST_ONLY = frozenset(
     file_names file_locks fifo timerfd signalfd inotify pidfd epoll_nested
     memory_locked memory_file memory_droppable mapping_gone
     signal_queued timer_cpu timer_posix
-    credentials root_directory
+    credentials root_directory process_modes
     """.split()
 )
 """Programs about what only a real kernel has, or forks."""

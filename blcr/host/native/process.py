@@ -194,6 +194,7 @@ class NativeTask:
             records.RestartableSequence(*rseq[:3]) if rseq else None,
             scheduling.facts(self.outer_tid, own_arch()),
             self.status.credentials,
+            self.status.speculation,
         )
 
     def blocked_call(self) -> records.BlockedCall | None:

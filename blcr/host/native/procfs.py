@@ -114,6 +114,7 @@ class Status(NamedTuple):
     caught: int
     blocked: int
     credentials: records.Credentials
+    speculation: tuple[tuple[int, int], ...]
     no_new_privs: bool
     seccomp: int
 
@@ -155,6 +156,7 @@ def status(pid: int, tid: int | None = None) -> Status:
         caught=int(rows["SigCgt"], 16),
         blocked=int(rows["SigBlk"], 16),
         credentials=_credentials(rows),
+        speculation=_speculation(rows),
         no_new_privs=rows.get("NoNewPrivs", "0").strip() == "1",
         seccomp=int(rows.get("Seccomp", "0")),
     )
@@ -170,6 +172,21 @@ def _credentials(rows: Mapping[str, str]) -> records.Credentials:
     sets = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
     capabilities = (int(rows[name], 16) for name in sets)
     return records.Credentials(four("Uid"), four("Gid"), *capabilities)
+
+
+def _speculation(rows: Mapping[str, str]) -> tuple[tuple[int, int], ...]:
+    """
+    Return misfeature and control of each that has been set for the thread.
+
+    Source: task_seccomp in fs/proc/array.c, Linux 6.12; PR_SPEC_* in linux/prctl.h.
+    """
+    store_bypass = {"thread mitigated": 4, "thread force mitigated": 8}
+    indirect = {"conditional disabled": 4, "conditional force disabled": 8}
+    found = (
+        (0, store_bypass.get(rows.get("Speculation_Store_Bypass", ""), 0)),
+        (1, indirect.get(rows.get("SpeculationIndirectBranch", ""), 0)),
+    )
+    return tuple(pair for pair in found if pair[1])
 
 
 def limits(pid: int) -> tuple[tuple[int, int], ...]:

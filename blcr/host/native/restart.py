@@ -60,6 +60,7 @@ _MAKING = (
     *_CHOOSING_PIDS,
 )
 """What the making of a process may need, which that gives up in the end."""
+_READ_IMPLIES_EXEC = 0x400000
 _PR_SET_KEEPCAPS = 8
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
@@ -184,8 +185,9 @@ class Making:
                         "setns", self._spaces.time, namespaces.CLONE_NEWTIME
                     )
             self._take_place(record)
-            if record.personality:
-                _libc.personality(ctypes.c_ulong(record.personality))
+            # What would make all memory executable waits until there is no more to map.
+            layout = record.personality & ~_READ_IMPLIES_EXEC
+            _libc.personality(ctypes.c_ulong(layout))
             for number in range(1, signal.NSIG):
                 with contextlib.suppress(OSError, ValueError):
                     signal.signal(number, signal.SIG_DFL)
