@@ -420,6 +420,13 @@ class PosixTimer(NamedTuple):
     interval: int = 0
 
 
+class EndedLeader(NamedTuple):
+    """A main thread that has ended before the others: its name, its wait status."""
+
+    comm: str
+    status: int
+
+
 class Process(NamedTuple):
     """
     One process.
@@ -431,6 +438,8 @@ class Process(NamedTuple):
         umask: Permission bits; cwd, root: paths.
         timers: The interval timers that run.
         posix_timers: All timers of timer_create(2).
+        ended_leader: The main thread if it has ended before the others, which alone
+            are in `threads` then.
         no_new_privs: As prctl(2).
         stopped: By a signal; it is stopped again at restart.
         pending: Siginfos queued for the whole process, in order.
@@ -468,6 +477,7 @@ class Process(NamedTuple):
     guards: tuple[tuple[int, int], ...] = ()
     lock_future: int = 0
     posix_timers: tuple[PosixTimer, ...] = ()
+    ended_leader: EndedLeader | None = None
 
 
 class Clocks(NamedTuple):

@@ -420,6 +420,7 @@ def _save_process(
         groups=facts.groups,
         timers=interval_timers,
         posix_timers=posix_timers,
+        ended_leader=facts.ended_leader,
         no_new_privs=facts.no_new_privs,
         stopped=facts.stopped,
         controls=controls.save(process),

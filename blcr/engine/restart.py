@@ -227,7 +227,7 @@ def _rebuild(
     core = reader.core(record.pid)
     process.fill(reader.fd, memory.split(core.runs(), record.mappings, own))
     memory.compare(process, own, core)
-    threads.create(process, record.threads, same_ids=plan.restore_pid)
+    threads.create(process, record, same_ids=plan.restore_pid)
     leader = process.tasks[0]
     signals.rebuild_actions(leader, record.actions)
     files.enter(unnamed.opening)
@@ -252,6 +252,7 @@ def _finish(
     timers.rebuild_interval_timers(leader, record.timers)
     timers.rebuild_posix_timers(process, record, record.posix_timers)
     opening.warnings += _attributes(process, record)
+    process.end_leader()
     core = reader.core(record.pid)
     for task, thread in zip(process.tasks, record.threads, strict=True):
         threads.finish(task, thread, core.register_sets(thread.tid))

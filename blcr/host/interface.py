@@ -128,6 +128,7 @@ class ProcessFacts(NamedTuple):
     oom_score_adj: int | None = None
     """As in `records.Controls`, like what follows; None where the host keeps none."""
     coredump_filter: int | None = None
+    ended_leader: records.EndedLeader | None = None
 
 
 class TaskFacts(NamedTuple):
@@ -325,6 +326,16 @@ class NewProcess(Process, Protocol):
 
     def create_task(self, tid: int) -> Task:
         """Make a further thread with that id; it is stopped."""
+
+    @property
+    def leader(self) -> Task:
+        """Its main thread, which is the first task unless it has been dismissed."""
+
+    def dismiss_leader(self, ended: records.EndedLeader) -> None:
+        """Take the main thread from the tasks, until `end_leader`."""
+
+    def end_leader(self) -> None:
+        """Let a main thread that has been dismissed end."""
 
     def settle(self) -> None:
         """Give up the files that making it took."""

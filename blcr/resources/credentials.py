@@ -46,7 +46,11 @@ def enter_root(task: Task, record: records.Process) -> None:
 def rebuild(process: NewProcess, record: records.Process) -> list[str]:
     """Give every thread its rights; return what could not be, a clause for each."""
     losses = list(_other_groups(process.facts().groups, record.groups))
-    for task, thread in zip(process.tasks, record.threads, strict=True):
+    pairs = [*zip(process.tasks, record.threads, strict=True)]
+    if record.ended_leader:
+        # Who may send it signals depends on the ids of the main thread.
+        pairs.append((process.leader, record.threads[0]))
+    for task, thread in pairs:
         present = task.facts().credentials
         if present is None:
             continue

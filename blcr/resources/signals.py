@@ -12,7 +12,7 @@ from typing import NamedTuple
 from blcr import remote
 from blcr.context import records
 from blcr.errors import RefusedError
-from blcr.host.interface import Process, Task
+from blcr.host.interface import NewProcess, Process, Task
 from blcr.linux import constants, structures
 from blcr.resources.threads import spokesman
 
@@ -94,14 +94,17 @@ def save_pending(process: Process) -> Queues:
 
 
 def rebuild_pending(
-    process: Process, shared: Sequence[bytes], threads: Sequence[records.Thread]
+    process: NewProcess, shared: Sequence[bytes], threads: Sequence[records.Thread]
 ) -> None:
-    """Queue the signals again, in order; all are blocked at this moment."""
-    leader = process.tasks[0]
+    """
+    Queue the signals again, in order; all are blocked at this moment.
+
+    Only to itself may a thread send what the kernel would send, and the process has the
+    main thread's id.
+    """
     for info in shared:
-        remote.call(
-            leader, "rt_sigqueueinfo", process.pid, _number(process, info), info
-        )
+        number = _number(process, info)
+        remote.call(process.leader, "rt_sigqueueinfo", process.pid, number, info)
     for task, record in zip(process.tasks, threads, strict=True):
         for info in record.pending:
             number = _number(process, info)

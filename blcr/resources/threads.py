@@ -7,7 +7,7 @@ include/uapi/linux/rseq.h; PR_GET_TID_ADDRESS in prctl(2).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from blcr import remote
 from blcr.architecture import Arch
@@ -124,16 +124,19 @@ def _number(arch: Arch, data: bytes) -> int:
     return int.from_bytes(data[: arch.word_size], order) or int.from_bytes(data, order)
 
 
-def create(
-    process: NewProcess, threads: Iterable[records.Thread], *, same_ids: bool
-) -> None:
-    """Make all threads of a process but the first, which it has."""
+def create(process: NewProcess, saved: records.Process, *, same_ids: bool) -> None:
+    """Make all threads of a process but its main thread, which it has."""
     for task in process.tasks:
         task.set_signal_mask(ALL_SIGNALS)
-    for index, record in enumerate(threads):
-        if index:
+    for index, record in enumerate(saved.threads):
+        if index or saved.ended_leader:
             process.create_task(record.tid if same_ids else 0)
             process.tasks[-1].set_signal_mask(ALL_SIGNALS)
+    if saved.ended_leader:
+        name = saved.ended_leader.comm.encode(errors="surrogateescape") + b"\0"
+        known = constants.of(process.arch)
+        remote.call(process.leader, "prctl", known["PR_SET_NAME"], name)
+        process.dismiss_leader(saved.ended_leader)
 
 
 def rebuild(task: Task, record: records.Thread, process: records.Process) -> None:

@@ -113,7 +113,7 @@ BLOCKED = tuple(_blocked())
 
 _APART = {
     *("blocked_interrupted", "children_told", "ends_as_told", "mixture", "terminal"),
-    *("threads_execve", "threads_signalled", "timer_thread"),
+    *("threads_execve", "threads_leaderless", "threads_signalled", "timer_thread"),
     "refused_descriptor",
 }
 """Programs that tests of their own start."""

@@ -176,6 +176,7 @@ class FrozenProcess:
         self.arch = guest.arch
         self.scratch = pages_of(guest.arch.task_size) + PAGE
         self._page = self.scratch // PAGE
+        self._dismissed: FrozenTask | None = None
 
     def open(self) -> None:
         """Make the scratch memory."""
@@ -244,6 +245,9 @@ class FrozenProcess:
             gids=os.getresgid(),
             groups=tuple(os.getgroups()),
             refused="",
+            ended_leader=None
+            if guest.pid in guest.threads
+            else records.EndedLeader(guest.leader.comm, 0),
         )
 
     def memory_layout(self) -> records.MemoryLayout:
@@ -477,6 +481,20 @@ class FrozenProcess:
             self.guest, tid or machine.new_pid(), self.guest.cpu.new_state()
         )
         return FrozenTask(self, thread)
+
+    @property
+    def leader(self) -> FrozenTask:
+        """Its main thread, also when that has been dismissed."""
+        return self._dismissed or self.tasks[0]
+
+    def dismiss_leader(self, ended: records.EndedLeader) -> None:
+        """Let the main thread end before the others."""
+        del ended
+        self._dismissed = self.tasks[0]
+        del self.guest.threads[self._dismissed.tid]
+
+    def end_leader(self) -> None:
+        """Nothing is left of it."""
 
     def set_memory_layout(self, layout: records.MemoryLayout, exe: str) -> None:
         """Set the fields of the mm, and the exe link."""

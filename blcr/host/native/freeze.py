@@ -34,6 +34,7 @@ from blcr.errors import (
 )
 from blcr.host.interface import MappingFacts, ProcessFacts, Run
 from blcr.host.native import blocked, injection, procfs, ptrace, sleepers, yama
+from blcr.host.native.memory import Memory
 from blcr.host.native.process import NativeProcess, NativeTask
 from blcr.linux import blocking
 
@@ -71,9 +72,10 @@ def check(pid: int) -> procfs.Status:
             raise RefusedError(1, "init cannot be checkpointed")
         raise NotPermittedError("process 1: init is not yours to checkpoint")
     if status.state in "ZX":
-        if len(procfs.tids(pid)) > 1:
-            raise RefusedError(pid, "its main thread has ended before the others")
-        raise NoSuchProcessError(f"process {pid} has ended; it is a zombie")
+        living = procfs.living_thread(pid)
+        if living is None:
+            raise NoSuchProcessError(f"process {pid} has ended; it is a zombie")
+        status = procfs.status(living)
     if status.kernel_thread:
         raise NotPermittedError(f"process {pid} ('{status.name}') is a kernel thread")
     if status.tracer:
@@ -114,10 +116,12 @@ class HeldProcess(NativeProcess):
         self, outer_pid: int, arch: Arch, tracking: Tracking | None = None
     ) -> None:
         super().__init__(outer_pid, arch)
+        self.shown_pid = _shown(outer_pid)
+        self.memory = Memory(self.shown_pid)
         self._tracking = tracking
         self._running = self._look()
         """The address space before the stop, with flags if it is tracked."""
-        status = procfs.status(outer_pid)
+        status = procfs.status(self.shown_pid)
         self.pid = status.tgids[-1]
         self.was_stopped = status.state == "T"
         self._way = self._find_way()
@@ -128,7 +132,7 @@ class HeldProcess(NativeProcess):
     def _look(self) -> list[procfs.Range]:
         """Return the address space of the running program."""
         look = procfs.ranges if self._tracking else procfs.outline
-        return look(self.outer_pid)
+        return look(self.shown_pid)
 
     def _find_way(self) -> injection.Way | None:
         """Look for code to call through, while the program still runs."""
@@ -157,10 +161,12 @@ class HeldProcess(NativeProcess):
                 self._interrupt(task)
                 self._await([task], deadline)
             self._await(others, deadline)
-        identity = procfs.program_identity(self.outer_pid)
+        self.memory.close()
+        self.shown_pid = _shown(self.outer_pid)
+        self.memory = Memory(self.shown_pid)
+        identity = procfs.program_identity(self.shown_pid)
         if registry.find(*identity) is not self.arch:
             raise TaskGoneError(f"process {self.outer_pid} is another program now")
-        self.memory.close()
         if self._way and not self._way.is_there(self.memory):
             # It has unloaded a library meanwhile, or has become another program.
             self._running = self._look()
@@ -181,9 +187,9 @@ class HeldProcess(NativeProcess):
         just before the stop have the flags that they had then.
         """
         if self._tracking is None:
-            return procfs.ranges(self.outer_pid)
+            return procfs.ranges(self.shown_pid)
         known = procfs.with_flags(self.outline, self._running)
-        return self._tracking.without_marks(known or procfs.ranges(self.outer_pid))
+        return self._tracking.without_marks(known or procfs.ranges(self.shown_pid))
 
     def _seize(self, tid: int) -> NativeTask | None:
         """Begin to trace a thread; None if it has just ended."""
@@ -191,7 +197,7 @@ class HeldProcess(NativeProcess):
             self._seen[tid] = blocked.look(self.outer_pid, tid, self.arch)
             ptrace.seize(tid, ptrace.PTRACE_O_TRACESYSGOOD)
         except (TaskGoneError, NotPermittedError) as error:
-            if tid != self.outer_pid and self._is_ending(tid):
+            if self._is_one_of_several(tid) and self._is_ending(tid):
                 return None
             if isinstance(error, NotPermittedError):
                 raise _denied(self.outer_pid) from error
@@ -204,7 +210,7 @@ class HeldProcess(NativeProcess):
         try:
             ptrace.interrupt(tid)
         except (TaskGoneError, OSError):
-            if tid == self.outer_pid or not self._is_ending(tid):
+            if not (self._is_one_of_several(tid) and self._is_ending(tid)):
                 raise
 
     def _fails_after_a_stop(self, task: NativeTask) -> bool:
@@ -214,6 +220,10 @@ class HeldProcess(NativeProcess):
             return False
         name = self.arch.syscall_name(seen.call.number)
         return blocking.fails(name or "", seen.call.args)
+
+    def _is_one_of_several(self, tid: int) -> bool:
+        """Tell whether the process goes on when a thread ends."""
+        return tid != self.outer_pid or len(procfs.tids(self.outer_pid)) > 1
 
     def _is_ending(self, tid: int) -> bool:
         """Tell whether a thread is gone, or on its way."""
@@ -337,6 +347,19 @@ class HeldProcess(NativeProcess):
         self.close()
 
 
+def _shown(pid: int) -> int:
+    """
+    Return the id by which /proc shows what the threads of a process share.
+
+    Raises:
+        TaskGoneError: It has ended.
+    """
+    living = procfs.living_thread(pid)
+    if living is None:
+        raise TaskGoneError(f"process {pid} has ended")
+    return living
+
+
 def let_go(tid: int) -> None:
     """End tracing a thread, also one that runs because a request has failed."""
     try:
@@ -429,7 +452,7 @@ class Freezer:
         for pid in self._pids:
             check(pid)
             try:
-                archs[pid] = registry.find(*procfs.program_identity(pid))
+                archs[pid] = registry.find(*procfs.program_identity(_shown(pid)))
             except NotPermittedError:
                 raise _denied(pid) from None
             if archs[pid].gadgets is None:
@@ -441,7 +464,7 @@ class Freezer:
             process = HeldProcess(pid, archs[pid], self._tracking)
             self.processes.append(process)
             process.stop(deadline)
-        self.clocks = _clocks(self._pids[0])
+        self.clocks = _clocks(self.processes[0].shown_pid)
 
     def __exit__(self, *_: object) -> None:
         self._release()
@@ -464,7 +487,7 @@ class Freezer:
 def _all_live(pids: Sequence[int]) -> bool:
     """Tell whether none of the processes has ended."""
     try:
-        return all(procfs.status(pid).state not in "ZX" for pid in pids)
+        return all(procfs.living_thread(pid) for pid in pids)
     except TaskGoneError:
         return False
 

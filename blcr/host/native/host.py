@@ -159,7 +159,7 @@ def _members(scope: str, number: int) -> list[int]:
 
 def _is_living(pid: int) -> bool:
     """Tell whether a child is more than a zombie."""
-    return procfs.stat(pid).state not in "ZX"
+    return procfs.living_thread(pid) is not None
 
 
 def _is_reaper(pid: int) -> bool:

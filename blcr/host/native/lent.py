@@ -25,6 +25,8 @@ from blcr.host.interface import Contents, Run
 
 _PIDFD_GETFD = 438
 """The same number on all architectures, as of every call since Linux 5.1."""
+_PIDFD_THREAD = os.O_EXCL
+"""Source: linux/pidfd.h, Linux 6.9."""
 _SPLICE_F_NONBLOCK = 2
 _F_GETOWN_EX = 16
 _MQUEUE_MAGIC = 0x19800202
@@ -42,7 +44,7 @@ class Lender:
 
     def __init__(self, pid: int) -> None:
         try:
-            self._holder = os.pidfd_open(pid)
+            self._holder = _open(pid)
         except ProcessLookupError as error:
             raise TaskGoneError(f"process {pid} has ended") from error
 
@@ -74,6 +76,30 @@ def lend(pid: int, fd: int) -> int:
     """Return a descriptor of ours for the open file at `fd`; the caller closes it."""
     with Lender(pid) as lender:
         return lender.lend(fd)
+
+
+def _open(pid: int) -> int:
+    """
+    Return a pidfd of a process, or of a thread whose leader has ended.
+
+    Raises:
+        RefusedError: It is a thread's, and the kernel older than Linux 6.9.
+    """
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):
+            raise
+    try:
+        return os.pidfd_open(pid, _PIDFD_THREAD)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise RefusedError(
+            pid,
+            "its main thread has ended before the others, and this kernel does not "
+            "lend descriptors of such a process",
+        ) from error
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import time
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
@@ -26,6 +27,7 @@ from blcr.host.native import (
     yama,
 )
 from blcr.host.native.injection import ALL_SIGNALS
+from blcr.host.native.memory import Memory
 from blcr.host.native.process import NativeProcess, NativeTask
 from blcr.linux import constants, structures
 
@@ -36,6 +38,7 @@ _SPECIAL = {"[vdso]": "vdso", "[vvar]": "vvar", "[vvar_vclock]": "vvar"}
 _ROOM = 1 << 20
 """Bytes that our page, the vdso on its way and their neighbours keep free."""
 _LOWEST = 1 << 20
+_END_S = 5.0
 
 
 class MadeTask(NativeTask):
@@ -103,6 +106,11 @@ class PageCaller:
         if kept:
             ptrace.set_register_set(tid, arch.gp.note_type, kept)
 
+    def exit(self, code: int) -> None:
+        """End the thread, which is let go for that."""
+        self._enter(self._task.process.arch.syscalls["exit"], (code,))
+        ptrace.detach(self._task.outer_tid)
+
     def _enter(self, number: int, args: tuple[int, ...]) -> None:
         """Run the thread up to a call."""
         arch, tid = self._task.process.arch, self._task.outer_tid
@@ -166,6 +174,8 @@ class MadeProcess(NativeProcess):
         first = MadeTask(self, outer_pid)
         first.tid = self.pid
         self.tasks = [first]
+        self.leader = first
+        self._ended: records.EndedLeader | None = None
         self.held_by_others: Mapping[whereabouts.Identity, int] = {}
         self._specials: dict[str, procfs.Range] = {}
         self._page = 0
@@ -278,6 +288,30 @@ class MadeProcess(NativeProcess):
             known = constants.of(self.arch)
             everyone = (1 << 8 * self.arch.word_size) + yama.PR_SET_PTRACER_ANY
             self.tasks[0].call("prctl", known["PR_SET_PTRACER"], everyone)
+
+    def dismiss_leader(self, ended: records.EndedLeader) -> None:
+        """Take the main thread from the tasks, until `end_leader`."""
+        self._ended = ended
+        self.tasks = self.tasks[1:]
+
+    def end_leader(self) -> None:
+        """
+        Let a dismissed main thread end by itself, traced by nobody.
+
+        One that a tracer has seen through to its end stays traced as a zombie.
+        """
+        if self._ended is None:
+            return
+        assert isinstance(self.leader.caller, PageCaller)
+        self.leader.caller.exit(os.waitstatus_to_exitcode(self._ended.status))
+        deadline = time.monotonic() + _END_S
+        while procfs.stat(self.outer_pid, self.outer_pid).state not in "ZX":
+            if time.monotonic() > deadline:
+                raise RestartError(f"process {self.pid}: its main thread does not end")
+            time.sleep(0.0001)
+        self.memory.close()
+        self.shown_pid = self.tasks[0].outer_tid
+        self.memory = Memory(self.shown_pid)
 
     def create_task(self, tid: int) -> MadeTask:
         """Make a further thread, with the id `tid` unless that is 0."""

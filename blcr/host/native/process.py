@@ -43,6 +43,9 @@ from blcr.host.native import (
 from blcr.host.native.memory import Memory
 from blcr.linux import constants, siginfo
 
+_EXIT_CODE_FIELD = 52
+"""Of proc_pid_stat(5)."""
+
 _LARGE = 16 << 20
 """Bytes of an anonymous mapping from which on it is scanned by itself."""
 
@@ -242,6 +245,8 @@ class NativeProcess:
         self.outer_pid = outer_pid
         self.pid = outer_pid
         self.arch = arch
+        self.shown_pid = outer_pid
+        """By which /proc shows what the threads share: the id of one that lives."""
         self.memory = Memory(outer_pid)
         self.tasks: Sequence[NativeTask] = ()
         self.can_inject = False
@@ -277,16 +282,16 @@ class NativeProcess:
     @cached_property
     def _ranges(self) -> list[procfs.Range]:
         """The address space, read once while the process stands still."""
-        return procfs.ranges(self.outer_pid)
+        return procfs.ranges(self.shown_pid)
 
     @cached_property
     def outline(self) -> list[procfs.Range]:
         """The same without flags."""
-        return procfs.outline(self.outer_pid)
+        return procfs.outline(self.shown_pid)
 
     def facts(self) -> ProcessFacts:
         """Return what an outsider sees of the process."""
-        pid = self.outer_pid
+        pid = self.shown_pid
         status = procfs.status(pid)
         parent = procfs.status(status.ppid) if status.ppid else None
         depth = len(status.tgids)
@@ -315,7 +320,16 @@ class NativeProcess:
             limits=procfs.limits(pid),
             oom_score_adj=int(procfs.read(pid, "oom_score_adj")),
             coredump_filter=int(procfs.read(pid, "coredump_filter") or b"0", 16),
+            ended_leader=self._ended_leader(),
         )
+
+    def _ended_leader(self) -> records.EndedLeader | None:
+        """Return what is left of a main thread that has ended before the others."""
+        pid = self.outer_pid
+        if pid == self.shown_pid:
+            return None
+        code = procfs.stat(pid, pid).field(_EXIT_CODE_FIELD)
+        return records.EndedLeader(procfs.comm(pid, pid), code)
 
     def _refused(self, status: procfs.Status) -> str:
         """Return why the process cannot be saved at all, or empty."""
@@ -331,19 +345,19 @@ class NativeProcess:
 
     def _is_folder(self, name: str) -> bool:
         """Tell whether a link of the process, ``cwd``, still leads to where it says."""
-        link = f"/proc/{self.outer_pid}/{name}"
+        link = f"/proc/{self.shown_pid}/{name}"
         # The number of its names is 0 once a folder is deleted.
         return os.stat(link).st_nlink > 0  # noqa: PTH116  pathlib costs 8 ms
 
     def _is_of_our_users(self) -> bool:
         """Tell whether it is in the user namespace of this process."""
-        return procfs.link(self.outer_pid, "ns/user") == procfs.link(
+        return procfs.link(self.shown_pid, "ns/user") == procfs.link(
             os.getpid(), "ns/user"
         )
 
     def memory_layout(self) -> records.MemoryLayout:
         """Return the fields of its mm; `brk` is asked of the process itself."""
-        field = procfs.stat(self.outer_pid).field
+        field = procfs.stat(self.shown_pid).field
         heap = [part for part in self._ranges if part.path == "[heap]"]
         brk = heap[-1].end if heap else field(47)
         if self.tasks and self.tasks[0].can_call:
@@ -360,12 +374,12 @@ class NativeProcess:
             arg_end=field(49),
             env_start=field(50),
             env_end=field(51),
-            auxv=procfs.auxiliary_vector(self.outer_pid),
+            auxv=procfs.auxiliary_vector(self.shown_pid),
         )
 
     def mappings(self) -> list[MappingFacts]:
         """Return its address space in order of address."""
-        return mappings.facts(self.outer_pid, self._ranges)
+        return mappings.facts(self.shown_pid, self._ranges)
 
     def descriptors(self) -> list[DescriptorFacts]:
         """Return its descriptors in order of number."""
@@ -376,7 +390,7 @@ class NativeProcess:
             path=known["O_PATH"],
             kcmp=own_arch().syscalls["kcmp"],
         )
-        return files.descriptors(self.outer_pid, numbers)
+        return files.descriptors(self.shown_pid, numbers)
 
     def pending(self) -> list[bytes]:
         """Return the siginfos queued for the process as a whole."""
@@ -407,7 +421,7 @@ class NativeProcess:
         mask = (1 << 8 * self.arch.word_size) - 1
         kinds = {"signal": known["SIGEV_SIGNAL"], "none": known["SIGEV_NONE"]}
         timers = []
-        for row in procfs.timers(self.outer_pid):
+        for row in procfs.timers(self.shown_pid):
             to_thread = row.target == "tid"
             timers.append(
                 records.PosixTimer(
@@ -424,16 +438,16 @@ class NativeProcess:
 
     def pipe(self, fd: int) -> records.Pipe:
         """Return capacity and bytes of the pipe at `fd`."""
-        return lent.pipe(self.outer_pid, fd)
+        return lent.pipe(self.shown_pid, fd)
 
     def contents(self, fd: int) -> Contents:
         """Return a descriptor to read the regular file at `fd` from."""
-        return lent.contents(self.outer_pid, fd)
+        return lent.contents(self.shown_pid, fd)
 
     @cached_property
     def _objects(self) -> objects.Objects:
         """Files without a name."""
-        return objects.Objects(self.outer_pid, self.memory, self._ranges)
+        return objects.Objects(self.shown_pid, self.memory, self._ranges)
 
     def file_object(self, identity: Identity) -> tuple[records.SharedMemory, list[Run]]:
         """Return size and seals of a file without a name, and where it holds data."""
@@ -460,7 +474,7 @@ class NativeProcess:
         ]
         borders = [(one.start, one.end) for one in private]
         at = 0
-        for run in pagemap.own_pages(self.outer_pid, _spans(private)):
+        for run in pagemap.own_pages(self.shown_pid, _spans(private)):
             while at < len(borders) and borders[at][1] <= run.start:
                 at += 1
             i = at
@@ -475,7 +489,7 @@ class NativeProcess:
         if not mappings:
             return []
         start, end = mappings[0].record.start, mappings[-1].record.end
-        return list(pagemap.guards(self.outer_pid, start, end))
+        return list(pagemap.guards(self.shown_pid, start, end))
 
     def readable_end(self, start: int, end: int) -> int:
         """Return where a mapping has no file behind it."""

@@ -237,6 +237,21 @@ def tids(pid: int) -> list[int]:
         )
 
 
+def living_thread(pid: int) -> int | None:
+    """
+    Return the first thread that has not ended; None: only a zombie is left.
+
+    It is the main thread, unless that has ended before others.
+    """
+    for tid in tids(pid):
+        try:
+            if stat(pid, tid).state not in "ZX":
+                return tid
+        except TaskGoneError:
+            continue
+    return None
+
+
 def children(pid: int) -> list[int]:
     """Return the ids of the processes whose parent is any thread of `pid`."""
     found: list[int] = []

@@ -229,8 +229,11 @@ def _is_anonymous(part: procfs.Range) -> bool:
 
 def _obstacle(pid: int) -> str:
     """Return why pages of a program are not to be copied while it runs, or empty."""
-    if procfs.status(pid).state == "T":
+    state = procfs.status(pid).state
+    if state == "T":
         return "it is stopped, and writes nothing"
+    if state in "ZX":
+        return "its main thread has ended before the others"
     if procfs.own_memory(pid) < _WORTH:
         return f"it has less than {_WORTH >> 20} MiB of its own"
     if any(part.path.startswith(_AIO_RING) for part in procfs.outline(pid)):
