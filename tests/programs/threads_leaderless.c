@@ -9,11 +9,6 @@
 
 static pthread_t waiting;
 
-static void on_signal(int sig)
-{
-    check(sig == SIGUSR1);
-}
-
 static char state_of_leader(void)
 {
     char text[512], *at;
@@ -27,7 +22,10 @@ static char state_of_leader(void)
 
 static void *wait_for_signal(void *unused)
 {
-    pause();
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    check(sigwaitinfo(&set, NULL) == SIGUSR1);
     return unused;
 }
 
@@ -57,8 +55,8 @@ int main(void)
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGUSR2);
+    sigaddset(&set, SIGUSR1);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGUSR1, on_signal);
     prctl(PR_SET_NAME, "leader");
     waiting = start(wait_for_signal, NULL);
     start(body, NULL);
