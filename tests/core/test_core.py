@@ -33,7 +33,10 @@ SPACE = 0x10_0000
 
 @contextmanager
 def saved(
-    arch: Arch, mappings: tuple[records.Mapping, ...], writes: list[contexts.Write]
+    arch: Arch,
+    mappings: tuple[records.Mapping, ...],
+    writes: list[contexts.Write],
+    present: list[tuple[int, int]] | None = None,
 ) -> Iterator[core.CoreReader]:
     """Save pages and lend the core that has them."""
     whole = contexts.context(arch)
@@ -44,6 +47,7 @@ def saved(
             arch,
             whole._replace(processes=(process,), shared_memory=()),
             writes,
+            present=present,
         )
         os.lseek(fd, 0, os.SEEK_SET)
         with ContextReader(fd, "c") as reader:
@@ -116,6 +120,17 @@ def test_a_run_is_cut_where_mappings_meet() -> None:
 
     with saved(ARCHS[0], mappings, [(SPACE, bytes(2 * PAGE))]) as process:
         assert [run[1:] for run in process.runs()] == [(SPACE, PAGE), (middle, PAGE)]
+
+
+def test_saved_pages_that_are_there_no_more_are_left_out(arch: Arch) -> None:
+    """Of pages saved early only those count that there are in the end."""
+    mappings = (records.Mapping(SPACE, SPACE + 4 * PAGE, 3),)
+    writes = [(SPACE, b"x" * 4 * PAGE)]
+    present = [(SPACE, SPACE + PAGE), (SPACE + 2 * PAGE, SPACE + 3 * PAGE)]
+
+    with saved(arch, mappings, writes, present) as process:
+        assert [(at, at + size) for _, at, size in process.runs()] == present
+        assert process.read(SPACE + PAGE, 1) is None
 
 
 def test_more_segments_than_the_header_can_count(arch: Arch) -> None:

@@ -106,6 +106,7 @@ def write(
     context: records.Context,
     writes: Sequence[Write] = WRITES,
     registers: Callable[[int], dict[int, bytes]] | None = None,
+    present: Sequence[tuple[int, int]] | None = None,
 ) -> None:
     """Write a context of one process with `writes` saved, and these registers."""
     (process,) = context.processes
@@ -117,6 +118,7 @@ def write(
         core.finish(
             process,
             [(thread, of_thread(thread.tid)) for thread in process.threads],
+            present=present,
         )
         for index, memory in enumerate(context.shared_memory):
             shared = writer.shared(index)

@@ -40,7 +40,7 @@ static uint64_t word(size_t p, uint32_t version, size_t i)
 {
     if (version & FROM_FILE)
         return (version & ~FROM_FILE) * 1000003ull + i;
-    return version ? (p << 40 | (uint64_t)version << 8) ^ i : 0;
+    return version ? ((uint64_t)p << 40 | (uint64_t)version << 8) ^ i : 0;
 }
 
 static void verify(size_t p)

@@ -31,9 +31,15 @@ EVERY_USER = pytest.mark.parametrize("user_name", list(commands.users()), indire
 
 
 @pytest.fixture
-def busy(way: str, user: int | None, home: Path) -> Iterator[Subject]:
+def variant() -> str:
+    """How the program is built, unless a test says otherwise."""
+    return "dynamic"
+
+
+@pytest.fixture
+def busy(way: str, variant: str, user: int | None, home: Path) -> Iterator[Subject]:
     """A program that writes in some way, and goes on."""
-    program = build("memory_busy", folder=FOLDER)
+    program = build("memory_busy", variant, FOLDER)
     with Subject([program, way, str(MIB)], cwd=home, user=user) as subject:
         subject.expect(b"ready\n")
         yield subject
@@ -80,6 +86,17 @@ def test_nothing_stale_is_saved(way: str, busy: Subject) -> None:
 
     assert _verdict(busy) == "ok"
     assert [_restarted(path, busy) for path in contexts] == ["ok"] * ROUNDS
+
+
+@pytest.mark.parametrize(("way", "variant"), [("write", "m32"), ("map", "static")])
+def test_nothing_stale_of_other_programs(way: str, variant: str, busy: Subject) -> None:
+    """The same of 32-bit programs, and of static ones."""
+    del way, variant
+    path, result = _checkpoint(busy)
+
+    assert result["copied"] == "ahead"
+    assert _verdict(busy) == "ok"
+    assert _restarted(path, busy) == "ok"
 
 
 @pytest.mark.parametrize("way", ["direct"])
