@@ -24,6 +24,9 @@ SOURCE = Path(__file__).parent / "tiny.c"
 
 MIB = 1 << 20
 
+WRITTEN = 8
+"""Pages that the program writes each millisecond: 32 MiB in a second."""
+
 
 class Row(NamedTuple):
     """One result: what was measured, its value and unit, and the limit claimed."""
@@ -37,10 +40,10 @@ class Row(NamedTuple):
 class Program:
     """The program to be saved; its first line says that it is ready."""
 
-    def __init__(self, executable: Path, size_mib: int) -> None:
-        args = [str(executable), str(size_mib)]
+    def __init__(self, executable: Path, *args: int) -> None:
         pipe = subprocess.PIPE
-        self.process = subprocess.Popen(args, stdin=pipe, stdout=pipe)
+        words = [str(executable), *map(str, args)]
+        self.process = subprocess.Popen(words, stdin=pipe, stdout=pipe)
         assert self.process.stdout
         assert self.process.stdout.readline() == b"ready\n"
 
@@ -56,9 +59,12 @@ class Program:
 
 
 @contextmanager
-def running(executable: Path, size_mib: int = 0) -> Iterator[Program]:
-    """Have a program run for a while."""
-    program = Program(executable, size_mib)
+def running(
+    executable: Path, size_mib: int = 0, pages_each_ms: int = 0
+) -> Iterator[Program]:
+    """Have a program run for a while, one that writes if that is wanted."""
+    writer = (pages_each_ms,) if pages_each_ms else ()
+    program = Program(executable, size_mib, *writer)
     try:
         yield program
     finally:
@@ -113,6 +119,28 @@ def tiny_rows(executable: Path, folder: Path) -> Iterator[Row]:
     args = command("restart", "--no-restore-pid", context)
     took = median(lambda: seconds(args, b"\n"), 20)
     yield Row("tiny program: cr_restart until its end", took * 1000, "ms")
+
+
+def ahead_rows(
+    executable: Path, folder: Path, size_mib: int, count: int
+) -> Iterator[Row]:
+    """Measure how long a large program stands still that runs on."""
+    context = folder / "ahead"
+    limits = {0: "20 ms", WRITTEN: ""}
+    for written, limit in limits.items():
+        results = []
+        with running(executable, size_mib, written) as program:
+            for _ in range(count + 1):
+                args = command("checkpoint", "--json", "-f", context, program.pid)
+                done = subprocess.run(args, check=True, capture_output=True)
+                results.append(json.loads(done.stdout))
+        what = f"{size_mib} MiB, " + (f"{written} pages/ms" if written else "idle")
+        copied = "/".join(sorted({one["copied"] for one in results}))
+        frozen = statistics.median(one["frozen_ms"] for one in results[1:])
+        longest = statistics.median(max(one["stops_ms"]) for one in results[1:])
+        yield Row(f"{what}, copied {copied}: frozen", frozen, "ms", limit)
+        yield Row(f"{what}, copied {copied}: longest stop", longest, "ms")
+    context.unlink()
 
 
 def large_rows(
@@ -199,6 +227,7 @@ def _all_rows(
 ) -> Iterator[Row]:
     yield from start_rows()
     yield from tiny_rows(executable, folder)
+    yield from ahead_rows(executable, folder, size_mib, count)
     yield from large_rows(executable, folder, size_mib, count)
 
 

@@ -1,4 +1,8 @@
-/* Holds as many MiB of memory as its argument says, waits for a line, checks, ends. */
+/*
+ * Holds as many MiB of memory as its argument says, waits for a line, checks, ends.
+ * With a second argument it writes so many pages each millisecond while it waits.
+ */
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +21,16 @@ int main(int argc, char **argv)
         bits ^= bits << 17;
         memory[i] = bits;
     }
-    if (write(1, "ready\n", 6) != 6 || read(0, &byte, 1) != 1)
+    if (write(1, "ready\n", 6) != 6)
+        return 2;
+    for (struct pollfd in = {.events = POLLIN}; argc > 2 && !poll(&in, 1, 1);)
+        for (long i = strtol(argv[2], NULL, 10); i; i--) {
+            bits ^= bits << 13;
+            bits ^= bits >> 7;
+            bits ^= bits << 17;
+            memory[bits % words] |= 1;
+        }
+    if (read(0, &byte, 1) != 1)
         return 2;
     bits = 1;
     for (size_t i = 0; i < words; i += 512)
