@@ -225,6 +225,7 @@ REFUSED = {
     "bpf": "bpf",
     "inotify": "were not read",
     "folder": "deleted",
+    "epoll": "which was descriptor 4",
 }
 """What the message says of each; a kernel that has no such thing is passed over."""
 

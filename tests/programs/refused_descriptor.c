@@ -4,6 +4,8 @@
 #include <linux/bpf.h>
 #include <linux/perf_event.h>
 #include <mqueue.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 
@@ -40,6 +42,13 @@ static int make(const char *kind)
         int fd = inotify_init1(IN_NONBLOCK);
         inotify_add_watch(fd, ".", IN_CREATE);
         close(open("created", O_WRONLY | O_CREAT, 0600));
+        return fd;
+    }
+    if (strcmp(kind, "epoll") == 0) {
+        struct epoll_event event = {.events = EPOLLIN};
+        int fd = epoll_create1(0), watched = eventfd(0, 0), same = dup(watched);
+        check(epoll_ctl(fd, EPOLL_CTL_ADD, watched, &event) == 0 && same >= 0);
+        check(close(watched) == 0 && eventfd(0, 0) == watched);
         return fd;
     }
     mkdir("folder", 0700);

@@ -10,6 +10,7 @@ import ctypes
 import functools
 import os
 import stat
+import struct
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ _MEMORY_DEVICES = {(1, 3), (1, 5), (1, 7), (1, 8), (1, 9)}
 _TERMINAL_MAJORS = {4, 136, 137, 138, 139, 140, 141, 142, 143, 204}
 _CONTROLLING_TERMINAL = (5, 0)
 
-_KCMP_FILE = 0
+_KCMP_FILE, _KCMP_EPOLL = 0, 7
 _DELETED = " (deleted)"
 _OWNER_GROUP = 2
 """F_OWNER_PGRP."""
@@ -285,8 +286,22 @@ class _Looking:
         if kind == "pidfd":
             return self._pidfd(one)
         if kind:
-            return _Kind(kind, state=fdinfo.STATES[kind](one.info))
+            state = fdinfo.STATES[kind](one.info)
+            refused = self._strays(one.fd, state) if kind == "epoll" else ""
+            return _Kind(kind, refused, state=state)
         return _Kind("", f"an object of kind {name}")
+
+    def _strays(self, epoll: int, watched: fdinfo.State) -> str:
+        """Return why an epoll instance is refused: a number is another file's now."""
+        seen: dict[int, int] = {}
+        for fd, *_rest in watched:
+            slot = struct.pack("=III", epoll, fd, seen.get(fd, 0))
+            seen[fd] = seen.get(fd, 0) + 1
+            room = ctypes.create_string_buffer(slot)
+            at = ctypes.addressof(room)
+            if _kcmp(self._numbers.kcmp, self._pid, self._pid, _KCMP_EPOLL, fd, at):
+                return f"an epoll that watches a file which was descriptor {fd}"
+        return ""
 
     def _inotify(self, one: _Seen) -> _Kind:
         """Return what an inotify watches."""
