@@ -20,10 +20,9 @@ from blcr import remote
 from blcr.context import records
 from blcr.errors import RefusedError, RemoteCallError
 from blcr.host.interface import DescriptorFacts, Process
-from blcr.resources import contents, events, locks, objects, pipes, rollback
+from blcr.resources import contents, events, locks, objects, pipes, rollback, terminals
 from blcr.resources.opening import Opening, seek
 
-_TERMINAL = "/dev/tty"
 BY_PATH = frozenset({"file", "directory", "device", "path", "fifo"})
 """Kinds that are opened by name."""
 _WITH_BYTES = frozenset({"pipe", "fifo"})
@@ -220,6 +219,8 @@ def _open_path(opening: Opening, target: int, file: records.OpenFile) -> int:
     if file.kind == "file":
         with opening.lent(fd) as ours:
             _compare(opening, target, file, os.fstat(ours))
+    elif file.terminal:
+        terminals.settle(opening, fd, file)
     return fd
 
 
@@ -236,19 +237,13 @@ def _compare(
         )
 
 
-def _inherit(opening: Opening, target: int, file: records.OpenFile) -> int:
-    """Take the restarter's descriptor of the same number, or its terminal."""
-    if file.state:
-        return file.state[0][0]
-    return opening.open(_TERMINAL, opening.known["O_RDWR"], target)
-
-
 _OPENERS: Mapping[str, Callable[[Opening, int, records.OpenFile], int]] = {
     "file": _open_path,
     "directory": _open_path,
     "device": _open_path,
     "path": _open_path,
-    "inherited": _inherit,
+    "inherited": terminals.inherit,
+    "pty": terminals.open_end,
     "pipe": pipes.open_pipe,
     "fifo": pipes.open_fifo,
     "eventfd": events.open_eventfd,

@@ -59,6 +59,7 @@ class Opening:
             index in the contents; empty: they have no name.
         renames: New files, and whose place they are to take.
         written_over: Where files to be written over are open, by their index.
+        terminals: Masters of pseudo terminals, by the number that these had.
         undo: What is to be done if the restart fails.
         cloexec: O_CLOEXEC, or 0, for the descriptor that is being opened.
         keep_grown: Leave files as long as they are now.
@@ -88,6 +89,7 @@ class Opening:
         self.places: dict[int, str] = {}
         self.renames: dict[str, str] = {}
         self.written_over: dict[int, int] = {}
+        self.terminals: dict[int, int] = {}
         self.undo: list[Callable[[], object]] = []
         self.cloexec = 0
         self._targets = {one.fd: one.file for one in record.descriptors}

@@ -7,10 +7,12 @@ Source: proc_pid_fd(5), proc_pid_fdinfo(5), kcmp(2).
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import functools
 import os
 import stat
 import struct
+import termios
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -24,6 +26,13 @@ _MEMORY_DEVICES = {(1, 3), (1, 5), (1, 7), (1, 8), (1, 9)}
 
 _TERMINAL_MAJORS = {4, 136, 137, 138, 139, 140, 141, 142, 143, 204}
 _CONTROLLING_TERMINAL = (5, 0)
+
+_SLAVE_MAJOR = 136
+"""Of pseudo terminals; the minor number is theirs."""
+_NAMED_TERMINALS = {4, 204}
+"""Consoles and serial lines, which are the same for everybody."""
+_TERMIOS_SIZE = 36
+"""Of the kernel's struct termios, on all architectures of this host."""
 
 _KCMP_FILE, _KCMP_EPOLL = 0, 7
 _DELETED = " (deleted)"
@@ -124,6 +133,9 @@ class _Looking:
             if stat.S_ISFIFO(one.stat.st_mode):
                 ends = self._ends.setdefault(one.stat.st_ino, set())
                 ends.add(one.flags & os.O_ACCMODE)
+        self._masters = {
+            int(index) for one in self._seen for index in one.info.get("tty-index", ())
+        }
         self._standard = {
             self._shared[one.fd]: one.fd for one in reversed(self._seen) if one.fd <= 2
         }
@@ -219,7 +231,7 @@ class _Looking:
             mode=status.st_mode,
             size=status.st_size if stat.S_ISREG(status.st_mode) else 0,
             rdev=status.st_rdev,
-            terminal=terminal,
+            terminal=terminal or (kind == "device" and bool(state)),
             state=state,
             watches=found.watches,
         )
@@ -270,7 +282,7 @@ class _Looking:
         if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
             return self._on_disk(one)
         if stat.S_ISCHR(mode):
-            return _character_device(one)
+            return self._character_device(one)
         if stat.S_ISFIFO(mode):
             return self._pipe(one)
         if stat.S_ISSOCK(mode):
@@ -367,6 +379,43 @@ class _Looking:
             return _Kind("", "a pipe in packet mode")
         return _Kind("pipe")
 
+    def _character_device(self, one: _Seen) -> _Kind:
+        """Return the kind of a character device."""
+        if one.device in _MEMORY_DEVICES:
+            return _Kind("device")
+        if "tty-index" in one.info:
+            return self._master(one, int(one.info["tty-index"][0]))
+        major, minor = one.device
+        if major == _SLAVE_MAJOR and minor in self._masters:
+            with self._lender.lent(one.fd) as ours:
+                return _Kind("pty", _unread(ours), state=((minor, 0),))
+        if one.device == _CONTROLLING_TERMINAL or major in _TERMINAL_MAJORS:
+            return self._terminal(one)
+        return _Kind("", f"the character device {one.label}")
+
+    def _master(self, one: _Seen, index: int) -> _Kind:
+        """Return the kind of the master of a pseudo terminal."""
+        slave = os.makedev(_SLAVE_MAJOR, index)
+        if other := whereabouts.device_opened_by(slave, self._pid):
+            return _Kind("", f"a pseudo terminal that process {other} has open, too")
+        with self._lender.lent(one.fd) as ours:
+            size = struct.unpack("=4H", fcntl.ioctl(ours, termios.TIOCGWINSZ, bytes(8)))
+            settings = fcntl.ioctl(ours, termios.TCGETS, bytes(_TERMIOS_SIZE))
+            state = ((index, 1), tuple(settings), size)
+            return _Kind("pty", _unread(ours), state=state)
+
+    def _terminal(self, one: _Seen) -> _Kind:
+        """Return the kind of a terminal that is nobody's own."""
+        own = procfs.stat(self._pid).field(7)
+        # As new_encode_dev of linux/kdev_t.h has it.
+        major, minor = own >> 8 & 0xFFF, own & 0xFF | own >> 12 & 0xFFF00
+        named = one.device[0] in _NAMED_TERMINALS and one.device != (major, minor)
+        if not named or self._shared[one.fd] in self._standard:
+            return _Kind("terminal")
+        with self._lender.lent(one.fd) as ours:
+            settings = fcntl.ioctl(ours, termios.TCGETS, bytes(_TERMIOS_SIZE))
+        return _Kind("device", state=(tuple(settings),))
+
 
 def is_plain_device(rdev: int) -> bool:
     """Tell whether a character device is of memory or a terminal: no hardware."""
@@ -378,10 +427,7 @@ def is_plain_device(rdev: int) -> bool:
     )
 
 
-def _character_device(one: _Seen) -> _Kind:
-    """Return the kind of a character device."""
-    if one.device in _MEMORY_DEVICES:
-        return _Kind("device")
-    if one.device == _CONTROLLING_TERMINAL or one.device[0] in _TERMINAL_MAJORS:
-        return _Kind("terminal")
-    return _Kind("", f"the character device {one.label}")
+def _unread(ours: int) -> str:
+    """Return why a terminal is refused: bytes in it cannot be copied."""
+    count = lent.unread(ours)
+    return f"a pseudo terminal with {count} bytes that were not read" if count else ""

@@ -29,7 +29,7 @@ class NativeHost:
         {
             "file", "directory", "device", "path", "contents", "lock", "inherited",
             "pipe", "fifo", "eventfd", "timerfd", "signalfd", "epoll", "inotify",
-            "pidfd", "memfd",
+            "pidfd", "pty", "memfd",
         }
     )  # fmt: skip
 

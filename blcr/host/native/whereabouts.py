@@ -47,6 +47,19 @@ def other_name(pid: int, old: str, status: os.stat_result) -> str:
     return ""
 
 
+def device_opened_by(device: int, user: int) -> int:
+    """Return a process besides `user` that has a device open; 0: none is known."""
+    for pid in procfs.pids():
+        if pid in (user, os.getpid()):
+            continue
+        with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as fds:
+            for entry in fds:
+                with contextlib.suppress(OSError):
+                    if os.stat(entry.path).st_rdev == device:  # noqa: PTH116
+                        return pid
+    return 0
+
+
 def held_by_others(files: Iterable[records.OpenFile]) -> dict[Identity, int]:
     """
     Return who else has files open that have grown since, by the files' identities.
