@@ -266,7 +266,8 @@ class OpenFile(NamedTuple):
         kind: ``"file"``, ``"directory"``, ``"device"``, ``"path"`` (O_PATH),
             ``"pipe"``, ``"fifo"``, ``"eventfd"``, ``"epoll"``, ``"timerfd"``,
             ``"signalfd"``, ``"inotify"``, ``"pidfd"``, ``"pty"``, ``"memfd"``,
-            ``"inherited"`` (cr_restart's descriptor of the same number, or its terminal).
+            ``"inherited"`` (cr_restart's descriptor of the same number, or its
+            terminal).
         path: As the process sees it; for an inherited one what it was.
         flags: ``O_*`` of the process's architecture, without O_CLOEXEC.
         offset: Bytes.
