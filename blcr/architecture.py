@@ -324,11 +324,15 @@ class Stubs(NamedTuple):
         fallback: The plain call that stands in for a vdso function, the number (as
             4 bytes at `fallback_number`) to be filled in; then a return.
         fallback_number: Offset of that number in `fallback`, bytes, and its width.
+        jump: From the beginning of a C function to another one, whose address is to be
+            filled in at `jump_target`, an offset in bytes and a width.
     """
 
     call: Listing
     fallback: Listing | None = None
     fallback_number: tuple[int, int] | None = None
+    jump: Listing | None = None
+    jump_target: tuple[int, int] | None = None
 
 
 def call_table(text: str) -> dict[str, int]:

@@ -31,6 +31,13 @@ STUBS = Stubs(
         )
     ),
     fallback_number=(24, 4),
+    jump=Listing(
+        (
+            ("b8 00 00 00 00", "mov eax, 0"),
+            ("ff e0", "jmp eax"),
+        )
+    ),
+    jump_target=(1, 4),
 )
 
 # What the kernel leaves in a frame for debuggers to recognise it by.

@@ -21,6 +21,13 @@ STUBS = Stubs(
         )
     ),
     fallback_number=(4, 4),
+    jump=Listing(
+        (
+            ("48 b8 00 00 00 00 00 00 00 00", "movabs rax, 0"),
+            ("ff e0", "jmp rax"),
+        )
+    ),
+    jump_target=(2, 8),
 )
 
 GADGETS = Gadgets(

@@ -185,6 +185,7 @@ def _make_all(
 ) -> None:
     """Make every process up to its registers."""
     made: list[tuple[NewProcess, records.Process, objects.Making]] = []
+    moved: list[dict[int, bytes]] = []
     try:
         for record, arch in zip(plan.context.processes, plan.archs, strict=True):
             process = making.create(record, arch)
@@ -194,11 +195,11 @@ def _make_all(
             unnamed = _unnamed(opening, reader)
             made.append((process, record, unnamed))
             with _named(record):
-                _rebuild(process, record, plan, reader, unnamed)
+                moved.append(_rebuild(process, record, plan, reader, unnamed))
         checking.finish()
-        for process, record, unnamed in made:
+        for (process, record, unnamed), registers in zip(made, moved, strict=True):
             with _named(record):
-                _finish(process, record, unnamed, reader)
+                _finish(process, record, unnamed, reader, registers)
     except BaseException:
         for _process, _record, unnamed in made:
             unnamed.opening.abandon()
@@ -216,18 +217,24 @@ def _rebuild(
     plan: RestartPlan,
     reader: ContextReader,
     unnamed: objects.Making,
-) -> None:
-    """Give a process its memory, threads, files and signals."""
+) -> dict[int, bytes]:
+    """
+    Give a process its memory, threads, files and signals.
+
+    Returns:
+        By thread id general registers that are others than the saved ones now.
+    """
     process.empty()
     limits.widen(process.tasks[0], record)
     # Before there is a stack: whoever asks for the words of the command line would let
     # that grow, down to where those of the new process were.
     process.set_memory_layout(record.memory, record.exe)
-    own = memory.rebuild(unnamed)
     core = reader.core(record.pid)
+    own = memory.rebuild(unnamed, core)
     process.fill(reader.fd, memory.split(core.runs(), record.mappings, own))
-    memory.compare(process, own, core)
     threads.create(process, record, same_ids=plan.restore_pid)
+    # Before there are signal actions: a step resets that of SIGTRAP.
+    moved = memory.rebind(unnamed.opening, core)
     leader = process.tasks[0]
     signals.rebuild_actions(leader, record.actions)
     files.enter(unnamed.opening)
@@ -235,6 +242,7 @@ def _rebuild(
     files.rebuild(unnamed.opening, unnamed)
     for task, thread in zip(process.tasks, record.threads, strict=True):
         threads.rebuild(task, thread, record)
+    return moved
 
 
 def _finish(
@@ -242,6 +250,7 @@ def _finish(
     record: records.Process,
     unnamed: objects.Making,
     reader: ContextReader,
+    moved: dict[int, bytes],
 ) -> None:
     """Do what must come last, now that nothing else can go wrong."""
     leader, opening = process.tasks[0], unnamed.opening
@@ -255,7 +264,10 @@ def _finish(
     process.end_leader()
     core = reader.core(record.pid)
     for task, thread in zip(process.tasks, record.threads, strict=True):
-        threads.finish(task, thread, core.register_sets(thread.tid))
+        sets = core.register_sets(thread.tid)
+        if thread.tid in moved:
+            sets = {**sets, process.arch.gp.note_type: moved[thread.tid]}
+        threads.finish(task, thread, sets)
 
 
 def _attributes(process: NewProcess, record: records.Process) -> list[str]:

@@ -202,6 +202,15 @@ class Task(Protocol):
 
     # Life.
 
+    def step_out(self, general: bytes, start: int, end: int) -> bytes:
+        """
+        Run a thread that is being made until its pc is outside of some code.
+
+        Args:
+            general: Its general registers, and those that are returned.
+            start, end: Addresses of the code, which makes no calls.
+        """
+
     def resume_call(self, call: records.BlockedCall) -> None:
         """Let the thread, its registers set, go on in `call` with the time left."""
 
@@ -307,6 +316,15 @@ class NewProcess(Process, Protocol):
         Returns:
             False if it has none: then the saved one is mapped and filled like memory.
         """
+
+    def own_vdso(self) -> bytes | None:
+        """Return the host's own vdso; None: it has none to be put anywhere."""
+
+    def has_special(self, mapping: records.Mapping) -> bool:
+        """Tell whether the host has such a mapping, of that name and size."""
+
+    def keep_specials(self) -> int:
+        """Leave the host's vdso and vvar where they are; return the vdso's place."""
 
     def fill(self, fd: int, runs: Iterable[tuple[int, int, int]]) -> None:
         """Copy in ``(file offset, address, size)`` of `fd`, whatever the protection."""

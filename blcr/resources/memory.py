@@ -15,14 +15,14 @@ Source: mmap(2), madvise(2), mlock(2), proc_pid_maps(5), prctl(2) for PR_SET_MM_
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from blcr import remote
 from blcr.context import records
 from blcr.errors import RefusedError, RemoteCallError, RestartError
-from blcr.host.interface import MappingFacts, Process, Run, Task
-from blcr.linux import constants
+from blcr.host.interface import MappingFacts, NewProcess, Process, Run, Task
+from blcr.linux import constants, vdso
 from blcr.resources import files, mapped, objects
 from blcr.resources.opening import Opening, open_file
 
@@ -179,7 +179,7 @@ def own_pages(process: Process, facts: Sequence[MappingFacts]) -> Iterator[Run]:
         pending = next(runs, None)
 
 
-def rebuild(made: objects.Making) -> list[records.Mapping]:
+def rebuild(made: objects.Making, core: Core) -> list[records.Mapping]:
     """
     Lay out the address space of an emptied process; private pages are filled in later.
 
@@ -194,7 +194,8 @@ def rebuild(made: objects.Making) -> list[records.Mapping]:
     layout = _Layout(made)
     specials = [one for one in record.mappings if one.special in ("vdso", "vvar")]
     # First these: where they lie in a new process is the kernel's choice.
-    own = [one for one in specials if process.place_special(one)]
+    foreign = _is_foreign(process, specials, core)
+    own = [] if foreign else [one for one in specials if process.place_special(one)]
     for mapping in record.mappings:
         if mapping not in own:
             layout.add(mapping)
@@ -423,21 +424,56 @@ class Core(Protocol):
     def read(self, address: int, size: int) -> bytes | None:
         """Return saved bytes; None: they were not saved."""
 
+    def register_sets(self, tid: int) -> Mapping[int, bytes]:
+        """Return the register sets of a thread by note type."""
 
-def compare(process: Process, own: Sequence[records.Mapping], core: Core) -> None:
+
+def _is_foreign(
+    process: NewProcess, specials: Sequence[records.Mapping], core: Core
+) -> bool:
+    """Tell whether the host's vdso is another one than the program has linked to."""
+    own = process.own_vdso()
+    if own is None or not specials:
+        return False
+    if not all(process.has_special(one) for one in specials):
+        return True
+    saved = next((one for one in specials if one.special == "vdso"), None)
+    return saved is not None and own != core.read(saved.start, saved.end - saved.start)
+
+
+def rebind(opening: Opening, core: Core) -> dict[int, bytes]:
     """
-    Check that the host's vdso is the one that the program has linked itself to.
+    Have the functions of a vdso that is memory like any other lead to the host's own.
+
+    A thread inside of one finds zeros where the kernel kept its clocks, which the
+    functions take for "ask the kernel"; only those of the coarse clocks do not look.
+    One that is inside of what is replaced is run up to what is not.
+
+    Returns:
+        By thread id the general registers that are others than the saved ones now.
 
     Raises:
-        RestartError: It is another kernel's.
+        RestartError: Such a thread does not come out.
     """
-    for mapping in own:
-        size = mapping.end - mapping.start
-        if mapping.special != "vdso":
+    process, arch = opening.process, opening.process.arch
+    image = process.own_vdso()
+    old = [one for one in opening.record.mappings if one.special == "vdso"]
+    if image is None or not old:
+        return {}
+    place = process.keep_specials()
+    present = {name: place + at for name, at, _end in vdso.functions(arch, image)}
+    start, end = old[0].start, old[0].end
+    moved = {}
+    replaced = list(vdso.replacements(arch, process.read(start, end - start), present))
+    for thread, task in zip(opening.record.threads, process.tasks, strict=True):
+        general = core.register_sets(thread.tid).get(arch.gp.note_type)
+        if general is None:
             continue
-        if process.read(mapping.start, size) != core.read(mapping.start, size):
-            raise RestartError(
-                f"process {process.pid}: the vdso of this kernel is not the one that "
-                "the program was saved with; restart under the same kernel version",
-                status=8,
-            )
+        at = arch.gp.decode(general)[arch.pc] - start
+        for offset, code in replaced:
+            if offset < at < offset + len(code):
+                first = start + offset
+                moved[thread.tid] = task.step_out(general, first, first + len(code))
+    for offset, code in replaced:
+        process.write(start + offset, code)
+    return moved

@@ -10,7 +10,7 @@ def test_hex_is_the_assembly_beside_it(arch: Arch, case: Case) -> None:
     """The hex column disassembles to the assembly column."""
     stubs = arch.stubs
 
-    for stub in (stubs.call, stubs.fallback):
+    for stub in (stubs.call, stubs.fallback, stubs.jump):
         if stub is not None:
             assert disassemble(case, stub.code) == stub.assembly
 
@@ -36,6 +36,20 @@ def test_the_call_number_is_where_it_is_said_to_be(arch: Arch, case: Case) -> No
     changed = set(disassemble(case, bytes(code))) - set(stub.assembly)
 
     assert [row.rpartition(" ")[2] for row in changed] == ["0x123"]
+
+
+def test_the_target_is_where_it_is_said_to_be(arch: Arch, case: Case) -> None:
+    """An address written into the jump shows as an instruction's operand."""
+    stub, place = arch.stubs.jump, arch.stubs.jump_target
+    if stub is None or place is None:
+        return
+    at, width = place
+
+    code = bytearray(stub.code)
+    code[at : at + width] = (0x1234).to_bytes(width, arch.layout.byteorder)
+    changed = set(disassemble(case, bytes(code))) - set(stub.assembly)
+
+    assert [row.rpartition(" ")[2] for row in changed] == ["0x1234"]
 
 
 def test_gadgets_call_and_return(arch: Arch, case: Case) -> None:

@@ -156,6 +156,11 @@ class FrozenTask:
         restart = _ERESTARTSYS if wait.restarts else GENERIC["ERESTARTNOHAND"]
         return records.BlockedCall(name, call.args, left, restart)
 
+    def step_out(self, general: bytes, start: int, end: int) -> bytes:
+        """Leave a thread where it is: no code of a program is replaced."""
+        del start, end
+        return general
+
     def resume_call(self, call: records.BlockedCall) -> None:
         """Note what the call that the thread is about to make was."""
         self.thread.interrupted = Interrupted(
@@ -455,6 +460,19 @@ class FrozenProcess:
     def empty(self) -> None:
         """Remove every mapping."""
         self.guest.space.clear()
+
+    def own_vdso(self) -> bytes | None:
+        """Return None: there is none."""
+        return None
+
+    def has_special(self, mapping: records.Mapping) -> bool:
+        """Tell that there is no such mapping."""
+        del mapping
+        return False
+
+    def keep_specials(self) -> int:
+        """Have no place for what there is not."""
+        return 0
 
     def place_special(self, mapping: records.Mapping) -> bool:
         """Note where a vdso is to be; there is none of our own to put there."""

@@ -34,6 +34,7 @@ from blcr.linux import constants, structures
 _MAX_ERRNO = 4095
 _AT_CALL = signal.SIGTRAP | 0x80
 """The stop before or behind a system call, with PTRACE_O_TRACESYSGOOD."""
+_VDSO = "[vdso]"
 _SPECIAL = {"[vdso]": "vdso", "[vvar]": "vvar", "[vvar_vclock]": "vvar"}
 _ROOM = 1 << 20
 """Bytes that our page, the vdso on its way and their neighbours keep free."""
@@ -247,18 +248,27 @@ class MadeProcess(NativeProcess):
         flags = known["MREMAP_MAYMOVE"] | known["MREMAP_FIXED"]
         self.tasks[0].call("mremap", part.start, size, size, flags, to)
 
+    def own_vdso(self) -> bytes | None:
+        """Return the kernel's own vdso."""
+        part = self._specials.get(_VDSO)
+        return self.read(part.start, part.end - part.start) if part else None
+
+    def has_special(self, mapping: records.Mapping) -> bool:
+        """Tell whether the kernel has such a mapping."""
+        part = self._specials.get(mapping.name)
+        size = mapping.end - mapping.start
+        return part is not None and part.end - part.start == size
+
     def place_special(self, mapping: records.Mapping) -> bool:
         """Put the kernel's own vdso or vvar where the program had it."""
-        part = self._specials.pop(mapping.name, None)
-        if part is None or part.end - part.start != mapping.end - mapping.start:
-            raise RestartError(
-                f"process {self.pid}: the {mapping.name} of this kernel is not the one "
-                "that the program was saved with; restart under the same kernel "
-                "version",
-                status=errno.ENOEXEC,
-            )
-        self._move(part, mapping.start)
+        self._move(self._specials.pop(mapping.name), mapping.start)
         return True
+
+    def keep_specials(self) -> int:
+        """Leave the kernel's own vdso and vvar where they are."""
+        place = self._specials[_VDSO].start
+        self._specials = {}
+        return place
 
     def fill(self, fd: int, runs: Iterable[tuple[int, int, int]]) -> None:
         """Copy in parts of the context."""

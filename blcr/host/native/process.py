@@ -18,7 +18,7 @@ from typing import Protocol
 from blcr import registry
 from blcr.architecture import Arch
 from blcr.context import records
-from blcr.errors import HostError, RefusedError
+from blcr.errors import HostError, RefusedError, RestartError, TaskGoneError
 from blcr.host.interface import (
     Contents,
     DescriptorFacts,
@@ -205,6 +205,23 @@ class NativeTask:
         return self.waited.record() if self.waited else None
 
     # Life.
+
+    def step_out(self, general: bytes, start: int, end: int) -> bytes:
+        """Run a thread step by step until its pc is outside of some code."""
+        arch, tid = self.process.arch, self.outer_tid
+        ptrace.set_register_set(tid, arch.gp.note_type, general)
+        for _ in range(end - start):
+            ptrace.request(ptrace.PTRACE_SINGLESTEP, tid)
+            ptrace.wait(tid)
+            now = ptrace.register_set(tid, arch.gp.note_type)
+            if now is None:
+                raise TaskGoneError(f"thread {tid} ended while it was made")
+            if not start <= arch.gp.decode(now)[arch.pc] < end:
+                return now
+        raise RestartError(
+            f"process {self.process.pid}: thread {self.tid} does not leave the vdso of "
+            "another kernel; restart under the same kernel version"
+        )
 
     def resume_call(self, call: records.BlockedCall) -> None:
         """Let the thread go on in a call with the time left of it."""

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from blcr.errors import HostError, NotPermittedError, TaskGoneError
 
 PTRACE_CONT = 7
+PTRACE_SINGLESTEP = 9
 PTRACE_DETACH = 17
 PTRACE_SET_THREAD_AREA = 26
 PTRACE_SYSCALL = 24
