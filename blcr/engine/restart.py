@@ -403,7 +403,13 @@ def _relocated(
         for record in context.processes
     )
     opened = tuple(
-        one._replace(path=moved(one.path)) if one.kind in files.BY_PATH else one
+        one._replace(
+            path=moved(one.path) if one.kind in files.BY_PATH else one.path,
+            watches=tuple(
+                watch._replace(path=moved(watch.path)) for watch in one.watches
+            ),
+        )
         for one in context.files
     )
-    return context._replace(processes=processes, files=opened)
+    unnamed = tuple(one._replace(name=moved(one.name)) for one in context.shared_memory)
+    return context._replace(processes=processes, files=opened, shared_memory=unnamed)

@@ -197,6 +197,32 @@ def test_saved_files_need_nothing(user: int | None, home: Path) -> None:
 
 
 @EVERY_USER
+@pytest.mark.parametrize(
+    "program", ["file_kept", "file_unlinked", "fifo", "inotify", "cwd_umask"]
+)
+def test_files_are_relocated(program: str, user: int | None, home: Path) -> None:
+    """Open files, watches, pipes and the working directory are found elsewhere."""
+    old, new = home / "old", home / "new"
+    old.mkdir()
+    if user is not None:
+        os.chown(old, user, user)
+    shell = ["/bin/sh", "-c", f"cd old && exec {build(program)}"]
+    with Subject(shell, cwd=home, user=user) as subject:
+        subject.ready()
+        path = subject.checkpoint_and_kill()
+        old.rename(new)
+
+        subject.restart(path, f"--relocate={old}={new}")
+
+        assert not old.exists()
+        assert (Path("/proc") / str(subject.pid) / "cwd").readlink().parts[
+            : len(new.parts)
+        ] == new.parts
+        if program != "cwd_umask":
+            _finish(subject)
+
+
+@EVERY_USER
 def test_failed_restart_puts_nothing_back(user: int | None, home: Path) -> None:
     """Files are as they were found, and none was added."""
     with Subject([build("file_locks")], cwd=home, user=user) as subject:
