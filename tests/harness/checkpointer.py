@@ -15,10 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from blcr.context.target import Target
-from blcr.engine import checkpoint as engine
+from blcr.engine.checkpoint import checkpoint
 from blcr.engine.restart import restart
 from blcr.errors import BlcrError
 from blcr.host.native import ptrace
+from blcr.host.native.freeze import Freezer
 from harness.seeds import FULL
 
 THROUGH = 0
@@ -59,9 +60,9 @@ def fork_checkpoint(
         if hook:
             hooked(hook)()
         if frozen:
-            engine.save = _after(frozen, engine.save)
+            setattr(Freezer, "__enter__", _before(Freezer.__enter__, frozen))  # noqa: B010
         with Target(target, sync=False) as opened:
-            engine.checkpoint(pid, opened, scope=scope, signal=signal)
+            checkpoint(pid, opened, scope=scope, signal=signal)
         status = THROUGH
     except BlcrError as error:
         os.write(2, f"{error}\n".encode())
@@ -115,10 +116,13 @@ def hooked(hook: Callable[[Request], Request]) -> Callable[[], None]:
     return prepare
 
 
-def _after(first: Callable[[], None], then: Callable[..., None]) -> Callable[..., None]:
-    def both(*args: object, **kwargs: object) -> None:
-        first()
-        then(*args, **kwargs)
+def _before(
+    first: Callable[[Freezer], Freezer], then: Callable[[], None]
+) -> Callable[[Freezer], Freezer]:
+    def both(freezer: Freezer) -> Freezer:
+        entered = first(freezer)
+        then()
+        return entered
 
     return both
 
