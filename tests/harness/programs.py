@@ -39,6 +39,9 @@ COMPILERS: dict[str, tuple[str, ...]] = {
 }
 """Compiler by variant; the last six cross-compile and need nothing but a package."""
 
+PREBUILT = Path(os.environ["BLCR_PREBUILT"]) if "BLCR_PREBUILT" in os.environ else None
+"""Where the programs are, on machines without compilers: ``PROGRAM-VARIANT``."""
+
 NATIVE_VARIANTS = ("dynamic", "static", "m32", "musl")
 
 
@@ -144,7 +147,9 @@ def cache_folder() -> Path:
 
 
 def available(variant: str) -> bool:
-    """Tell whether this machine can build a variant."""
+    """Tell whether this machine can build a variant, or has it."""
+    if PREBUILT:
+        return (PREBUILT / f"compute-{variant}").exists()
     return _can_build(COMPILERS[variant])
 
 
@@ -172,6 +177,8 @@ def build(program: str, variant: str = "dynamic", folder: Path = SOURCES) -> Pat
         subprocess.CalledProcessError: It does not compile; what the compiler said is
             on stderr.
     """
+    if PREBUILT:
+        return PREBUILT / f"{program}-{variant}"
     source = folder / f"{program}.c"
     command = (*COMPILERS[variant], *_FLAGS)
     key = hashlib.sha256("\0".join((*command, _version(command[0]))).encode())

@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,14 +74,21 @@ def _copied_python() -> Path:
 
 
 def _copied_packages() -> Path:
-    """Copy blcr as it is now, its entry points and what it imports."""
     target = cache_folder() / f"packages-{os.getpid()}"
     shutil.rmtree(target, ignore_errors=True)
+    copy_packages(target, _PACKAGES)
+    return target
+
+
+def copy_packages(target: Path, others: Sequence[str]) -> None:
+    """Copy blcr as it is now, its entry points, and other packages to a new folder."""
     target.mkdir()
     skipped = shutil.ignore_patterns("__pycache__")
-    for name in ("blcr", "blcr.arch", *_PACKAGES):
+    for name in ("blcr", "blcr.arch", *others):
         spec = importlib.util.find_spec(name)
-        if spec and spec.origin:
+        if spec and spec.origin and not spec.submodule_search_locations:
+            shutil.copy2(spec.origin, target)
+        elif spec and spec.origin:
             folder = target.joinpath(*name.split("."))
             shutil.copytree(
                 Path(spec.origin).parent, folder, ignore=skipped, dirs_exist_ok=True
@@ -92,7 +100,6 @@ def _copied_packages() -> Path:
     (metadata / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: blcr\nVersion: 0\n"
     )
-    return target
 
 
 def discard() -> None:

@@ -8,19 +8,20 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from harness import commands, modes, seeds
-from harness.programs import NATIVE_VARIANTS, SCENARIOS, Scenario
+from harness.programs import NATIVE_VARIANTS, PREBUILT, SCENARIOS, Scenario, available
 
 
 def _combinations() -> list[ParameterSet]:
     """Return all combinations, or for each program two by chance, one a restart."""
     found: list[ParameterSet] = []
+    variants = [name for name in NATIVE_VARIANTS if not PREBUILT or available(name)]
     for scenario in SCENARIOS:
         possible = modes.modes_of(scenario)
         for living in (True, False):
             choices = [
                 (mode, variant, user)
                 for mode in possible
-                for variant in NATIVE_VARIANTS
+                for variant in variants
                 for user in commands.users()
                 if (mode in ("none", "continue")) == living
                 and (mode != "none" or user == next(iter(commands.users())))

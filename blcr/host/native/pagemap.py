@@ -43,6 +43,10 @@ _GUARD = 1 << 58
 
 _HUGE_PAGE_SIZE = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size"
 
+_ENTRY_SIZE = 8
+_ENTRIES = 1 << 16
+_ABSENT = bytes(_ENTRIES * _ENTRY_SIZE)
+
 _REGIONS = 4096
 _REGION_SIZE = 24
 """struct page_region: start, end, categories."""
@@ -91,13 +95,24 @@ class Pagemap:
     def own(self, span: Span) -> Iterator[Run]:
         """Yield private pages that hold something: neither a file's nor zero."""
         without = _hold_nothing() | (0 if span.anonymous else PAGE_IS_FILE)
-        try:
-            yield from self._scan(span.start, span.end, without=without)
-        except OSError as error:
-            # ENOTTY before Linux 6.7.
-            if error.errno not in (errno.ENOTTY, errno.EINVAL):
-                raise
-            yield from _read(self._fd, span.start, span.end)
+        return self._scan(span.start, span.end, without=without)
+
+    def read(self, start: int, end: int) -> Iterator[Run]:
+        """
+        Yield private pages that hold something, entry by entry of the page table.
+
+        For kernels without PAGEMAP_SCAN; zero pages are among them.
+        """
+        page = os.sysconf("SC_PAGE_SIZE")
+        while start < end:
+            count = min((end - start) // page, _ENTRIES)
+            data = os.pread(self._fd, count * _ENTRY_SIZE, start // page * _ENTRY_SIZE)
+            if not data:
+                return
+            # Most of what is reserved is not there, and quickly passed over.
+            if data != _ABSENT[: len(data)]:
+                yield from _present(data, start, page)
+            start += len(data) // _ENTRY_SIZE * page
 
     def written(
         self, start: int, end: int, *, arm: bool = False, small: bool = False
@@ -201,38 +216,40 @@ def _hold_nothing() -> int:
     return PAGE_IS_PFNZERO | (PAGE_IS_GUARD if _knows_guards() else 0)
 
 
-def own_pages(pid: int, spans: Iterable[Span]) -> Iterator[Run]:
+def own_pages(
+    pid: int, spans: Iterable[Span], mappings: Iterable[tuple[int, int]]
+) -> Iterator[Run]:
     """
-    Yield the private pages in some spans that hold something.
+    Yield the private pages that hold something.
 
     In order; neighbours are joined, also across the borders of mappings and spans.
+
+    Args:
+        pid: Of the process.
+        spans: What to look at: the mappings, and what may lie between them.
+        mappings: Start and end of each, for kernels that have to be asked page by page.
     """
     with Pagemap(pid) as pagemap:
-        yield from runs.join(run for span in spans for run in pagemap.own(span))
+        try:
+            yield from runs.join(run for span in spans for run in pagemap.own(span))
+        except OSError as error:
+            # ENOTTY before Linux 6.7.
+            if error.errno not in (errno.ENOTTY, errno.EINVAL):
+                raise
+            parts = (run for border in mappings for run in pagemap.read(*border))
+            yield from runs.join(parts)
 
 
-def _read(fd: int, start: int, end: int) -> Iterator[Run]:
-    """Read the page table entry by entry, as older kernels show it."""
-    page = os.sysconf("SC_PAGE_SIZE")
-    at = start
-    while at < end:
-        count = min((end - at) // page, 1 << 16)
-        entries = array.array("Q")
-        entries.frombytes(os.pread(fd, count * 8, at // page * 8))
-        if not entries:
-            return
-        first: int | None = None
-        for i, entry in enumerate(entries):
-            own = (
-                entry & (_PRESENT | _SWAPPED)
-                and not entry & _FILE_OR_SHARED
-                and not entry & _GUARD
-            )
-            if own and first is None:
-                first = i
-            elif not own and first is not None:
-                yield Run(at + first * page, at + i * page)
-                first = None
-        if first is not None:
-            yield Run(at + first * page, at + len(entries) * page)
-        at += len(entries) * page
+def _present(data: bytes, start: int, page: int) -> Iterator[Run]:
+    """Yield pages that hold something among entries of the page table."""
+    first: int | None = None
+    entries = array.array("Q", data)
+    for i, entry in enumerate(entries):
+        own = entry & (_PRESENT | _SWAPPED) and not entry & (_FILE_OR_SHARED | _GUARD)
+        if own and first is None:
+            first = i
+        elif not own and first is not None:
+            yield Run(start + first * page, start + i * page)
+            first = None
+    if first is not None:
+        yield Run(start + first * page, start + len(entries) * page)

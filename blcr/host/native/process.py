@@ -491,7 +491,7 @@ class NativeProcess:
         ]
         borders = [(one.start, one.end) for one in private]
         at = 0
-        for run in pagemap.own_pages(self.shown_pid, _spans(private)):
+        for run in pagemap.own_pages(self.shown_pid, _spans(private), borders):
             while at < len(borders) and borders[at][1] <= run.start:
                 at += 1
             i = at
