@@ -26,7 +26,8 @@ def test_each_run_is_found_once() -> None:
 
         for anonymous in (True, False):
             span = pagemap.Span(start, start + len(memory), anonymous=anonymous)
-            found = list(pagemap.own_pages(os.getpid(), [span]))
+            borders = [(span.start, span.end)]
+            found = list(pagemap.own_pages(os.getpid(), [span], borders))
 
             assert found == [
                 Run(at, at + PAGE) for at in range(start, start + len(memory), 2 * PAGE)
