@@ -205,6 +205,19 @@ class Scheduling(NamedTuple):
     io_priority: int = 0
 
 
+class MemoryPolicy(NamedTuple):
+    """
+    From which NUMA nodes a thread gets memory; set_mempolicy(2).
+
+    Attributes:
+        mode: ``MPOL_*`` with its flags.
+        nodes: First and last of each run of nodes.
+    """
+
+    mode: int
+    nodes: tuple[tuple[int, int], ...]
+
+
 class Credentials(NamedTuple):
     """
     The rights of a thread; credentials(7), capabilities(7).
@@ -233,6 +246,7 @@ class Thread(NamedTuple):
     Attributes:
         timer_slack: In ns; 0: as the restarter has it.
         speculation: Misfeature and control of each that has been set; prctl(2).
+        memory_policy: None: as the restarter has it.
     """
 
     tid: int
@@ -248,6 +262,7 @@ class Thread(NamedTuple):
     credentials: Credentials | None = None
     timer_slack: int = 0
     speculation: tuple[tuple[int, int], ...] = ()
+    memory_policy: MemoryPolicy | None = None
 
 
 class Watch(NamedTuple):

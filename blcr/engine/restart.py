@@ -226,6 +226,8 @@ def _rebuild(
     """
     process.empty()
     limits.widen(process.tasks[0], record)
+    # What fails here is tried, and told, once more with the other attributes.
+    scheduling.rebuild_memory_policy(process.tasks[0], record.threads[0].memory_policy)
     # Before there is a stack: whoever asks for the words of the command line would let
     # that grow, down to where those of the new process were.
     process.set_memory_layout(record.memory, record.exe)
@@ -276,6 +278,7 @@ def _attributes(process: NewProcess, record: records.Process) -> list[str]:
     losses = []
     for task, thread in zip(process.tasks, record.threads, strict=True):
         losses += scheduling.rebuild(task, thread.scheduling)
+        losses += scheduling.rebuild_memory_policy(task, thread.memory_policy)
     # Timer slack comes behind the policy, which may reset it.
     losses += controls.rebuild(process, record)
     losses += limits.rebuild(leader, record)

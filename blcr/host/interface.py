@@ -142,6 +142,8 @@ class TaskFacts(NamedTuple):
     """None where the host keeps none; so is `credentials`."""
     credentials: records.Credentials | None = None
     speculation: tuple[tuple[int, int], ...] = ()
+    memory_policy: records.MemoryPolicy | None = None
+    """None for the default."""
 
 
 class Task(Protocol):

@@ -10,7 +10,7 @@ Source: sched_setattr(2), sched(7), sched_setaffinity(2), ioprio_set(2).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from blcr import remote
 from blcr.context import records
@@ -75,8 +75,12 @@ def _clamp_text(it: records.Scheduling) -> str:
 
 def _cpus_text(it: records.Scheduling) -> str:
     """Return the CPUs it may use, as the kernel lists them."""
-    runs = (f"{a}" if a == b else f"{a}-{b}" for a, b in it.cpus)
-    return f"affinity to CPUs {','.join(runs) or 'all'}"
+    return f"affinity to CPUs {_list(it.cpus) or 'all'}"
+
+
+def _list(runs: Iterable[tuple[int, int]]) -> str:
+    """Return runs of numbers as the kernel lists them."""
+    return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in runs)
 
 
 def _io_text(it: records.Scheduling) -> str:
@@ -127,15 +131,39 @@ def _set_nice(task: Task, it: records.Scheduling) -> None:
 
 def _set_cpus(task: Task, it: records.Scheduling) -> None:
     """Set the affinity."""
+    data = _mask(task, it.cpus)
+    remote.call(task, "sched_setaffinity", 0, len(data), data)
+
+
+def _mask(task: Task, runs: Iterable[tuple[int, int]]) -> bytes:
+    """Return the words in which a kernel interface has a set of numbers."""
     layout = task.process.arch.layout
-    mask = sum((1 << last + 1) - (1 << first) for first, last in it.cpus)
+    mask = sum((1 << last + 1) - (1 << first) for first, last in runs)
     words = -(-mask.bit_length() // _MASK_BITS) * (8 // layout.word_size)
     size = layout.word_size
-    data = b"".join(
+    return b"".join(
         (mask >> 8 * size * at & (1 << 8 * size) - 1).to_bytes(size, layout.byteorder)
         for at in range(words)
     )
-    remote.call(task, "sched_setaffinity", 0, len(data), data)
+
+
+def rebuild_memory_policy(task: Task, wanted: records.MemoryPolicy | None) -> list[str]:
+    """Set the NUMA policy for memory to come; return what failed, as `rebuild`."""
+    if wanted is None or wanted == task.facts().memory_policy:
+        return []
+    nodes = _mask(task, wanted.nodes)
+    try:
+        if nodes:
+            # The kernel takes the number of bits to be one too many.
+            bits = 8 * len(nodes) + 1
+            remote.call(task, "set_mempolicy", wanted.mode, nodes, bits)
+        else:
+            task.call("set_mempolicy", wanted.mode, 0, 0)
+    except RemoteCallError as error:
+        reason = os.strerror(error.errno)
+        shown = f"{wanted.mode:#x} of nodes {_list(wanted.nodes)}"
+        return [f"no memory policy {shown} ({reason})"]
+    return []
 
 
 def _set_io_priority(task: Task, it: records.Scheduling) -> None:

@@ -72,6 +72,7 @@ def save(
             credentials=facts.credentials,
             timer_slack=timer_slack,
             speculation=facts.speculation,
+            memory_policy=facts.memory_policy,
         ),
         sets,
     )

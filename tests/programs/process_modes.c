@@ -46,6 +46,10 @@ int main(void)
     pthread_barrier_init(&both, NULL, 2);
     pthread_t thread = start(other, NULL);
     pthread_barrier_wait(&both);
+    /* MPOL_INTERLEAVE with MPOL_F_STATIC_NODES, where there are NUMA nodes. */
+    unsigned long nodes[32] = {1}, now[32] = {0};
+    int mode = 0, policy = syscall(SYS_set_mempolicy, 3 | 1 << 15, nodes, 64) == 0;
+    check(policy || errno == ENOSYS);
     check(personality(PERSONA) >= 0);
     int denies = prctl(MDWE_SET, 1, 0, 0, 0) == 0;
     check(denies || errno == EINVAL);
@@ -55,6 +59,8 @@ int main(void)
     check(prctl(PR_MCE_KILL_GET, 0, 0, 0, 0) == PR_MCE_KILL_EARLY);
     check(tsc_mode() == tsc);
     check(personality(0xffffffff) == PERSONA);
+    check(!policy || syscall(SYS_get_mempolicy, &mode, now, 1024, 0, 0) == 0);
+    check(!policy || (mode == (3 | 1 << 15) && now[0] == 1));
     check(syscall(SYS_membarrier, 1 << 9, 0, 0) == registered);
     check(registered < 0 || syscall(SYS_membarrier, 1 << 3, 0, 0) == 0);
     check(!merges || prctl(MERGE_GET, 0, 0, 0, 0) == 1);

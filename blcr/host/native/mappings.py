@@ -35,6 +35,7 @@ _REFUSED_FLAGS = {
     "um": "memory watched by userfaultfd",
     "uw": "memory watched by userfaultfd",
     "ui": "memory watched by userfaultfd",
+    procfs.KEYED: "memory with a protection key (pkey_mprotect)",
 }
 
 _REFUSED_NAMES = {

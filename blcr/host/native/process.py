@@ -57,6 +57,10 @@ def own_arch() -> Arch:
     return registry.find(*procfs.program_identity(os.getpid()))
 
 
+_SECCOMP = ("none", "strict mode", "a filter")
+"""What a status calls 0, 1 and 2."""
+
+
 class Caller(Protocol):
     """A way to make calls in the name of one stopped thread."""
 
@@ -198,6 +202,7 @@ class NativeTask:
             scheduling.facts(self.outer_tid, own_arch()),
             self.status.credentials,
             self.status.speculation,
+            procfs.memory_policy(self.process.outer_pid, self.outer_tid),
         )
 
     def blocked_call(self) -> records.BlockedCall | None:
@@ -351,7 +356,7 @@ class NativeProcess:
     def _refused(self, status: procfs.Status) -> str:
         """Return why the process cannot be saved at all, or empty."""
         if status.seccomp:
-            return "runs under seccomp"
+            return f"runs under seccomp ({_SECCOMP[status.seccomp]})"
         if not self._is_folder("root"):
             return "its root directory was deleted"
         if status.credentials.permitted and not self._is_of_our_users():

@@ -189,6 +189,47 @@ def _speculation(rows: Mapping[str, str]) -> tuple[tuple[int, int], ...]:
     return tuple(pair for pair in found if pair[1])
 
 
+_POLICIES = {
+    "prefer": 1,
+    "bind": 2,
+    "interleave": 3,
+    "local": 4,
+    "prefer (many)": 5,
+    "weighted interleave": 6,
+}
+_POLICY_FLAGS = {"static": 1 << 15, "relative": 1 << 14, "balancing": 1 << 13}
+_POLICY = re.compile(
+    r"[0-9a-f]+ ([a-z]+(?: \(many\)| interleave)?)(?:=([a-z|]+))?(?::([-,0-9]+))? "
+)
+
+
+def memory_policy(pid: int, tid: int) -> records.MemoryPolicy | None:
+    """
+    Return the NUMA policy of a thread; None for the default, or where there is none.
+
+    The first mapping shows it, which is code and has hardly a policy of its own; the
+    kernel looks at the pages of those mappings only that are read.
+
+    Source: mpol_to_str in mm/mempolicy.c, Linux 6.18; linux/mempolicy.h.
+    """
+    try:
+        fd = os.open(f"/proc/{pid}/task/{tid}/numa_maps", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        found = _POLICY.match(os.read(fd, 128).decode(errors="replace"))
+    finally:
+        os.close(fd)
+    if not found or found[1] not in _POLICIES:
+        return None
+    flags = sum(_POLICY_FLAGS.get(name, 0) for name in (found[2] or "").split("|"))
+    runs = []
+    for part in filter(None, (found[3] or "").split(",")):
+        first, _, last = part.partition("-")
+        runs.append((int(first), int(last or first)))
+    return records.MemoryPolicy(_POLICIES[found[1]] | flags, tuple(runs))
+
+
 def limits(pid: int) -> tuple[tuple[int, int], ...]:
     """Return the soft and hard limits by number; 2**64 - 1 is none."""
 
@@ -356,13 +397,27 @@ class Range(NamedTuple):
     flags: frozenset[str]
 
 
+KEYED = "protection key"
+
+
 def ranges(pid: int) -> list[Range]:
-    """Return the address space, ``VmFlags`` included."""
+    """
+    Return the address space, ``VmFlags`` included.
+
+    Memory with a protection key has the flag KEYED, unless the key is the one by which
+    the kernel itself makes memory executable only.
+    """
     found: list[Range] = []
     head: list[bytes] = []
-    for line in read(pid, "smaps").split(b"\n"):
+    text = read(pid, "smaps")
+    has_keys = b"\nProtectionKey:" in text
+    keyed: tuple[str, ...] = ()
+    for line in text.split(b"\n"):
         if line.startswith(b"VmFlags:"):
-            found.append(_range(head, frozenset(line[8:].decode().split())))
+            found.append(_range(head, frozenset((*line[8:].decode().split(), *keyed))))
+        elif has_keys and line.startswith(b"ProtectionKey:"):
+            own = int(line[14:]) and not head[1].startswith(b"--x")
+            keyed = (KEYED,) if own else ()
         elif line[:1].islower() or line[:1].isdigit():
             head = line.split(None, 5)
     return found

@@ -1,0 +1,69 @@
+"""What /proc says on machines that are not at hand."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from blcr.context.records import MemoryPolicy
+from blcr.host.native import mappings, procfs
+
+# As Linux 6.12 prints it, on a CPU with protection keys.
+SMAPS = b"""\
+7f0000000000-7f0000001000 rw-p 00000000 00:00 0
+Size:                  4 kB
+THPeligible:           0
+ProtectionKey:         3
+VmFlags: rd wr mr mw me ac
+7f0000002000-7f0000003000 --xp 00000000 00:00 0
+ProtectionKey:         1
+VmFlags: ex mr mw me ac
+7f0000004000-7f0000005000 rw-p 00000000 00:00 0
+ProtectionKey:         0
+VmFlags: rd wr mr mw me ac
+"""
+
+
+def test_memory_with_a_protection_key_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The program's own keys are; the kernel's, for code that none may read, is not."""
+    monkeypatch.setattr(procfs, "read", lambda _pid, _name: SMAPS)
+
+    keyed, executable, plain = procfs.ranges(4711)
+
+    assert procfs.KEYED in keyed.flags
+    assert procfs.KEYED not in executable.flags | plain.flags
+    assert "protection key" in mappings.facts(os.getpid(), [keyed])[0].refused
+
+
+@pytest.mark.parametrize(
+    ("line", "policy"),
+    [
+        ("5577bfe30000 default file=/usr/bin/cat mapped=2 N0=2", None),
+        ("5577bfe30000 local file=/usr/bin/cat", MemoryPolicy(4, ())),
+        ("5577bfe30000 prefer:1 file=/usr/bin/cat", MemoryPolicy(1, ((1, 1),))),
+        ("00400000 bind=static:0-1,3 anon=1", MemoryPolicy(0x8002, ((0, 1), (3, 3)))),
+        (
+            "00400000 interleave=relative|balancing:0 anon=1",
+            MemoryPolicy(0x6003, ((0, 0),)),
+        ),
+        ("00400000 prefer (many):0-7 anon=1", MemoryPolicy(5, ((0, 7),))),
+        ("00400000 weighted interleave:0 anon=1", MemoryPolicy(6, ((0, 0),))),
+    ],
+)
+def test_memory_policies(
+    line: str,
+    policy: MemoryPolicy | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A NUMA policy is what mpol_to_str in mm/mempolicy.c makes of it."""
+    text = tmp_path / "numa_maps"
+    text.write_text(line + " kernelpagesize_kB=4\n")
+    opened = os.open
+    monkeypatch.setattr(os, "open", lambda _path, flags: opened(text, flags))
+
+    assert procfs.memory_policy(4711, 4711) == policy
