@@ -378,6 +378,24 @@ DEFINITIONS: Mapping[str, str] = {
         syscall    int
         arch       uint
     """,
+    "signalfd_siginfo": """
+        size 128
+        signo    u32
+        errno    s32
+        code     s32
+        pid      u32
+        uid      u32
+        fd       s32
+        tid      u32
+        band     u32
+        overrun  u32
+        trapno   u32
+        status   s32
+        int      s32
+        ptr      u64
+        utime    u64
+        stime    u64
+    """,
     # Processes and threads.
     "clone_args": """
         flags         u64

@@ -18,7 +18,7 @@ KERNEL_HEADERS = """
     linux/signal.h linux/sched.h linux/sched/types.h linux/capability.h
     linux/prctl.h linux/futex.h linux/rseq.h linux/resource.h linux/utsname.h
     linux/sysinfo.h linux/uio.h linux/poll.h linux/eventpoll.h linux/openat2.h
-    linux/fcntl.h asm/stat.h
+    linux/fcntl.h linux/signalfd.h asm/stat.h
     linux/stat.h asm/statfs.h linux/un.h linux/termios.h kernel.h
 """.split()
 
@@ -42,6 +42,7 @@ KERNEL = {
     "siginfo_poll": ("siginfo_t", "si_"),
     "siginfo_sys": ("siginfo_t", "si_"),
     "sigevent": ("sigevent_t", "sigev_"),
+    "signalfd_siginfo": ("struct signalfd_siginfo", "ssi_"),
     "clone_args": ("struct clone_args", ""),
     "sched_attr": ("struct sched_attr", ""),
     "cap_header": ("struct __user_cap_header_struct", ""),

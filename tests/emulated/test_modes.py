@@ -16,9 +16,9 @@ VARIANTS = ("x86_64", "x86", "ppc")
 HOST_ONLY = frozenset(
     """
     limits memory_advice process_controls scheduling file_owner file_unlinked
-    terminal_pair file_names file_locks fifo timerfd signalfd inotify pidfd epoll_nested
+    terminal_pair file_names file_locks fifo timerfd inotify pidfd epoll_nested
     memory_locked memory_file memory_droppable mapping_gone
-    signal_queued timer_cpu timer_posix
+    signal_queued timer_posix
     credentials root_directory process_modes
     """.split()
 )

@@ -89,6 +89,7 @@ def fork(thread: Thread, *, share_memory: bool, share_files: bool) -> Guest:
     child.layout, child.personality = parent.layout, parent.personality
     child.dumpable, child.no_new_privs = parent.dumpable, parent.no_new_privs
     child.vdso, child.nice = parent.vdso, parent.nice
+    child.has_signalfd = parent.has_signalfd
     machine.guests[child.pid] = child
     return child
 
@@ -119,6 +120,7 @@ def execute(thread: Thread, program: Program, env: Sequence[str]) -> None:
         if action.handler == signals.SIG_IGN
     }
     guest.vdso, guest.parent_death_signal = Vdso(), 0
+    guest.posix_timers.clear()
     try:
         new = loader.load(guest, program, env)
     except OSError:
@@ -141,6 +143,7 @@ def end(guest: Guest, status: int) -> None:
         machine.futexes.bequeath(thread)
     guest.threads.clear()
     guest.timers.clear()
+    guest.posix_timers.clear()
     guest.space.leave()
     guest.descriptors.leave()
     guest.let_go()

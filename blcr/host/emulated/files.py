@@ -50,6 +50,11 @@ class OpenFile:
         self.references = 0
         self.description = next(_serial)
         self.interest: dict[int, tuple[int, int, int]] = {}
+        self.clock = 0
+        """Of a timerfd, as are the flags with which it was set."""
+        self.timer_flags = 0
+        self.signals = 0
+        """Of a signalfd: the mask."""
         self.is_ours = False
         """It is a directory that only guests see."""
         self.listing: list[str] | None = None

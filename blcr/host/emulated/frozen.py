@@ -23,6 +23,7 @@ from blcr.errors import (
 )
 from blcr.host.emulated import signals
 from blcr.host.emulated.calls.table import table_of
+from blcr.host.emulated.calls.timers import timer_left
 from blcr.host.emulated.memory import DIRTY, FORCE, OWNED, PAGE, READ, WRITE, pages_of
 from blcr.host.emulated.tasks import Blocked, Ended, Interrupted, Thread
 from blcr.host.interface import (
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 _ERESTARTSYS = GENERIC["ERESTARTSYS"]
 _RESTARTING = {_ERESTARTSYS, GENERIC["ERESTARTNOINTR"]}
+_NOT_SAVED = {"inotify"}
 _ALL_FORCED = FORCE | READ
 
 
@@ -314,6 +316,10 @@ class FrozenProcess:
             refused = "a file that was deleted"
         elif file.kind == "socket":
             refused = "a socket"
+        elif file.kind in _NOT_SAVED:
+            refused = f"a {file.kind}, which the machine cannot save yet"
+        elif file.kind == "timerfd" and self._state(file)[0][-1]:
+            refused = "a timerfd that has ended and was not read"
         record = records.OpenFile(
             kind=file.kind,
             path=file.path,
@@ -342,6 +348,13 @@ class FrozenProcess:
                 for host, (fd, events, data) in sorted(file.interest.items())
                 if _is_open(host)
             )
+        if file.kind == "signalfd":
+            return ((file.signals,),)
+        if file.kind == "timerfd":
+            rows = _fdinfo(file.fd)
+            value, interval = timer_left(file.fd)
+            ticks = int(rows.get("ticks", "0"))
+            return ((file.clock, file.timer_flags, value, interval, ticks),)
         if file.kind == "eventfd":
             rows = _fdinfo(file.fd)
             count = int(rows.get("eventfd-count", "0"), 16)
@@ -370,8 +383,20 @@ class FrozenProcess:
         raise RefusedError(self.pid, f"descriptor {fd} has {ticks} ticks")
 
     def posix_timers(self) -> list[records.PosixTimer]:
-        """Return none: the machine does not serve timer_create."""
-        return []
+        """Return its timers of timer_create in order of id, without their times."""
+        return [
+            records.PosixTimer(
+                number,
+                timer.clock,
+                timer.notify,
+                timer.signal,
+                timer.value,
+                timer.tid if timer.notify & GENERIC["SIGEV_THREAD_ID"] else 0,
+                0,
+                0,
+            )
+            for number, timer in sorted(self.guest.posix_timers.items())
+        ]
 
     def pipe(self, fd: int) -> records.Pipe:
         """Return a pipe's bytes, which are taken out of it and put back."""

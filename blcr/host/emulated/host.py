@@ -29,7 +29,17 @@ class EmulatedHost:
     name = "emulated"
     runs_here = False
     rebuilds = frozenset(
-        {"file", "directory", "device", "pipe", "eventfd", "epoll", "inherited"}
+        {
+            "file",
+            "directory",
+            "device",
+            "pipe",
+            "eventfd",
+            "epoll",
+            "inherited",
+            "signalfd",
+            "timerfd",
+        }
     )
 
     def __init__(self) -> None:

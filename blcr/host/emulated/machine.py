@@ -25,7 +25,7 @@ from typing import Protocol
 
 from blcr.architecture import Arch
 from blcr.context import records
-from blcr.host.emulated import family, files, loader, signals
+from blcr.host.emulated import family, files, loader, signals, timers
 from blcr.host.emulated.calls.table import CallTable, table_of
 from blcr.host.emulated.cpu import Call, Cpu, Cut, State, Trap
 from blcr.host.emulated.futexes import Futexes
@@ -82,8 +82,8 @@ class Machine:
         self.ram = Ram(_ram_size(), _WINDOW)
         self.guests: dict[int, Guest] = {}
         self.futexes = Futexes()
-        self._monotonic_offset = 0
-        self._boottime_offset = 0
+        self.monotonic_offset = 0
+        self.boottime_offset = 0
         self._held: records.Clocks | None = None
         self.unserved: set[str] = set()
         self.warnings: list[str] = []
@@ -106,13 +106,13 @@ class Machine:
         """Return the guests' CLOCK_MONOTONIC."""
         if self._held is not None:
             return self._held.monotonic
-        return time.monotonic_ns() + self._monotonic_offset
+        return time.monotonic_ns() + self.monotonic_offset
 
     def boottime(self) -> int:
         """Return the guests' CLOCK_BOOTTIME."""
         if self._held is not None:
             return self._held.boottime
-        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) + self._boottime_offset
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) + self.boottime_offset
 
     def hold_clocks(self, clocks: records.Clocks | None = None) -> records.Clocks:
         """Let the clocks stand still, at what they show now or at other times."""
@@ -131,8 +131,8 @@ class Machine:
         """Let the clocks go on from where they stand, or as if they had not stood."""
         held, self._held = self._held, None
         if from_held and held is not None:
-            self._monotonic_offset += held.monotonic - self.monotonic()
-            self._boottime_offset += held.boottime - self.boottime()
+            self.monotonic_offset += held.monotonic - self.monotonic()
+            self.boottime_offset += held.boottime - self.boottime()
 
     # Guests.
 
@@ -280,7 +280,7 @@ class Machine:
     def _timeout_ms(self) -> int | None:
         """Return how long nothing will happen by itself, in ms, rounded up."""
         ends = [t.wait.until for t in self.threads() if t.wait and t.wait.until]
-        ends += [timer.end for g in self.guests.values() for timer in g.timers.values()]
+        ends += [end for guest in self.guests.values() for end in timers.ends(guest)]
         if not ends:
             return None
         return max(0, -(-(min(ends) - self.monotonic()) // 10**6))
@@ -410,7 +410,8 @@ class Machine:
             for guest in self._meant(number, first):
                 signals.send(guest, signals.from_outside(guest, number))
         for guest in self.guests.values():
-            signals.expire_timers(guest)
+            if guest.timers or guest.posix_timers:
+                timers.expire(guest)
 
     def _meant(self, number: int, first: Guest | None) -> list[Guest]:
         """Return for whom a signal is: those of a terminal are for a group."""

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from blcr.architecture import AlternateStack, FrameRequest, InterruptedCall
 from blcr.errors import ArchitectureError
 from blcr.host.emulated import family
 from blcr.host.emulated.cpu import Trap
-from blcr.host.emulated.tasks import NO_ALTSTACK, Action, Ended, Thread, Timer
+from blcr.host.emulated.tasks import NO_ALTSTACK, Action, Ended, Thread
 from blcr.linux.constants import GENERIC
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ _DUMPING = {
 _KILL, _STOP, _CONT = GENERIC["SIGKILL"], GENERIC["SIGSTOP"], GENERIC["SIGCONT"]
 _REAL_TIME = GENERIC["SIGRTMIN"]
 _CORE_FLAG = 0x80
+_ONE = (1).to_bytes(8, sys.byteorder)
 UNBLOCKABLE = 1 << _KILL - 1 | 1 << _STOP - 1
 _CONT_BITS = 1 << _CONT - 1
 _STOPPING_BITS = sum(1 << number - 1 for number in _STOPPING)
@@ -91,6 +94,24 @@ def send(target: Guest | Thread, info: bytes) -> None:
     ):
         return
     target.pending.append(info)
+    if guest.has_signalfd:
+        show(guest)
+
+
+def show(guest: Guest) -> None:
+    """Make signalfds ready for which there are signals, and no others."""
+    for _, entry in guest.descriptors:
+        if entry.file.kind == "signalfd":
+            queues: list[Guest | Thread] = [guest, *guest.threads.values()]
+            waiting = any(
+                entry.file.signals & bit(number_of(guest, info))
+                for one in queues
+                for info in one.pending
+            )
+            with suppress(BlockingIOError):
+                os.read(entry.file.fd, 8)
+            if waiting:
+                os.write(entry.file.fd, _ONE)
 
 
 def _forget(guest: Guest, numbers: int) -> None:
@@ -130,6 +151,8 @@ def take(thread: Thread, wanted: int) -> bytes | None:
         if fitting:
             info = min(fitting, key=lambda info: number_of(guest, info))
             queue.remove(info)
+            if guest.has_signalfd:
+                show(guest)
             return info
     return None
 
@@ -173,25 +196,6 @@ def fault(thread: Thread, trap: Trap) -> None:
     if kind == "siginfo_fault":
         values["addr"] = trap.address
     thread.pending.insert(0, guest.structure(kind).pack(**values))
-
-
-def expire_timers(guest: Guest) -> None:
-    """Send the signals of interval timers that have ended."""
-    now = guest.machine.monotonic()
-    for which, timer in list(guest.timers.items()):
-        if timer.end > now:
-            continue
-        if timer.interval:
-            missed = (now - timer.end) // timer.interval + 1
-            guest.timers[which] = Timer(
-                timer.end + missed * timer.interval, timer.interval
-            )
-        else:
-            del guest.timers[which]
-        info = guest.structure("siginfo").pack(
-            signo=GENERIC["SIGALRM"], code=GENERIC["SI_KERNEL"]
-        )
-        send(guest, info)
 
 
 def _is_ignored(guest: Guest, number: int) -> bool:

@@ -169,6 +169,30 @@ class Timer(NamedTuple):
     interval: int
 
 
+class PosixTimer:
+    """
+    A timer of timer_create(2).
+
+    Attributes:
+        clock, notify, signal, value, tid: As it was made.
+        end: When it ends next, on its clock in ns; None: it does not run.
+        interval: In ns.
+        overrun: How often it has ended unseen.
+    """
+
+    def __init__(
+        self, clock: int, notify: int, signal: int, value: int, tid: int
+    ) -> None:
+        self.clock = clock
+        self.notify = notify
+        self.signal = signal
+        self.value = value
+        self.tid = tid
+        self.end: int | None = None
+        self.interval = 0
+        self.overrun = 0
+
+
 class Guest:
     """One process: what its threads share."""
 
@@ -194,6 +218,9 @@ class Guest:
         self.actions: dict[int, Action] = {}
         self.pending: list[bytes] = []
         self.timers: dict[int, Timer] = {}
+        self.posix_timers: dict[int, PosixTimer] = {}
+        self.next_timer = 0
+        self.has_signalfd = False
         self.cwd = "/"
         self.umask = 0o022
         self.exe = ""

@@ -16,9 +16,11 @@ from blcr.host.emulated.calls import (
     paths,
     polling,
     process,
+    signalfds,
     signals,
     threads,
     time,
+    timers,
 )
 
 THEMES = (
@@ -31,7 +33,9 @@ THEMES = (
     paths,
     polling,
     process,
+    signalfds,
     signals,
     threads,
     time,
+    timers,
 )

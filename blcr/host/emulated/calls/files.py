@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 import struct
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from typing import NamedTuple
 from blcr.host.emulated import proc, signals
 from blcr.host.emulated.calls.control import RETRY_NS
 from blcr.host.emulated.calls.polling import ready, wait_for
+from blcr.host.emulated.calls.signalfds import read_signals
 from blcr.host.emulated.calls.table import call, fail
 from blcr.host.emulated.files import (
     TRANSIENT,
@@ -37,6 +39,9 @@ _IOV_LIMIT = 1024
 _LARGEST = 0x7FFF_F000
 _POLLIN, _POLLOUT = 1, 4
 _COPY_CHUNK = 1 << 20
+# Files that tell numbers, of 8 bytes or in structures.
+_COUNTERS = {"eventfd", "timerfd", "signalfd"}
+_COUNTER_SIZE = 8
 
 _libc = ctypes.CDLL(None, use_errno=True)
 # struct linux_dirent64 of the machine that we run on; all have it alike.
@@ -271,8 +276,31 @@ def _read(thread: Thread, fd: int, parts: list[tuple[int, int]]) -> int:
     if file.kind == "directory":
         raise fail(errno.EISDIR)
     wait_for(file, _POLLIN, guest)
+    if file.kind in _COUNTERS:
+        return _scatter(guest, parts, _read_counter(thread, file, parts))
     buffers = _slices(guest, parts, WRITE)
     return os.readv(file.fd, buffers) if buffers else 0
+
+
+def _read_counter(
+    thread: Thread, file: OpenFile, parts: list[tuple[int, int]]
+) -> bytes:
+    """Read what tells numbers, which are in the guest's byte order."""
+    room = sum(size for _, size in parts)
+    if file.kind == "signalfd":
+        return read_signals(thread, file, room)
+    if room < _COUNTER_SIZE:
+        raise fail(errno.EINVAL)
+    number = int.from_bytes(os.read(file.fd, _COUNTER_SIZE), sys.byteorder)
+    return number.to_bytes(_COUNTER_SIZE, thread.guest.arch.layout.byteorder)
+
+
+def _scatter(guest: Guest, parts: list[tuple[int, int]], data: bytes) -> int:
+    at = 0
+    for address, size in parts:
+        guest.space.write(address, data[at : at + size])
+        at += size
+    return len(data)
 
 
 def _write(thread: Thread, fd: int, parts: list[tuple[int, int]]) -> int:
@@ -285,6 +313,9 @@ def _write(thread: Thread, fd: int, parts: list[tuple[int, int]]) -> int:
     data = b"".join(guest.space.read(*part) for part in parts)
     if not data:
         return 0
+    if file.kind == "eventfd" and len(data) >= _COUNTER_SIZE:
+        number = int.from_bytes(data[:_COUNTER_SIZE], guest.arch.layout.byteorder)
+        data = number.to_bytes(_COUNTER_SIZE, sys.byteorder)
     if file.flags & guest.constants["O_NONBLOCK"] and not file.kept:
         return _sending(thread, partial(os.write, file.fd, data))
     while done < len(data):

@@ -18,7 +18,6 @@ from blcr.host.emulated.tasks import (
     Blocked,
     Guest,
     Thread,
-    Timer,
     Wait,
     signed,
 )
@@ -242,14 +241,3 @@ def _info(thread: Thread, number: int, info: int) -> bytes:
     data = guest.space.read(info, guest.structure("siginfo").size)
     order = guest.arch.layout.byteorder
     return _check(number).to_bytes(4, order) + data[4:]
-
-
-@call("alarm")
-def alarm(thread: Thread, seconds: int) -> int:
-    """Set the real-time timer, in seconds; return what was left of it."""
-    guest, which = thread.guest, thread.guest.constants["ITIMER_REAL"]
-    now = guest.machine.monotonic()
-    before = guest.timers.pop(which, None)
-    if seconds:
-        guest.timers[which] = Timer(now + seconds * 10**9, 0)
-    return -(-(before.end - now) // 10**9) if before else 0

@@ -12,7 +12,7 @@ import errno
 import time as host_time
 
 from blcr.host.emulated.calls.table import call, fail, timed
-from blcr.host.emulated.tasks import Blocked, Guest, Thread, Timer, Wait, signed
+from blcr.host.emulated.tasks import Blocked, Guest, Thread, Wait, signed
 
 NS = 10**9
 
@@ -145,41 +145,3 @@ def _sleep_for(thread: Thread, unit: str, request: int, remainder: int) -> int:
     if guest.machine.monotonic() >= end:
         return 0
     raise Blocked(Wait(end, restarts=False, interrupt=interrupt))
-
-
-@call("setitimer")
-def setitimer(thread: Thread, which: int, new: int, old: int) -> int:
-    """Set an interval timer."""
-    guest, machine = thread.guest, thread.guest.machine
-    if which != guest.constants["ITIMER_REAL"]:
-        raise fail(errno.EINVAL)
-    if old:
-        getitimer(thread, which, old)
-    guest.timers.pop(which, None)
-    if new:
-        row = guest.fetch("itimerval", new)
-        interval, value = (
-            row[name]["sec"] * NS + row[name]["usec"] * 1000
-            for name in ("interval", "value")
-        )
-        if value:
-            guest.timers[which] = Timer(machine.monotonic() + value, interval)
-    return 0
-
-
-@call("getitimer")
-def getitimer(thread: Thread, which: int, result: int) -> int:
-    """Tell what is left of an interval timer."""
-    guest = thread.guest
-    now = guest.machine.monotonic()
-    timer = guest.timers.get(which)
-    # One that runs never shows 0, though it may have ended just now.
-    value = max(1000, timer.end - now) if timer else 0
-    interval = timer.interval if timer else 0
-    guest.store(
-        "itimerval",
-        result,
-        value={"sec": value // NS, "usec": value % NS // 1000},
-        interval={"sec": interval // NS, "usec": interval % NS // 1000},
-    )
-    return 0
