@@ -12,6 +12,13 @@ from blcr.architecture import Layout
 LAYOUT = Layout(word_size=4, byteorder="big")
 
 CONSTANTS = {
+    # socket.h.
+    "SO_RCVLOWAT": 16,
+    "SO_SNDLOWAT": 17,
+    "SO_RCVTIMEO_OLD": 18,
+    "SO_SNDTIMEO_OLD": 19,
+    "SO_PASSCRED": 20,
+    "SO_PEERCRED": 21,
     # errno.h.
     "EDEADLOCK": 58,
     # linux/inotify.h, by asm/ioctl.h.

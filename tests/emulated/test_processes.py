@@ -29,7 +29,7 @@ def native(*args: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("name", ["family", "copies"])
+@pytest.mark.parametrize("name", ["family", "copies", "sockets"])
 def test_program_does_what_it_does_on_this_kernel(name: str, variant: str) -> None:
     """What is printed, and the status, are those of a native run."""
     expected = native(programs.build(name, "x86_64", SOURCES))

@@ -43,7 +43,8 @@ def fcntl(thread: Thread, fd: int, command: int, value: int) -> int:
     if command == names["F_SETFL"]:
         changeable = names["O_APPEND"] | names["O_NONBLOCK"]
         file.flags = file.flags & ~changeable | value & changeable
-        if not file.kept:
+        # A socket of ours never waits.
+        if not file.kept and file.kind != "socket":
             host = to_host_flags(names, file.flags) & ~os.O_CLOEXEC
             host_fcntl.fcntl(file.fd, host_fcntl.F_SETFL, host)
         return 0

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from blcr.host.emulated import proc, signals
 from blcr.host.emulated.calls.control import RETRY_NS
+from blcr.host.emulated.calls.inotify import read_events
 from blcr.host.emulated.calls.polling import ready, wait_for
 from blcr.host.emulated.calls.signalfds import read_signals
 from blcr.host.emulated.calls.table import call, fail
@@ -40,7 +41,7 @@ _LARGEST = 0x7FFF_F000
 _POLLIN, _POLLOUT = 1, 4
 _COPY_CHUNK = 1 << 20
 # Files that tell numbers, of 8 bytes or in structures.
-_COUNTERS = {"eventfd", "timerfd", "signalfd"}
+_COUNTERS = {"eventfd", "timerfd", "signalfd", "inotify"}
 _COUNTER_SIZE = 8
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -238,7 +239,7 @@ def _writable(thread: Thread, fd: int) -> OpenFile:
     return file
 
 
-def _vectors(guest: Guest, vector: int, count: int) -> list[tuple[int, int]]:
+def vectors(guest: Guest, vector: int, count: int) -> list[tuple[int, int]]:
     """Return address and size of each part of an iovec."""
     if not 0 <= signed(count) <= _IOV_LIMIT:
         raise fail(errno.EINVAL)
@@ -277,7 +278,7 @@ def _read(thread: Thread, fd: int, parts: list[tuple[int, int]]) -> int:
         raise fail(errno.EISDIR)
     wait_for(file, _POLLIN, guest)
     if file.kind in _COUNTERS:
-        return _scatter(guest, parts, _read_counter(thread, file, parts))
+        return scatter(guest, parts, _read_counter(thread, file, parts))
     buffers = _slices(guest, parts, WRITE)
     return os.readv(file.fd, buffers) if buffers else 0
 
@@ -289,13 +290,21 @@ def _read_counter(
     room = sum(size for _, size in parts)
     if file.kind == "signalfd":
         return read_signals(thread, file, room)
+    if file.kind == "inotify":
+        return read_events(thread.guest, file, room)
     if room < _COUNTER_SIZE:
         raise fail(errno.EINVAL)
     number = int.from_bytes(os.read(file.fd, _COUNTER_SIZE), sys.byteorder)
     return number.to_bytes(_COUNTER_SIZE, thread.guest.arch.layout.byteorder)
 
 
-def _scatter(guest: Guest, parts: list[tuple[int, int]], data: bytes) -> int:
+def gather(guest: Guest, parts: list[tuple[int, int]]) -> bytes:
+    """Return what the parts of an iovec hold."""
+    return b"".join(guest.space.read(*part) for part in parts)
+
+
+def scatter(guest: Guest, parts: list[tuple[int, int]], data: bytes) -> int:
+    """Put data into the parts of an iovec; return its size."""
     at = 0
     for address, size in parts:
         guest.space.write(address, data[at : at + size])
@@ -310,7 +319,7 @@ def _write(thread: Thread, fd: int, parts: list[tuple[int, int]]) -> int:
         buffers = _slices(guest, parts, READ)
         return os.writev(file.fd, buffers) if buffers else 0
     done = thread.resumed.progress if thread.resumed else 0
-    data = b"".join(guest.space.read(*part) for part in parts)
+    data = gather(guest, parts)
     if not data:
         return 0
     if file.kind == "eventfd" and len(data) >= _COUNTER_SIZE:
@@ -349,7 +358,7 @@ def read(thread: Thread, fd: int, address: int, size: int) -> int:
 @call("readv")
 def readv(thread: Thread, fd: int, vector: int, count: int) -> int:
     """Read into several places."""
-    return _read(thread, fd, _vectors(thread.guest, vector, count))
+    return _read(thread, fd, vectors(thread.guest, vector, count))
 
 
 @call("write")
@@ -361,7 +370,7 @@ def write(thread: Thread, fd: int, address: int, size: int) -> int:
 @call("writev")
 def writev(thread: Thread, fd: int, vector: int, count: int) -> int:
     """Write from several places."""
-    return _write(thread, fd, _vectors(thread.guest, vector, count))
+    return _write(thread, fd, vectors(thread.guest, vector, count))
 
 
 @call("pread64", wide=(3,))
@@ -393,7 +402,7 @@ def preadv(
     """Read from a place in the file into several places."""
     guest = thread.guest
     file = _readable(thread, fd)
-    buffers = _slices(guest, _vectors(guest, vector, count), WRITE)
+    buffers = _slices(guest, vectors(guest, vector, count), WRITE)
     return os.preadv(file.fd, buffers, _position(guest, low, high))
 
 
@@ -404,7 +413,7 @@ def pwritev(
     """Write at a place in the file from several places."""
     guest = thread.guest
     file = _writable(thread, fd)
-    buffers = _slices(guest, _vectors(guest, vector, count), READ)
+    buffers = _slices(guest, vectors(guest, vector, count), READ)
     return os.pwritev(file.fd, buffers, _position(guest, low, high))
 
 

@@ -1,0 +1,608 @@
+"""
+Sockets: each is one of ours, which never waits; the guest's thread does.
+
+Source: socket(2), socketcall(2), unix(7), ip(7), socket(7), cmsg(3), and
+arch/powerpc/include/uapi/asm/socket.h of Linux 6.12.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import socket as host_socket
+import struct
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+from blcr.host.emulated import signals
+from blcr.host.emulated.calls.files import gather, scatter, vectors
+from blcr.host.emulated.calls.table import call, fail, timed
+from blcr.host.emulated.files import OpenFile, host_path, kind_of, to_guest_flags
+from blcr.host.emulated.tasks import Blocked, Guest, Thread, Wait, signed
+
+_POLLIN, _POLLOUT = 1, 4
+_RETRY_NS = 2 * 10**6
+_ADDRESS_LIMIT = 128
+_CHUNK = 1 << 18
+_CONTROL_LIMIT = 4096
+_FD_LIMIT = 253
+_FAMILY = struct.Struct("=H")
+_TIME = struct.Struct("=qq")
+_SCOPE_AT, _IPV6_SIZE = 24, 28
+_NONBLOCK, _CLOEXEC = host_socket.SOCK_NONBLOCK, host_socket.SOCK_CLOEXEC
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int) -> int:
+    if result < 0:
+        raise fail(ctypes.get_errno())
+    return result
+
+
+def _socket(thread: Thread, fd: int) -> OpenFile:
+    file = thread.guest.descriptors.get(signed(fd))
+    if not _is_socket(file.fd):
+        raise fail(errno.ENOTSOCK)
+    return file
+
+
+def _is_socket(fd: int) -> bool:
+    return kind_of(os.fstat(fd).st_mode) == "socket"
+
+
+def _enter(guest: Guest, fd: int, kind: int) -> int:
+    """Give a guest a socket; `kind` has SOCK_NONBLOCK and SOCK_CLOEXEC."""
+    label = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115
+    names = guest.constants
+    flags = names["O_RDWR"] | (names["O_NONBLOCK"] if kind & _NONBLOCK else 0)
+    file = OpenFile(fd, "socket", label, flags)
+    return guest.descriptors.add(file, cloexec=bool(kind & _CLOEXEC))
+
+
+# Addresses.
+
+
+def _fetch_address(guest: Guest, address: int, size: int) -> bytes:
+    """Return a socket address as this machine has it."""
+    size = signed(size)
+    if not 0 <= size <= _ADDRESS_LIMIT:
+        raise fail(errno.EINVAL)
+    data = guest.space.read(address, size)
+    if len(data) < _FAMILY.size:
+        return data
+    data = _in_order(data, guest.arch.layout.byteorder)
+    if _FAMILY.unpack_from(data)[0] == host_socket.AF_UNIX:
+        path = data[_FAMILY.size :].partition(b"\0")[0]
+        if path:
+            here = guest.constants["AT_FDCWD"]
+            where = os.fsencode(host_path(guest, here, os.fsdecode(path)))
+            data = data[: _FAMILY.size] + where + b"\0"
+            if len(data) > _FAMILY.size + 108:
+                raise fail(errno.ENAMETOOLONG)
+    return data
+
+
+def _in_order(data: bytes, order: str) -> bytes:
+    """Turn the numbers of an address between an order of bytes and ours."""
+    if order == sys.byteorder:
+        return data
+    own = data[1::-1]
+    family = int.from_bytes(own if order != sys.byteorder else data[:2], sys.byteorder)
+    swapped = own + data[2:]
+    if host_socket.AF_INET6 in {family, int.from_bytes(data[:2], sys.byteorder)} and (
+        len(data) >= _IPV6_SIZE
+    ):
+        scope = data[_SCOPE_AT:_IPV6_SIZE][::-1]
+        swapped = swapped[:_SCOPE_AT] + scope + swapped[_IPV6_SIZE:]
+    return swapped
+
+
+def _store_address(guest: Guest, data: bytes, address: int, size_at: int) -> None:
+    """Give a guest an address: as much as there is room for, and its whole size."""
+    if not address:
+        return
+    room = signed(guest.fetch_int(size_at))
+    if room < 0:
+        raise fail(errno.EINVAL)
+    if len(data) >= _FAMILY.size:
+        data = _in_order(data, guest.arch.layout.byteorder)
+    guest.space.write(address, data[:room])
+    guest.store_int(size_at, len(data))
+
+
+def _asked(function: Callable[..., int], *args: object) -> bytes:
+    """Return the address that a function of the C library stores."""
+    buffer = ctypes.create_string_buffer(_ADDRESS_LIMIT)
+    size = ctypes.c_uint(_ADDRESS_LIMIT)
+    _check(function(*args, buffer, ctypes.byref(size)))
+    return buffer.raw[: size.value]
+
+
+# Making and connecting.
+
+
+@call("socket")
+def socket(thread: Thread, family: int, kind: int, protocol: int) -> int:
+    """Make a socket."""
+    fd = _check(_libc.socket(family, kind | _NONBLOCK | _CLOEXEC, protocol))
+    return _enter(thread.guest, fd, kind)
+
+
+@call("socketpair")
+def socketpair(
+    thread: Thread, family: int, kind: int, protocol: int, result: int
+) -> int:
+    """Make two sockets that are connected with each other."""
+    guest, pair = thread.guest, (ctypes.c_int * 2)()
+    _check(_libc.socketpair(family, kind | _NONBLOCK | _CLOEXEC, protocol, pair))
+    for i, fd in enumerate(pair):
+        guest.store_int(result + 4 * i, _enter(guest, fd, kind))
+    return 0
+
+
+@call("bind")
+def bind(thread: Thread, fd: int, address: int, size: int) -> int:
+    """Give a socket an address."""
+    file, data = _socket(thread, fd), _fetch_address(thread.guest, address, size)
+    old = os.umask(thread.guest.umask)
+    try:
+        return _check(_libc.bind(file.fd, data, len(data)))
+    finally:
+        os.umask(old)
+
+
+@call("listen")
+def listen(thread: Thread, fd: int, backlog: int) -> int:
+    """Let others connect to a socket."""
+    return _check(_libc.listen(_socket(thread, fd).fd, signed(backlog)))
+
+
+@call("accept4")
+def accept4(thread: Thread, fd: int, address: int, size_at: int, kind: int) -> int:
+    """Take a connection."""
+    guest, file = thread.guest, _socket(thread, fd)
+    buffer = ctypes.create_string_buffer(_ADDRESS_LIMIT)
+    size = ctypes.c_uint(_ADDRESS_LIMIT)
+    made = _libc.accept4(file.fd, buffer, ctypes.byref(size), _NONBLOCK | _CLOEXEC)
+    if made < 0:
+        raise _wait_after(ctypes.get_errno(), file, thread, _POLLIN)
+    _store_address(guest, buffer.raw[: size.value], address, size_at)
+    return _enter(guest, made, kind)
+
+
+@call("accept")
+def accept(thread: Thread, fd: int, address: int, size_at: int) -> int:
+    """Take a connection."""
+    return accept4(thread, fd, address, size_at, 0) or 0
+
+
+def _wait_after(code: int, file: OpenFile, thread: Thread, events: int) -> Blocked:
+    """Return what makes a thread wait where a call on a socket of ours would have."""
+    guest = thread.guest
+    if code != errno.EAGAIN or file.flags & guest.constants["O_NONBLOCK"]:
+        raise fail(code)
+    option = host_socket.SO_RCVTIMEO if events == _POLLIN else host_socket.SO_SNDTIMEO
+    buffer, size = ctypes.create_string_buffer(_TIME.size), ctypes.c_uint(_TIME.size)
+    arguments = (buffer, ctypes.byref(size))
+    _check(_libc.getsockopt(file.fd, host_socket.SOL_SOCKET, option, *arguments))
+    seconds, rest = _TIME.unpack(buffer.raw)
+    end = thread.deadline((seconds * 10**6 + rest) * 1000 or None)
+    if end is not None and guest.machine.monotonic() >= end:
+        raise fail(errno.EAGAIN)
+    return Blocked(Wait(end, ((file.fd, events),), restarts=end is None))
+
+
+@call("connect")
+def connect(thread: Thread, fd: int, address: int, size: int) -> int:
+    """Connect a socket."""
+    guest, file = thread.guest, _socket(thread, fd)
+    data = _fetch_address(guest, address, size)
+    waits = not file.flags & guest.constants["O_NONBLOCK"]
+    if thread.resumed is not None:
+        error = ctypes.c_int()
+        _option(file.fd, host_socket.SO_ERROR, error)
+        if error.value:
+            raise fail(error.value)
+    if _libc.connect(file.fd, data, len(data)) == 0:
+        return 0
+    code = ctypes.get_errno()
+    if code == errno.EISCONN and thread.resumed is not None:
+        return 0
+    if waits and code in {errno.EINPROGRESS, errno.EALREADY}:
+        raise Blocked(Wait(events=((file.fd, _POLLOUT),)))
+    if waits and code == errno.EAGAIN:
+        raise Blocked(Wait(guest.machine.monotonic() + _RETRY_NS))
+    raise fail(code)
+
+
+def _option(fd: int, option: int, value: ctypes.c_int) -> None:
+    size = ctypes.c_uint(4)
+    result = _libc.getsockopt(
+        *(fd, host_socket.SOL_SOCKET, option),
+        *(ctypes.byref(value), ctypes.byref(size)),
+    )
+    _check(result)
+
+
+@call("shutdown")
+def shutdown(thread: Thread, fd: int, how: int) -> int:
+    """End a connection in one direction, or both."""
+    return _check(_libc.shutdown(_socket(thread, fd).fd, signed(how)))
+
+
+@call("getsockname")
+def getsockname(thread: Thread, fd: int, address: int, size_at: int) -> int:
+    """Tell a socket's address."""
+    data = _asked(_libc.getsockname, _socket(thread, fd).fd)
+    _store_address(thread.guest, data, address, size_at)
+    return 0
+
+
+@call("getpeername")
+def getpeername(thread: Thread, fd: int, address: int, size_at: int) -> int:
+    """Tell the address at the other end."""
+    data = _asked(_libc.getpeername, _socket(thread, fd).fd)
+    _store_address(thread.guest, data, address, size_at)
+    return 0
+
+
+# Options.
+
+
+def _host_option(guest: Guest, level: int, option: int) -> int:
+    """Return our number of an option."""
+    if level != host_socket.SOL_SOCKET:
+        return option
+    for name in ("RCVTIMEO", "SNDTIMEO"):
+        if _time_unit(guest, level, option, name):
+            return int(getattr(host_socket, f"SO_{name}"))
+    for name in ("RCVLOWAT", "SNDLOWAT", "PASSCRED", "PEERCRED"):
+        if option == guest.constants[f"SO_{name}"]:
+            return int(getattr(host_socket, f"SO_{name}"))
+    return option
+
+
+def _time_unit(
+    guest: Guest, level: int, option: int, *names: str
+) -> tuple[str, str] | None:
+    """Return the structure in which an option has a time, and its field of µs."""
+    for name in names or ("RCVTIMEO", "SNDTIMEO"):
+        if level != host_socket.SOL_SOCKET:
+            return None
+        if option == guest.constants[f"SO_{name}_OLD"]:
+            return "timeval", "usec"
+        if option == guest.constants[f"SO_{name}_NEW"]:
+            # 64 bits each, like a time in ns.
+            return "timespec64", "nsec"
+    return None
+
+
+@call("setsockopt")
+def setsockopt(
+    thread: Thread, fd: int, level: int, option: int, value: int, size: int
+) -> int:
+    """Set an option of a socket."""
+    guest, file = thread.guest, _socket(thread, fd)
+    unit = _time_unit(guest, level, option)
+    option = _host_option(guest, level, option)
+    if unit:
+        row = guest.fetch(unit[0], value)
+        data = _TIME.pack(row["sec"], row[unit[1]])
+    else:
+        data = _numbers(guest.space.read(value, min(size, _CONTROL_LIMIT)), guest)
+    return _check(_libc.setsockopt(file.fd, level, option, data, len(data)))
+
+
+def _numbers(data: bytes, guest: Guest) -> bytes:
+    """Turn an option's value, which is of numbers of 4 bytes, between orders."""
+    if guest.arch.layout.byteorder == sys.byteorder or len(data) % 4:
+        return data
+    return b"".join(data[at : at + 4][::-1] for at in range(0, len(data), 4))
+
+
+@call("getsockopt")
+def getsockopt(
+    thread: Thread, fd: int, level: int, option: int, value: int, size_at: int
+) -> int:
+    """Look at an option of a socket."""
+    guest, file = thread.guest, _socket(thread, fd)
+    unit = _time_unit(guest, level, option)
+    option = _host_option(guest, level, option)
+    room = min(guest.fetch_int(size_at), _CONTROL_LIMIT)
+    buffer, size = ctypes.create_string_buffer(_CONTROL_LIMIT), ctypes.c_uint(room)
+    if unit:
+        size.value = _TIME.size
+    arguments = (buffer, ctypes.byref(size))
+    _check(_libc.getsockopt(file.fd, level, option, *arguments))
+    data = _numbers(buffer.raw[: size.value], guest)
+    if unit:
+        seconds, rest = _TIME.unpack(buffer.raw[: _TIME.size])
+        data = guest.structure(unit[0]).pack(**{"sec": seconds, unit[1]: rest})
+    guest.space.write(value, data[:room])
+    guest.store_int(size_at, min(len(data), room))
+    return 0
+
+
+# Data.
+
+
+class _Message(NamedTuple):
+    """What is sent or received: address, data, descriptors, and flags."""
+
+    address: bytes
+    data: bytes
+    fds: tuple[int, ...] = ()
+    flags: int = 0
+
+
+def _send(thread: Thread, file: OpenFile, message: _Message) -> int:
+    guest = thread.guest
+    is_stream = _kind(file.fd) == host_socket.SOCK_STREAM
+    done = thread.resumed.progress if thread.resumed else 0
+    flags = message.flags | host_socket.MSG_DONTWAIT | host_socket.MSG_NOSIGNAL
+    waits = not message.flags & host_socket.MSG_DONTWAIT
+    with host_socket.socket(fileno=os.dup(file.fd)) as ours:
+        while True:
+            data = message.data[done : done + _CHUNK] if is_stream else message.data
+            try:
+                done += _send_once(ours, message, data, flags, first=not done)
+            except BrokenPipeError:
+                if not message.flags & host_socket.MSG_NOSIGNAL:
+                    number = guest.constants["SIGPIPE"]
+                    signals.send(thread, signals.sent_by(guest, number, "SI_USER"))
+                raise
+            except BlockingIOError:
+                if not waits or file.flags & guest.constants["O_NONBLOCK"]:
+                    if done:
+                        return done
+                    raise
+                blocked = _wait_after(errno.EAGAIN, file, thread, _POLLOUT)
+                blocked.wait.progress = done
+                raise blocked from None
+            if done >= len(message.data) or not is_stream:
+                return done
+
+
+def _send_once(
+    ours: host_socket.socket, message: _Message, data: bytes, flags: int, *, first: bool
+) -> int:
+    if message.fds and first:
+        packed = struct.pack(f"={len(message.fds)}i", *message.fds)
+        rights = (host_socket.SOL_SOCKET, host_socket.SCM_RIGHTS, packed)
+        return ours.sendmsg([data], [rights], flags)
+    address = message.address
+    result: int = _libc.sendto(
+        *(ours.fileno(), data, ctypes.c_size_t(len(data)), flags),
+        *(address or None, len(address)),
+    )
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+def _kind(fd: int) -> int:
+    value = ctypes.c_int()
+    _option(fd, host_socket.SO_TYPE, value)
+    return value.value
+
+
+def _receive(
+    thread: Thread, file: OpenFile, size: int, flags: int, *, control: bool = False
+) -> _Message:
+    address = ctypes.create_string_buffer(_ADDRESS_LIMIT)
+    host = flags & ~(host_socket.MSG_WAITALL | host_socket.MSG_CMSG_CLOEXEC)
+    host |= host_socket.MSG_DONTWAIT
+    waits = not (flags & host_socket.MSG_DONTWAIT)
+    try:
+        if control:
+            with host_socket.socket(fileno=os.dup(file.fd)) as ours:
+                data, fds, told, _ = host_socket.recv_fds(
+                    ours, min(size, _CHUNK), _FD_LIMIT, host
+                )
+                return _Message(b"", data, tuple(fds), told)
+        buffer = ctypes.create_string_buffer(min(size, _CHUNK))
+        room = ctypes.c_uint(_ADDRESS_LIMIT)
+        _libc.recvfrom.restype = ctypes.c_ssize_t
+        count = _libc.recvfrom(
+            *(file.fd, buffer, ctypes.c_size_t(len(buffer)), host),
+            *(address, ctypes.byref(room)),
+        )
+        if count < 0:
+            raise fail(ctypes.get_errno())
+    except BlockingIOError:
+        if not waits:
+            raise
+        raise _wait_after(errno.EAGAIN, file, thread, _POLLIN) from None
+    data = buffer.raw[: min(count, len(buffer))]
+    # With MSG_TRUNC the count may be more than there is room for.
+    return _Message(address.raw[: room.value], data, (), count)
+
+
+@call("sendto")
+def sendto(
+    thread: Thread, fd: int, data: int, size: int, flags: int, address: int, length: int
+) -> int:
+    """Send data."""
+    guest, file = thread.guest, _socket(thread, fd)
+    target = _fetch_address(guest, address, length) if address else b""
+    message = _Message(target, guest.space.read(data, size), (), flags)
+    return _send(thread, file, message)
+
+
+@call("send")
+def send(thread: Thread, fd: int, data: int, size: int, flags: int) -> int:
+    """Send data."""
+    return sendto(thread, fd, data, size, flags, 0, 0) or 0
+
+
+@call("recvfrom")
+def recvfrom(
+    thread: Thread, fd: int, data: int, size: int, flags: int, address: int, length: int
+) -> int:
+    """Receive data, and tell from whom."""
+    guest = thread.guest
+    found = _receive(thread, _socket(thread, fd), size, flags)
+    guest.space.write(data, found.data)
+    _store_address(guest, found.address, address, length)
+    return found.flags
+
+
+@call("recv")
+def recv(thread: Thread, fd: int, data: int, size: int, flags: int) -> int:
+    """Receive data."""
+    return recvfrom(thread, fd, data, size, flags, 0, 0) or 0
+
+
+@call("sendmsg")
+def sendmsg(thread: Thread, fd: int, message: int, flags: int) -> int:
+    """Send data, and perhaps descriptors."""
+    guest, file = thread.guest, _socket(thread, fd)
+    row = guest.fetch("msghdr", message)
+    target = b""
+    if row["name"]:
+        target = _fetch_address(guest, row["name"], row["namelen"])
+    data = gather(guest, vectors(guest, row["iov"], row["iovlen"]))
+    fds = _rights(guest, row["control"], row["controllen"])
+    return _send(thread, file, _Message(target, data, fds, flags))
+
+
+def _rights(guest: Guest, control: int, size: int) -> tuple[int, ...]:
+    """Return our descriptors for those that a control message passes on."""
+    head, word, found = guest.structure("cmsghdr"), guest.arch.word_size, []
+    at, end = control, control + min(size, _CONTROL_LIMIT)
+    while control and at + head.size <= end:
+        row = guest.fetch("cmsghdr", at)
+        if row["len"] < head.size:
+            raise fail(errno.EINVAL)
+        if row["level"] == host_socket.SOL_SOCKET and (
+            row["type"] == host_socket.SCM_RIGHTS
+        ):
+            for place in range(at + head.size, at + row["len"], 4):
+                number = signed(guest.fetch_int(place))
+                found.append(guest.descriptors.get(number).fd)
+        at += -(-row["len"] // word) * word
+    return tuple(found)
+
+
+@call("recvmsg")
+def recvmsg(thread: Thread, fd: int, message: int, flags: int) -> int:
+    """Receive data, and perhaps descriptors."""
+    guest, file = thread.guest, _socket(thread, fd)
+    layout = guest.structure("msghdr")
+    row = layout.unpack(guest.space.read(message, layout.size))
+    parts = vectors(guest, row["iov"], row["iovlen"])
+    size = sum(length for _, length in parts)
+    control = bool(row["control"] and row["controllen"])
+    found = _receive(thread, file, size, flags, control=control)
+    count = scatter(guest, parts, found.data)
+    if row["name"]:
+        address = found.address
+        if len(address) >= _FAMILY.size:
+            address = _in_order(address, guest.arch.layout.byteorder)
+        guest.space.write(row["name"], address[: max(0, row["namelen"])])
+        row["namelen"] = len(address)
+    cloexec = bool(flags & host_socket.MSG_CMSG_CLOEXEC)
+    data = _take_rights(guest, found.fds, row["controllen"], cloexec=cloexec)
+    if control:
+        guest.space.write(row["control"], data)
+    row["controllen"] = len(data)
+    row["flags"] = found.flags if control else 0
+    guest.space.write(message, layout.pack(**row))
+    return count if control else max(count, found.flags)
+
+
+def _take_rights(
+    guest: Guest, fds: tuple[int, ...], room: int, *, cloexec: bool
+) -> bytes:
+    """Give a guest descriptors of ours; return the control message that says so."""
+    head, names = guest.structure("cmsghdr"), guest.constants
+    fitting = max(0, (room - head.size) // 4)
+    for fd in fds[fitting:]:
+        os.close(fd)
+    if not fds[:fitting]:
+        return b""
+    numbers = []
+    for fd in fds[:fitting]:
+        os.set_inheritable(fd, False)
+        path = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115
+        kind = kind_of(os.fstat(fd).st_mode)
+        for name in ("eventfd", "eventpoll", "timerfd"):
+            if path == f"anon_inode:[{name}]":
+                kind = name
+        flags = to_guest_flags(names, fcntl.fcntl(fd, fcntl.F_GETFL))
+        if kind == "socket":
+            # Ours never wait.
+            flags &= ~names["O_NONBLOCK"]
+        numbers.append(
+            guest.descriptors.add(OpenFile(fd, kind, path, flags), cloexec=cloexec)
+        )
+    order = guest.arch.layout.byteorder
+    data = b"".join(number.to_bytes(4, order) for number in numbers)
+    size = head.size + len(data)
+    packed = head.pack(
+        len=size, level=host_socket.SOL_SOCKET, type=host_socket.SCM_RIGHTS
+    )
+    return packed + data
+
+
+@call("sendmmsg")
+def sendmmsg(thread: Thread, fd: int, rows: int, count: int, flags: int) -> int:
+    """Send several messages."""
+    guest = thread.guest
+    head, word = guest.structure("msghdr").size, guest.arch.word_size
+    step = -(-(head + 4) // word) * word
+    for i in range(min(count, 1024)):
+        try:
+            sent = sendmsg(thread, fd, rows + i * step, flags) or 0
+        except (OSError, Blocked):
+            if i:
+                return i
+            raise
+        guest.store_int(rows + i * step + head, sent)
+    return min(count, 1024)
+
+
+@timed(recvmmsg="timespec", recvmmsg_time64="timespec64")
+def recvmmsg(
+    thread: Thread, _unit: str, fd: int, rows: int, count: int, flags: int, _end: int
+) -> int:
+    """Receive several messages, or as many as are there."""
+    guest = thread.guest
+    head, word = guest.structure("msghdr").size, guest.arch.word_size
+    step = -(-(head + 4) // word) * word
+    for i in range(min(count, 1024)):
+        more = flags | (host_socket.MSG_DONTWAIT if i else 0)
+        try:
+            size = recvmsg(thread, fd, rows + i * step, more) or 0
+        except OSError:
+            if i:
+                return i
+            raise
+        guest.store_int(rows + i * step + head, size)
+    return min(count, 1024)
+
+
+_CALLS: tuple[tuple[Callable[..., int | None], int], ...] = (
+    *((socket, 3), (bind, 3), (connect, 3), (listen, 2), (accept, 3)),
+    *((getsockname, 3), (getpeername, 3), (socketpair, 4), (send, 4), (recv, 4)),
+    *((sendto, 6), (recvfrom, 6), (shutdown, 2), (setsockopt, 5), (getsockopt, 5)),
+    *((sendmsg, 3), (recvmsg, 3), (accept4, 4), (recvmmsg, 5), (sendmmsg, 4)),
+)
+"""The calls of socketcall(2) from number 1 on, and how many arguments each has."""
+
+
+@call("socketcall")
+def socketcall(thread: Thread, number: int, args: int) -> int:
+    """Make one of the calls for sockets."""
+    guest = thread.guest
+    if not 1 <= number <= len(_CALLS):
+        raise fail(errno.EINVAL)
+    function, count = _CALLS[number - 1]
+    word = guest.arch.word_size
+    words = [guest.fetch_word(args + i * word) for i in range(count)]
+    return function(thread, *words) or 0
