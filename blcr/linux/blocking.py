@@ -62,6 +62,19 @@ def waiting(name: str, args: Sequence[int]) -> Waiting | None:
     return CALLS.get(name)
 
 
+TIMED_BY_SOCKET = frozenset(
+    """
+    accept accept4 read readv recv recvfrom recvmsg send sendmsg sendto write writev
+    """.split()
+)
+"""
+Calls that a stop ends with EINTR, before anything was moved, where a socket has a limit
+(SO_RCVTIMEO, SO_SNDTIMEO); made again they have all of that limit.
+
+Source: sock_intr_errno in include/net/sock.h, Linux 6.12.
+"""
+
+
 def fails(name: str, args: Sequence[int]) -> bool:
     """Tell whether a call returns EINTR after any stop."""
     call = waiting(name, args)

@@ -115,7 +115,14 @@ BLOCKED = tuple(_blocked())
 """Programs waiting in every call that waits."""
 
 _APART = {
-    *("blocked_interrupted", "children_told", "ends_as_told", "mixture", "terminal"),
+    *(
+        "blocked_interrupted",
+        "blocked_socket",
+        "children_told",
+        "ends_as_told",
+        "mixture",
+        "terminal",
+    ),
     *("threads_execve", "threads_leaderless", "threads_signalled", "timer_thread"),
     "refused_descriptor",
 }

@@ -61,6 +61,20 @@ def test_signal_while_frozen_ends_the_call_as_always(
         assert _how_it_ends(subject) == expected
 
 
+@pytest.mark.parametrize("call", ["read", "recv"])
+def test_time_limit_of_a_socket_is_no_reason_to_fail(call: str, home: Path) -> None:
+    """Where the kernel says EINTR after any stop the call is made again."""
+    with Subject([build("blocked_socket"), call], cwd=home) as subject:
+        subject.ready()
+        child = checkpointer.fork_checkpoint(subject.pid, home / "context")
+        assert checkpointer.wait(child) in {
+            checkpointer.THROUGH,
+            checkpointer.FAILED_WELL,
+        }
+        subject.tell()
+        assert subject.finish().endswith(b"ok\n")
+
+
 EMULATED = [call for call in CALLS if call not in ("semop", "msgrcv")]
 """The emulated host does not serve the others."""
 

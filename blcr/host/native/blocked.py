@@ -152,7 +152,8 @@ def put_back(task: NativeTask, seen: Seen | None) -> Waited | None:
     name = arch.syscall_name(call.number)
     failed = call.error == EINTR
     if failed:
-        if not blocking.fails(name or "", call.args):
+        known = blocking.fails(name or "", call.args)
+        if not known and name not in blocking.TIMED_BY_SOCKET:
             return None
         call = call._replace(error=ERESTARTNOHAND)
         data = arch.gp.encode(arch.set_result(regs, -ERESTARTNOHAND), data)
