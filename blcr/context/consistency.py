@@ -54,6 +54,8 @@ def check(context: records.Context) -> None:
     for index, pipe in enumerate(context.pipes):
         if len(pipe.data) > pipe.capacity:
             raise ContextError(f"pipe {index} holds more than its capacity")
+        if pipe.packets and sum(pipe.packets) != len(pipe.data):
+            raise ContextError(f"pipe {index} has packets of other lengths than bytes")
     for process in context.processes:
         _check_process(process, context)
 

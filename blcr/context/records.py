@@ -361,10 +361,15 @@ class FileLock(NamedTuple):
 
 
 class Pipe(NamedTuple):
-    """A pipe: its capacity and the bytes in it."""
+    """
+    A pipe: its capacity and the bytes in it.
+
+    In packet mode (O_DIRECT) `packets` are the lengths of the parts that were written.
+    """
 
     capacity: int
     data: bytes
+    packets: tuple[int, ...] = ()
 
 
 class Descriptor(NamedTuple):

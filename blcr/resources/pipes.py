@@ -27,7 +27,8 @@ def open_pipe(opening: Opening, target: int, file: records.OpenFile) -> int:
     flags = file.flags & ~(known["O_LARGEFILE"] | known["FASYNC"])
     if reads in ends.spare and file.flags & known["O_ACCMODE"] != known["O_RDWR"]:
         fd = ends.spare.pop(reads)
-        if flags & ~known["O_ACCMODE"] != ends.flags:
+        made = ends.flags if reads else ends.flags | _packet_mode(opening, file.pipe)
+        if flags & ~known["O_ACCMODE"] != made:
             opening.fcntl(fd, "F_SETFL", flags)
     else:
         # A second open file of the same end; only its path leads to one.
@@ -39,7 +40,8 @@ def open_pipe(opening: Opening, target: int, file: records.OpenFile) -> int:
 def _make(opening: Opening, index: int, flags: int) -> Ends:
     """Make a pipe, out of the way of other targets, with capacity and bytes."""
     out = remote.Out(8)
-    remote.call(opening.task, "pipe2", out, flags)
+    mode = _packet_mode(opening, index)
+    remote.call(opening.task, "pipe2", out, flags | mode)
     order = opening.process.arch.layout.byteorder
     spare = {}
     for reads, half in ((True, out.data[:4]), (False, out.data[4:])):
@@ -48,6 +50,13 @@ def _make(opening: Opening, index: int, flags: int) -> Ends:
         spare[reads] = fd if in_place else opening.aside(fd)
     _fill(opening, spare[False], opening.context.pipes[index])
     return Ends(spare, {}, flags)
+
+
+def _packet_mode(opening: Opening, index: int) -> int:
+    """Return O_DIRECT if a pipe is written to in packets, else 0."""
+    known = opening.known
+    direct = known["O_DIRECT"]
+    return max(one.flags & direct for one in opening.context.files if one.pipe == index)
 
 
 def _is_place(opening: Opening, fd: int, index: int, *, reads: bool) -> bool:
@@ -66,9 +75,10 @@ def _fill(opening: Opening, writer: int, pipe: records.Pipe) -> None:
     with opening.lent(writer) as ours:
         if fcntl.fcntl(ours, fcntl.F_GETPIPE_SZ) != pipe.capacity:
             _resize(opening, writer, pipe.capacity)
-        left = pipe.data
-        while left:
-            left = left[os.write(ours, left) :]
+        at = 0
+        for size in pipe.packets or (len(pipe.data),):
+            # There is room for all of it.
+            at += os.write(ours, pipe.data[at : at + size]) if size else 0
 
 
 def _resize(opening: Opening, writer: int, capacity: int) -> None:

@@ -17,6 +17,7 @@ HOST_ONLY = frozenset(
     """
     limits memory_advice process_controls scheduling file_owner file_unlinked
     terminal_pair file_names file_locks fifo timerfd inotify pidfd epoll_nested
+    pipe_packets
     memory_locked memory_file memory_droppable mapping_gone
     signal_queued timer_posix
     credentials root_directory process_modes

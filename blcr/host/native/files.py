@@ -375,8 +375,6 @@ class _Looking:
             return _Kind("", "a named pipe that was deleted")
         if not whole:
             return _Kind("", "a pipe whose other end is outside")
-        if one.flags & self._numbers.direct:
-            return _Kind("", "a pipe in packet mode")
         return _Kind("pipe")
 
     def _character_device(self, one: _Seen) -> _Kind:

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from typing import Self
 
 from blcr.context import records
-from blcr.errors import RefusedError, TaskGoneError
+from blcr.errors import HostError, RefusedError, TaskGoneError
 from blcr.host.interface import Contents, Run
 
 _PIDFD_GETFD = 438
@@ -59,7 +59,10 @@ class Lender:
         ours = int(_syscall(_PIDFD_GETFD, self._holder, fd, 0))
         if ours < 0:
             code = ctypes.get_errno()
-            raise OSError(code, f"pidfd_getfd: {os.strerror(code)}")
+            raise HostError(
+                f"descriptor {fd} of a process cannot be looked at (pidfd_getfd: "
+                f"{os.strerror(code)}); a container may forbid that"
+            )
         return ours
 
     @contextlib.contextmanager
@@ -216,10 +219,12 @@ def pipe(pid: int, fd: int) -> records.Pipe:
                 raise OSError(ctypes.get_errno(), "tee")
             os.close(writer)
             writer = -1
-            data = b""
+            parts = []
             while size > 0 and (part := os.read(reader, 1 << 20)):
-                data += part
-            return records.Pipe(capacity, data)
+                parts.append(part)
+            # The last byte of a pipe in packet mode is read with its packet only.
+            packets = tuple(map(len, parts)) if len(parts) > 1 else ()
+            return records.Pipe(capacity, b"".join(parts), packets)
         except PermissionError as error:
             raise RefusedError(
                 pid,
