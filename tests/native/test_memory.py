@@ -16,6 +16,7 @@ from harness.subject import Subject
 
 EVERY_USER = pytest.mark.parametrize("user_name", list(commands.users()), indirect=True)
 HUGE_PAGES = Path("/proc/sys/vm/nr_hugepages")
+REFUSED = 52
 
 
 @pytest.fixture
@@ -180,3 +181,27 @@ def test_missing_shared_file_is_replaced_by_its_copy(
 
         assert subject.finish().endswith(b"ok\n")
         assert "'" + str(home / "spare") + "'" in subject.errors()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("sysv", "a System V shared memory segment"),
+        ("secret", "secret memory (memfd_secret)"),
+        ("sealed", "a sealed mapping (mseal)"),
+        ("perf", "[perf_event]"),
+    ],
+)
+def test_what_cannot_be_saved_is_named(kind: str, name: str, home: Path) -> None:
+    """The program is refused with a name for its memory, and runs on."""
+    program = build("refused_memory", folder=Path(__file__).parent)
+    with Subject([program, kind], cwd=home) as subject:
+        subject.ready()
+        done = commands.call("checkpoint", "-f", home / "c", str(subject.pid), cwd=home)
+        if b"none" in subject.output:
+            pytest.skip(f"kernel: has no {name}")
+
+        assert done.returncode == REFUSED
+        assert name in done.stderr
+        subject.tell()
+        assert subject.finish().endswith(b"ok\n")

@@ -97,7 +97,7 @@ def _facts(opener: _Opener, part: procfs.Range, huge_page: int) -> MappingFacts:
     shared = part.permissions[3] == "s"
     droppable = "dp" in part.flags
     backing = _backing(opener, part, huge_page)
-    refused = "" if special else _flags_refused(part) or backing.refused
+    refused = "" if special else backing.refused or _flags_refused(part)
     protection = sum(
         bit
         for bit, letter in ((1, "r"), (2, "w"), (4, "x"))
