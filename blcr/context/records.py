@@ -396,7 +396,7 @@ class Controls(NamedTuple):
         child_subreaper, parent_death_signal, dumpable, securebits: As prctl(2);
             PR_SET_KEEPCAPS is a bit of `securebits`.
         thp_disable, mdwe, memory_merge, mce_kill, io_flusher: What prctl(2) returns.
-        tsc: Likewise, 2 where reading the time-stamp counter is a fault; 0: unknown.
+        tsc: Likewise, 2 where reading the time-stamp counter is a fault.
         cpuid: Whether the CPUID instruction works; arch_prctl(2).
         membarrier: Bits of the commands by which it has registered; membarrier(2).
         oom_score_adj, coredump_filter: The files; None: stay what they are at restart.
@@ -413,7 +413,7 @@ class Controls(NamedTuple):
     memory_merge: int = 0
     mce_kill: int = 2
     io_flusher: int = 0
-    tsc: int = 0
+    tsc: int = 1
     cpuid: bool = True
     membarrier: int = 0
 

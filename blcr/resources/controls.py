@@ -47,7 +47,7 @@ def _modes(task: Task, controls: records.Controls) -> records.Controls:
         memory_merge=_answer(task, "PR_GET_MEMORY_MERGE", 0),
         mce_kill=_answer(task, "PR_MCE_KILL_GET", 2),
         io_flusher=_answer(task, "PR_GET_IO_FLUSHER", 0),
-        tsc=_number(task, "PR_GET_TSC"),
+        tsc=_number(task, "PR_GET_TSC") or 1,
         cpuid=cpuid is None or _try(task, "arch_prctl", cpuid, 0) != 0,
         membarrier=max(0, _try(task, "membarrier", registered, 0, 0)),
     )
@@ -133,9 +133,8 @@ def _calls_for_thread(
     calls = {
         "mce_kill": ("prctl", known["PR_MCE_KILL"], *kill),
         "io_flusher": ("prctl", known["PR_SET_IO_FLUSHER"], wanted.io_flusher, 0),
+        "tsc": ("prctl", known["PR_SET_TSC"], wanted.tsc, 0),
     }
-    if wanted.tsc:
-        calls["tsc"] = ("prctl", known["PR_SET_TSC"], wanted.tsc, 0)
     if "ARCH_SET_CPUID" in known:
         calls["cpuid"] = ("arch_prctl", known["ARCH_SET_CPUID"], int(wanted.cpuid), 0)
     return calls
