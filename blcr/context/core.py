@@ -19,7 +19,7 @@ import errno
 import os
 import struct
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from blcr.context.consistency import SIGINFO_SIZE
@@ -191,16 +191,32 @@ class CoreWriter:
         Raises:
             TargetError: They cannot be written.
         """
+        self.gathered([(address, address + len(data))], data)
+
+    def gathered(self, runs: Iterable[tuple[int, int]], data: Buffer) -> None:
+        """
+        Append whole pages of several runs, one behind the other.
+
+        Args:
+            runs: Start and end of each.
+            data: The bytes of all.
+
+        Raises:
+            TargetError: They cannot be written.
+        """
         if not len(data):
             return
         offset = self._member.position
         self._member.write(data)
-        if address == self._next:
-            last = self._runs[-1]
-            self._runs[-1] = last._replace(size=last.size + len(data))
-        else:
-            self._runs.append(_Run(address, len(data), offset))
-        self._next = address + len(data)
+        for start, end in runs:
+            size = end - start
+            if start == self._next:
+                last = self._runs[-1]
+                self._runs[-1] = last._replace(size=last.size + size)
+            else:
+                self._runs.append(_Run(start, size, offset))
+            offset += size
+            self._next = end
 
     def finish(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from blcr.host.interface import Contents, Process, Run, Tracking
@@ -19,8 +19,8 @@ Advance = Callable[[int], None]
 class Sink(Protocol):
     """Takes pages: the core of a process in a context being written."""
 
-    def pages(self, address: int, data: memoryview) -> None:
-        """Append pages that belong at `address`."""
+    def gathered(self, runs: Iterable[Run], data: memoryview) -> None:
+        """Append pages, one run behind the other."""
 
 
 class Stream(Protocol):
@@ -31,14 +31,29 @@ class Stream(Protocol):
 
 
 def copy(process: Process, runs: Iterable[Run], sink: Sink, advance: Advance) -> None:
-    """Copy the pages of `runs`."""
+    """Copy the pages of `runs`; small ones are written together."""
     buffer = memoryview(bytearray(CHUNK))
+    gathered: list[Run] = []
+    filled = 0
+    for part in _parts(runs):
+        size = part.end - part.start
+        if filled + size > CHUNK:
+            sink.gathered(gathered, buffer[:filled])
+            advance(filled)
+            gathered, filled = [], 0
+        process.read_into(part.start, buffer[filled : filled + size])
+        gathered.append(part)
+        filled += size
+    if gathered:
+        sink.gathered(gathered, buffer[:filled])
+        advance(filled)
+
+
+def _parts(runs: Iterable[Run]) -> Iterator[Run]:
+    """Yield runs in parts of at most `CHUNK` bytes."""
     for run in runs:
         for start in range(run.start, run.end, CHUNK):
-            part = buffer[: min(CHUNK, run.end - start)]
-            process.read_into(start, part)
-            sink.pages(start, part)
-            advance(len(part))
+            yield Run(start, min(start + CHUNK, run.end))
 
 
 def copy_running(
@@ -47,16 +62,15 @@ def copy_running(
     """Copy pages of a running process; return those that were still there."""
     buffer = memoryview(bytearray(CHUNK))
     copied = []
-    for run in runs:
-        for start in range(run.start, run.end, CHUNK):
-            part = buffer[: min(CHUNK, run.end - start)]
-            try:
-                tracking.read_into(start, part)
-            except OSError:
-                continue
-            sink.pages(start, part)
-            copied.append(Run(start, start + len(part)))
-            advance(len(part))
+    for part in _parts(runs):
+        data = buffer[: part.end - part.start]
+        try:
+            tracking.read_into(part.start, data)
+        except OSError:
+            continue
+        sink.gathered([part], data)
+        copied.append(part)
+        advance(len(data))
     return copied
 
 

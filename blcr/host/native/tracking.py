@@ -39,7 +39,13 @@ from contextlib import contextmanager
 from typing import Self
 
 from blcr import registry
-from blcr.errors import NotTrackableError, RefusedError, RemoteCallError, TaskGoneError
+from blcr.errors import (
+    NotPermittedError,
+    NotTrackableError,
+    RefusedError,
+    RemoteCallError,
+    TaskGoneError,
+)
 from blcr.host import runs
 from blcr.host.interface import Process, Run
 from blcr.host.native import files, freeze, pagemap, procfs, userfaultfd
@@ -84,7 +90,11 @@ class Tracking:
         self.stops_ms: list[float] = []
 
     def __enter__(self) -> Self:
-        self._refuse()
+        freeze.check(self._outer_pid)
+        try:
+            self._refuse()
+        except NotPermittedError as error:
+            raise NotTrackableError(str(error)) from error
         if not _kernel_notes():
             raise NotTrackableError("this kernel does not note what is written")
         with contextlib.ExitStack() as stack:
