@@ -125,3 +125,24 @@ def test_what_a_program_asked_for_in_vain_is_listed(tmp_path: Path) -> None:
 
     assert done.stdout == "Function not implemented\n"
     assert done.stderr == "system calls that are not served: acct\n"
+
+
+def test_calls_are_shown_as_strace_does(tmp_path: Path) -> None:
+    """Each call is a line with its arguments in words, and errors by name."""
+    path = tmp_path / "file"
+    path.write_text("some text\n")
+
+    lines = run("--strace", "/bin/cat", path, tmp_path / "missing").stderr.splitlines()
+
+    opened = next(line for line in lines if f'"{path}"' in line)
+    assert opened.startswith(f'openat(AT_FDCWD, "{path}", O_RDONLY')
+    fd = opened.rpartition(" = ")[2]
+    assert any(
+        line.startswith(f'read({fd}, "some text\\n", ') and line.endswith(") = 10")
+        for line in lines
+    )
+    assert 'write(1, "some text\\n", 10) = 10' in lines
+    missing = next(line for line in lines if f'"{tmp_path}/missing"' in line)
+    assert missing.endswith(") = -1 ENOENT (No such file or directory)")
+    assert "exit_group(1) = ?" in lines
+    assert any("PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS" in _ for _ in lines)

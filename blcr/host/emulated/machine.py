@@ -25,7 +25,7 @@ from typing import Protocol
 
 from blcr.architecture import Arch
 from blcr.context import records
-from blcr.host.emulated import family, files, loader, signals, timers
+from blcr.host.emulated import family, files, loader, signals, strace, timers
 from blcr.host.emulated.calls.table import CallTable, table_of
 from blcr.host.emulated.cpu import Call, Cpu, Cut, State, Trap
 from blcr.host.emulated.futexes import Futexes
@@ -332,9 +332,13 @@ class Machine:
         if entry is None:
             name = thread.guest.arch.syscall_name(call.number) or f"#{call.number}"
             self.unserved.add(name)
-            self._trace(name, call, -_ENOSYS)
+            if self.strace:
+                shown = strace.arguments(thread, name, len(call.args), call)
+                strace.write(thread, name, shown, -_ENOSYS)
             thread.load().set_result(-_ENOSYS)
             return
+        if self.strace:
+            thread.shown = strace.arguments(thread, entry.name, entry.arity, call)
         thread.resumed = None
         before, thread.interrupted = thread.interrupted, None
         if before and before.number == call.number and before.time_left is not None:
@@ -362,6 +366,10 @@ class Machine:
         except Blocked as blocked:
             thread.wait, thread.call = blocked.wait, call
             return
+        except Ended:
+            if self.strace:
+                strace.write(thread, entry.name, thread.shown, None)
+            raise
         except OSError as error:
             result = -(error.errno or errno.EIO)
         self._finish(thread, call, result)
@@ -371,16 +379,11 @@ class Machine:
         thread.wait = thread.call = thread.resumed = None
         if thread.restore_mask is not None:
             thread.mask, thread.restore_mask = thread.restore_mask, None
-        self._trace(
-            self._tables[thread.guest.arch.name][call.number].name, call, result
-        )
+        if self.strace:
+            name = self._tables[thread.guest.arch.name][call.number].name
+            strace.write(thread, name, thread.shown, result)
         if result is not None:
             thread.load().set_result(result)
-
-    def _trace(self, name: str, call: Call, result: int | None) -> None:
-        if self.strace:
-            args = ", ".join(f"{arg:#x}" for arg in call.args)
-            sys.stderr.write(f"{name}({args}) = {result}\n")
 
     # Signals sent to us.
 

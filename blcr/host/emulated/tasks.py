@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from blcr.host.emulated.family import Change
     from blcr.host.emulated.files import Descriptors
     from blcr.host.emulated.machine import Machine
+    from blcr.host.emulated.strace import Shown
 
 NO_ALTSTACK = AlternateStack(0, 2, 0)  # SS_DISABLE
 NO_LAYOUT = records.MemoryLayout(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, b"")
@@ -121,6 +122,8 @@ class Thread:
         self.wait: Wait | None = None
         self.call: Call | None = None
         """The call in which it waits."""
+        self.shown: Shown = []
+        """The arguments of that call, if calls are to be shown."""
         self.resumed: Wait | None = None
         """The earlier wait of the call that is being made again."""
         self.interrupted: Interrupted | None = None

@@ -26,11 +26,13 @@ class Entry(NamedTuple):
 
     Attributes:
         arguments: The function's arguments from the registers'.
+        arity: How many it has.
     """
 
     name: str
     function: Function
     arguments: Callable[[tuple[int, ...]], tuple[int, ...]]
+    arity: int
 
 
 CallTable = Mapping[int, Entry]
@@ -86,7 +88,9 @@ def _with(function: Function, structure: str) -> Function:
 def table_of(arch: Arch) -> CallTable:
     """Return the calls that are served, by the numbers of an architecture."""
     return {
-        number: Entry(name, function, partial(_select, _places(arch, count, wide)))
+        number: Entry(
+            name, function, partial(_select, _places(arch, count, wide)), count
+        )
         for name, number in arch.syscalls.items()
         if name in _functions
         for function, count, wide in [_functions[name]]
