@@ -98,7 +98,8 @@ def checkpoint(
     The processes run on unharmed, or get `signal` before one more instruction.
 
     Args:
-        pid: The process, or the id of a group or session.  Not one's own.
+        pid: The process, or the id of a group or session.  For one's own, a child
+            takes the checkpoint; restarted, this returns again, saying so.
         path: The file; or an open binary file, which is written from its position on
             and stays open.
         guest: A process inside the emulated machine that `pid` is; 0: all of them.
@@ -128,30 +129,35 @@ def checkpoint(
     from blcr.context.target import Target
     from blcr.engine.checkpoint import checkpoint as engine
 
+    def take(scope: str, tell: Warn) -> CheckpointResult:
+        with ExitStack() as stack:
+            if isinstance(path, str | os.PathLike):
+                older = None if backup is None else Path(backup)
+                target = Target(Path(path), policy=policy, backup=older, sync=sync)
+            else:
+                target = Target(fd=stack.enter_context(_lent(path)), sync=sync)
+            opened = stack.enter_context(target)
+            # Whoever traces lets go of everything when it ends, also of a thread that
+            # did not stop in time.  So that is not the caller but a thread of its own.
+            pool = stack.enter_context(ThreadPoolExecutor(1))
+            return pool.submit(
+                engine,
+                pid,
+                opened,
+                guest=guest,
+                scope=scope,
+                signal=signal,
+                timeout_s=timeout_s,
+                wanted=tuple(save),
+                warn=tell,
+                progress=progress,
+            ).result()
+
     if pid == os.getpid():
-        raise UsageError("a process cannot checkpoint itself; have a child do it")
-    with ExitStack() as stack:
-        if isinstance(path, str | os.PathLike):
-            older = None if backup is None else Path(backup)
-            target = Target(Path(path), policy=policy, backup=older, sync=sync)
-        else:
-            target = Target(fd=stack.enter_context(_lent(path)), sync=sync)
-        opened = stack.enter_context(target)
-        # Whoever traces lets go of everything when it ends, also of a thread that did
-        # not stop in time.  So that is not the caller but a thread of its own.
-        pool = stack.enter_context(ThreadPoolExecutor(1))
-        return pool.submit(
-            engine,
-            pid,
-            opened,
-            guest=guest,
-            scope=scope,
-            signal=signal,
-            timeout_s=timeout_s,
-            wanted=tuple(save),
-            warn=warn or _ignore,
-            progress=progress,
-        ).result()
+        from blcr.engine import oneself
+
+        return oneself.checkpoint(take, scope, warn or _ignore)
+    return take(scope, warn or _ignore)
 
 
 def restart(

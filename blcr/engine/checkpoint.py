@@ -70,6 +70,8 @@ class CheckpointResult(NamedTuple):
         reason: Why not ahead, or empty.
         rounds: Pages and bytes copied in each round; the last one frozen.
         stops_ms: How long they stood still each time.
+        restarted: A process that asked for its own checkpoint has been restarted from
+            it; nothing else is known then.
     """
 
     pids: tuple[int, ...]
@@ -81,6 +83,7 @@ class CheckpointResult(NamedTuple):
     reason: str = ""
     rounds: tuple[tuple[int, int], ...] = ()
     stops_ms: tuple[float, ...] = ()
+    restarted: bool = False
 
 
 def checkpoint(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import inspect
-import os
 import pickle
 import subprocess
 import sys
@@ -82,12 +81,6 @@ def test_no_such_process(tmp_path: Path) -> None:
         blcr.checkpoint(child.pid, tmp_path / "context")
 
     assert list(tmp_path.iterdir()) == []
-
-
-def test_own_process(tmp_path: Path) -> None:
-    """A process that stands still cannot write."""
-    with pytest.raises(blcr.UsageError):
-        blcr.checkpoint(os.getpid(), tmp_path / "context")
 
 
 @pytest.mark.parametrize("function", [blcr.restart, blcr.open_context])

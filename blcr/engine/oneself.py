@@ -1,0 +1,91 @@
+"""
+A checkpoint of the process that asks for it.
+
+Nobody can trace itself, so a child does it, and the process waits for that.  Restarted
+it waits again, and the kernel says that there is no such child: so it knows.  What the
+child has to say it leaves in memory that both have; in the context that is empty.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import warnings
+from collections.abc import Callable
+from typing import NoReturn
+
+from blcr.engine.checkpoint import CheckpointResult, Warn, claim, select
+from blcr.errors import BlcrError, HostError
+
+_ROOM = 1 << 20
+_LENGTH = 8
+
+
+def checkpoint(
+    take: Callable[[str, Warn], CheckpointResult], scope: str, warn: Warn
+) -> CheckpointResult:
+    """
+    Have a child take a checkpoint of this process alone, and return its result.
+
+    In the restarted program it returns a result that says so.
+
+    Args:
+        take: Called in the child with a scope and where warnings go.
+        scope: What was asked for; only this process may be in it.
+        warn: Told what the user should know.
+
+    Raises:
+        BlcrError: As `take` does.
+    """
+    host = claim(os.getpid())
+    select(host, scope, os.getpid())
+    host.admit()
+    with mmap.mmap(-1, _ROOM) as memory:
+        child = _fork()
+        if child == 0:
+            _report(take, memory)
+        try:
+            status = os.waitpid(child, 0)[1]
+        except ChildProcessError:
+            status = 0
+        size = int.from_bytes(memory[:_LENGTH], "little")
+        if status:
+            raise HostError(
+                f"process {child}, which was to take the checkpoint, ended with "
+                f"{os.waitstatus_to_exitcode(status)}"
+            )
+        if not size:
+            return CheckpointResult((os.getpid(),), 0, 0, 0, host.name, restarted=True)
+        said, messages = pickle.loads(memory[_LENGTH : _LENGTH + size])
+    for message in messages:
+        warn(message)
+    if isinstance(said, BlcrError):
+        raise said
+    assert isinstance(said, CheckpointResult)
+    return said
+
+
+def _fork() -> int:
+    """Fork; that other threads are not in the child is what is wanted here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
+def _report(
+    take: Callable[[str, Warn], CheckpointResult], memory: mmap.mmap
+) -> NoReturn:
+    """Take the checkpoint, say what came of it, and end."""
+    messages: list[str] = []
+    said: CheckpointResult | BlcrError
+    try:
+        said = take("pid", messages.append)
+    except BlcrError as error:
+        said = error
+    except BaseException as error:
+        said = HostError(f"{type(error).__name__}: {error}")
+    data = pickle.dumps((said, messages))
+    memory[_LENGTH : _LENGTH + len(data)] = data
+    memory[:_LENGTH] = len(data).to_bytes(_LENGTH, "little")
+    os._exit(0)
