@@ -56,23 +56,40 @@ def test_loss_of_a_right_is_told(wrapper: str, warning: str, home: Path) -> None
         assert subject.finish().endswith(b"ok\n")
 
 
-def test_hard_limit_is_not_raised(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A limit that is lower where the program is restarted stays; a warning has it."""
+def _restart_under(limit: str, patch: pytest.MonkeyPatch) -> None:
+    """Have cr_restart started with less of something, by an option of prlimit(1)."""
     plain = commands.argv
 
     def limited(command: str, *args: str | Path, user: int | None = None) -> list[str]:
-        wrapper = ["prlimit", "--msgqueue=6000:6000"] if command == "restart" else []
+        wrapper = ["prlimit", limit] if command == "restart" else []
         return [*wrapper, *plain(command, *args, user=user)]
 
-    monkeypatch.setattr(commands, "argv", limited)
-    with _handed_over(
-        "memory_private", home, "prlimit --msgqueue=7000:70000"
-    ) as subject:
+    patch.setattr(commands, "argv", limited)
+
+
+def test_hard_limit_is_not_raised(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit that is lower where the program is restarted stays; a warning has it."""
+    _restart_under("--msgqueue=6000:6000", monkeypatch)
+    wrapper = "prlimit --msgqueue=7000:70000"
+    with _handed_over("memory_private", home, wrapper) as subject:
         said = subject.errors()
         subject.tell()
 
         assert "RLIMIT_MSGQUEUE 6000/6000 instead of 7000/70000" in said
         assert subject.finish().endswith(b"ok\n")
+
+
+def test_too_few_descriptors(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A descriptor over the limit is an error that names both and what helps."""
+    _restart_under("--nofile=100:100", monkeypatch)
+    with (
+        pytest.raises(SubjectError) as caught,
+        _handed_over("limits", home, "env"),
+    ):
+        pass
+
+    assert "it has descriptor 200, and no more than 100 open files" in str(caught.value)
+    assert "ulimit -Hn" in str(caught.value)
 
 
 def test_root_directory_needs_a_right(home: Path) -> None:
