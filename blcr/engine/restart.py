@@ -338,11 +338,16 @@ class _Checking:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        os.close(self._answer)
-        if self._pid:
-            os.kill(self._pid, SIGKILL)
-            os.waitpid(self._pid, 0)
+    def __exit__(self, _: object, error: object, __: object) -> None:
+        try:
+            if self._pid and isinstance(error, BlcrError):
+                # In a damaged context that is the reason of whatever went wrong.
+                self.finish()
+        finally:
+            os.close(self._answer)
+            if self._pid:
+                os.kill(self._pid, SIGKILL)
+                os.waitpid(self._pid, 0)
 
     def finish(self) -> None:
         """

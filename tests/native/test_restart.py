@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import blcr
 from harness import commands, outside, seeds
 from harness.programs import build
 from harness.subject import Subject, SubjectError
@@ -241,6 +242,26 @@ def test_damage_is_noticed_before_anything_runs(user: int | None, home: Path) ->
         assert done.returncode == DAMAGED, f"{kind} at {at}: {done.stderr}"
         assert "Traceback" not in done.stderr
         assert done.stdout == ""
+
+
+def test_damage_is_the_reason_of_what_it_leads_to(home: Path) -> None:
+    """A flipped bit in the vdso is not taken for the vdso of another kernel."""
+    path = _saved("memory_private", home, None)
+    with blcr.open_context(path) as reader:
+        (process,) = reader.context.processes
+        vdso = next(one for one in process.mappings if one.special == "vdso")
+        offset = next(
+            at + vdso.start - address
+            for at, address, size in reader.core(process.pid).runs()
+            if address <= vdso.start < address + size
+        )
+    data = bytearray(path.read_bytes())
+    data[offset + 0x800] ^= 1
+    path.write_bytes(data)
+
+    done = commands.call("restart", path, cwd=home)
+
+    assert done.returncode == DAMAGED, done.stderr
 
 
 @EVERY_USER
