@@ -334,6 +334,9 @@ class NewProcess(Process, Protocol):
     def lend(self, fd: int) -> int:
         """Return a descriptor of ours for its open file; the caller closes it."""
 
+    def remove(self, path: str) -> None:
+        """Remove a file or an empty folder, even if no call can be made any more."""
+
     def opened_elsewhere(self, fd: int) -> int:
         """
         Return a process that has the file at `fd` open, too, as we see it; 0: none.

@@ -146,17 +146,26 @@ def rebuild(opening: Opening, made: objects.Making) -> None:
 
 def finish(opening: Opening) -> None:
     """
-    Do what comes last: timers run and others see what is done to files from here on.
+    Do what needs all descriptors, and is late enough for timers to run.
 
     Raises:
-        RestartError: A lock cannot be taken again, a file not be watched.
+        RestartError: A lock cannot be taken again.
     """
     locks.rebuild(opening)
+    events.set_timers(opening)
+    events.watch_descriptors(opening)
+
+
+def commit(opening: Opening) -> None:
+    """
+    Do what others see, and what cannot all be undone: the last calls of all.
+
+    Raises:
+        RestartError: A file cannot be watched.
+    """
     if not opening.keep_grown:
         cut_back(opening)
     rollback.finish(opening)
-    events.set_timers(opening)
-    events.watch_descriptors(opening)
     events.watch_files(opening)
 
 

@@ -57,6 +57,7 @@ class Opening:
             they are open for writing meanwhile.
         places: Where files whose contents are put back are opened meanwhile, by their
             index in the contents; empty: they have no name.
+        absent: Files that are not there.
         renames: New files, and whose place they are to take.
         written_over: Where files to be written over are open, by their index.
         terminals: Masters of pseudo terminals, by the number that these had.
@@ -87,6 +88,7 @@ class Opening:
         self.pipes: dict[int, Ends] = {}
         self.files: dict[int, int] = {}
         self.places: dict[int, str] = {}
+        self.absent: set[str] = set()
         self.renames: dict[str, str] = {}
         self.written_over: dict[int, int] = {}
         self.terminals: dict[int, int] = {}

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 
 from blcr import remote
@@ -58,6 +59,8 @@ def finish(opening: Opening) -> None:
         opening.close(writer)
     for new, old in opening.renames.items():
         remote.call(opening.task, "renameat", here, new, here, old)
+        if old in opening.absent:
+            opening.undo.append(functools.partial(opening.process.remove, old))
 
 
 def _place(opening: Opening, target: int, file: records.OpenFile) -> str:
@@ -71,6 +74,8 @@ def _place(opening: Opening, target: int, file: records.OpenFile) -> str:
             "only reads it, it was left alone, and a copy without a name is read"
         )
         return ""
+    if state == "missing":
+        opening.absent.add(file.path)
     make_folder(opening, os.path.dirname(file.path))  # noqa: PTH120
     try:
         return _make(opening, file)
@@ -139,11 +144,7 @@ def _make(opening: Opening, file: records.OpenFile) -> str:
     folder, name = os.path.split(file.path)
     new = f"{folder.rstrip('/')}/.{name[:200]}.{opening.record.pid}.new"
     writer = remote.call(opening.task, "openat", here, new, create, 0o600)
-
-    def remove() -> None:
-        remote.call(opening.task, "unlinkat", here, new, 0)
-
-    opening.undo.append(remove)
+    opening.undo.append(functools.partial(opening.process.remove, new))
     opening.renames[new] = file.path
     contents.fill(opening, opening.aside(writer), file.contents)
     return new
@@ -151,15 +152,11 @@ def _make(opening: Opening, file: records.OpenFile) -> str:
 
 def make_folder(opening: Opening, path: str) -> None:
     """Make a folder with all above it, where they are missing."""
-    here, removal = opening.known["AT_FDCWD"], opening.known["AT_REMOVEDIR"]
+    here = opening.known["AT_FDCWD"]
     above = [path]
     while above[-1] not in ("", "/"):
         above.append(os.path.dirname(above[-1]))  # noqa: PTH120
     for folder in reversed(above[:-1]):
         with contextlib.suppress(RemoteCallError):
             remote.call(opening.task, "mkdirat", here, folder, _FOLDER_MODE)
-
-            def remove(made: str = folder) -> None:
-                remote.call(opening.task, "unlinkat", here, made, removal)
-
-            opening.undo.append(remove)
+            opening.undo.append(functools.partial(opening.process.remove, folder))

@@ -373,6 +373,10 @@ class FrozenProcess:
         """Nameless files are refused, and so never asked for."""
         raise RefusedError(self.pid, f"descriptor {fd} is a file that was deleted")
 
+    def remove(self, path: str) -> None:
+        """Contents of files are refused, and so nothing is ever made."""
+        raise RefusedError(self.pid, f"'{path}' is not ours")
+
     def opened_elsewhere(self, fd: int) -> int:
         """Look at nobody else's files."""
         del fd
