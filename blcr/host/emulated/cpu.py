@@ -95,7 +95,7 @@ class _Batch:
         self.names = tuple(ids)
         self._handle, self._count = handle, len(ids)
         self._values = (ctypes.c_uint64 * self._count)()
-        base = ctypes.addressof(self._values)
+        self._base = base = ctypes.addressof(self._values)
         self._ids = (ctypes.c_int * self._count)(*ids.values())
         self._pointers = (ctypes.c_void_p * self._count)(
             *(base + 8 * i for i in range(self._count))
@@ -104,7 +104,7 @@ class _Batch:
     def read(self) -> list[int]:
         """Return the values in order of names."""
         # The engine writes only as many bytes as a register has.
-        ctypes.memset(self._values, 0, 8 * self._count)
+        ctypes.memset(self._base, 0, 8 * self._count)
         _lib.uc_reg_read_batch(self._handle, self._ids, self._pointers, self._count)
         return self._values[:]
 
@@ -141,6 +141,8 @@ class Cpu:
         self._space: AddressSpace | None = None
         self._state: State | None = None
         self._called = False
+        self._call_values: list[int] | None = None
+        """What the registers of the call reported last still hold, if so."""
         self._exception: int | None = None
         self._fault_at: int | None = None
         self._error: BaseException | None = None
@@ -263,6 +265,7 @@ class Cpu:
             space.stale = True
 
     def _leave(self) -> None:
+        self._call_values = None
         if self._state is not None:
             self._engine.context_update(self._state.context)
             self._state = None
@@ -295,7 +298,7 @@ class Cpu:
         self._refresh()
         self._start(self._pc.read()[0], budget)
         if self._called:
-            values = self._call.read()
+            values = self._call_values = self._call.read()
             args = tuple(values[i] for i in self._args_at)
             return Call(values[self._number_at], args), self._budget[0]
         if self._exception is not None:
@@ -310,6 +313,7 @@ class Cpu:
 
     def _start(self, pc: int, budget: int) -> None:
         self._called, self._exception, self._fault_at = False, None, None
+        self._call_values = None
         self._budget[0] = budget
         count = budget * _BLOCK_LENGTH if self._counts else 0
         self._status = _lib.uc_emu_start(self._handle, pc, 0, 0, count)
@@ -444,7 +448,8 @@ class Cpu:
     def set_result(self, result: int) -> None:
         """End the system call that `run` reported."""
         names = self._call.names
-        values = dict(zip(names, self._call.read(), strict=True))
+        held, self._call_values = self._call_values, None
+        values = dict(zip(names, held or self._call.read(), strict=True))
         after = self.arch.set_result(values, result)
         self._call.write([after[name] for name in names])
 
@@ -514,6 +519,7 @@ class Cpu:
 
     def _write_named(self, note_type: int, values: Registers) -> None:
         batch = self._batches[note_type]
+        self._call_values = None
         if batch.names:
             current = dict(zip(batch.names, batch.read(), strict=True)) | values
             batch.write([current[name] for name in batch.names])
