@@ -270,5 +270,8 @@ def own_link(guest: Guest, path: str) -> str | None:
     if rest == "root":
         return "/"
     if rest.startswith("fd/") and rest[3:].isdecimal():
-        return owner.descriptors.get(int(rest[3:])).path
+        try:
+            return owner.descriptors.get(int(rest[3:])).path
+        except OSError:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
     return None
