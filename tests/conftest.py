@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 
 import pytest
@@ -12,7 +13,14 @@ from harness import Case, load
 
 
 def pytest_configure() -> None:
-    """Take back what nohup, or a shell in the background, has programs ignore."""
+    """Make tests the same on a busy machine and in the background."""
+    with contextlib.suppress(ImportError):
+        # The machines under QEMU run tests that do without it.
+        from hypothesis import settings
+
+        settings.register_profile("any machine", deadline=None)
+        settings.load_profile("any machine")
+    # Take back what nohup, or a shell in the background, has programs ignore.
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(

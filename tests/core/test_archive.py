@@ -428,7 +428,7 @@ def test_a_newer_minor_version_reads() -> None:
     assert contexts.read(with_records(format=[1, 7], news=[])).format == (1, 7)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(["context.json", "4711.core"]), st.data())
 def test_hostile_bytes_are_refused_or_harmless(name: str, draw: st.DataObject) -> None:
     """Whatever a member holds, the outcome is a context or a ContextError."""

@@ -42,7 +42,7 @@ def values(kind: Any) -> st.SearchStrategy[Any]:  # noqa: ANN401
     return st.tuples(*map(values, parts))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(values(records.Context))
 def test_records_survive_the_way_through_json(context: records.Context) -> None:
     """Reading what was written gives equal records."""

@@ -70,7 +70,7 @@ def layouts(draw: st.DrawFn) -> tuple[records.Mapping, ...]:
     return tuple(mappings)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.sampled_from(ARCHS),
     layouts(),
