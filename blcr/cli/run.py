@@ -38,7 +38,7 @@ def _start(arguments: Arguments) -> int:
         raise BadUsageError(f"'{seed}' is no seed")
     program = shutil.which(arguments.operands[0])
     if program is None:
-        found = os.path.exists(arguments.operands[0])  # noqa: PTH110
+        found = os.path.exists(arguments.operands[0])
         why = "cannot be executed" if found else "not found"
         say(RUN, arguments, f"{arguments.operands[0]}: {why}")
         return NOT_EXECUTABLE if found else NOT_FOUND
@@ -93,7 +93,7 @@ def _bound(program: str, level: str) -> Mapping[str, str]:
 
 def _identity(path: str) -> tuple[int, int, str] | None:
     """Return e_machine, word size and byte order of an ELF file; None: it is none."""
-    with open(path, "rb") as file:  # noqa: PTH123
+    with open(path, "rb") as file:
         head = file.read(20)
     if len(head) < 20 or not head.startswith(b"\x7fELF"):
         return None

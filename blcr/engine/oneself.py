@@ -1,13 +1,14 @@
 """
 A checkpoint of the process that asks for it.
 
-Nobody can trace itself, so a child does it, and the process waits for that.  Restarted
-it waits again, and the kernel says that there is no such child: so it knows.  What the
-child has to say it leaves in memory that both have; in the context that is empty.
+Nobody can trace itself, so a child does it, and the process waits for that.  What the
+child has to say it leaves in memory that both have.  In the context that is empty, and
+a restarted process began later than the one that asked: so it knows.
 """
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import pickle
@@ -20,6 +21,8 @@ from blcr.errors import BlcrError, HostError
 
 _ROOM = 1 << 20
 _LENGTH = 8
+_START_TIME = 19
+"""Of the fields behind the name; see proc_pid_stat(5)."""
 
 
 def checkpoint(
@@ -42,21 +45,22 @@ def checkpoint(
     select(host, scope, os.getpid())
     host.admit()
     with mmap.mmap(-1, _ROOM) as memory:
+        began = _begun(os.getpid())
         child = _fork()
         if child == 0:
             _report(take, memory)
-        try:
+        # Others may wait for the child before us: what it has left says how it ended.
+        status = 0
+        with contextlib.suppress(ChildProcessError):
             status = os.waitpid(child, 0)[1]
-        except ChildProcessError:
-            status = 0
         size = int.from_bytes(memory[:_LENGTH], "little")
-        if status:
-            raise HostError(
-                f"process {child}, which was to take the checkpoint, ended with "
-                f"{os.waitstatus_to_exitcode(status)}"
-            )
-        if not size:
+        if not size and _begun(os.getpid()) != began:
             return CheckpointResult((os.getpid(),), 0, 0, 0, host.name, restarted=True)
+        if not size:
+            raise HostError(
+                f"process {child}, which was to take the checkpoint, ended too early "
+                f"({os.waitstatus_to_exitcode(status)})"
+            )
         said, messages = pickle.loads(memory[_LENGTH : _LENGTH + size])
     for message in messages:
         warn(message)
@@ -64,6 +68,12 @@ def checkpoint(
         raise said
     assert isinstance(said, CheckpointResult)
     return said
+
+
+def _begun(pid: int) -> int:
+    """Return when a process was started, which a restarted one was later."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return int(file.read().rpartition(b")")[2].split()[_START_TIME])
 
 
 def _fork() -> int:
@@ -85,7 +95,11 @@ def _report(
         said = error
     except BaseException as error:
         said = HostError(f"{type(error).__name__}: {error}")
-    data = pickle.dumps((said, messages))
-    memory[_LENGTH : _LENGTH + len(data)] = data
-    memory[:_LENGTH] = len(data).to_bytes(_LENGTH, "little")
-    os._exit(0)
+    try:
+        data = pickle.dumps((said, messages))
+        if len(data) > _ROOM - _LENGTH:
+            data = pickle.dumps((said, [f"{len(messages)} warnings, too many to tell"]))
+        memory[_LENGTH : _LENGTH + len(data)] = data
+        memory[:_LENGTH] = len(data).to_bytes(_LENGTH, "little")
+    finally:
+        os._exit(0)

@@ -72,7 +72,7 @@ def _make_nameless(
     opening: Opening, target: int, file: records.OpenFile, flags: int
 ) -> int:
     """Make a file by O_TMPFILE in the folder that it had."""
-    folder = os.path.dirname(file.path)  # noqa: PTH120  pathlib costs 8 ms
+    folder = os.path.dirname(file.path)
     fd = opening.open(folder, flags, target, _OWN_MODE)
     writer = opening.reopen(fd, opening.known["O_RDWR"], target)
     fill(opening, opening.aside(writer), file.contents)

@@ -171,7 +171,7 @@ class Making:
         known = self._known
         name = file.name
         if file.kind != "memfd":
-            name = os.path.basename(name)  # noqa: PTH119  pathlib costs 8 ms
+            name = os.path.basename(name)
         flags = known["MFD_CLOEXEC"] | known["MFD_ALLOW_SEALING"]
         if file.huge_page:
             flags |= known["MFD_HUGETLB"]
@@ -208,7 +208,7 @@ class Making:
     def _nameless(self, file: records.SharedMemory) -> int:
         """Make a file that has no name yet in the folder of an old one."""
         known = self._known
-        folder = os.path.dirname(file.name)  # noqa: PTH120  pathlib costs 8 ms
+        folder = os.path.dirname(file.name)
         flags = known["O_RDWR"] | known["O_TMPFILE"] | known["O_CLOEXEC"]
         mode = file.mode & 0o7777 or _OWN_MODE
         return self._call("openat", known["AT_FDCWD"], folder, flags, mode)

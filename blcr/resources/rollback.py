@@ -76,7 +76,7 @@ def _place(opening: Opening, target: int, file: records.OpenFile) -> str:
         return ""
     if state == "missing":
         opening.absent.add(file.path)
-    make_folder(opening, os.path.dirname(file.path))  # noqa: PTH120
+    make_folder(opening, os.path.dirname(file.path))
     try:
         return _make(opening, file)
     except RemoteCallError as error:
@@ -155,7 +155,7 @@ def make_folder(opening: Opening, path: str) -> None:
     here = opening.known["AT_FDCWD"]
     above = [path]
     while above[-1] not in ("", "/"):
-        above.append(os.path.dirname(above[-1]))  # noqa: PTH120
+        above.append(os.path.dirname(above[-1]))
     for folder in reversed(above[:-1]):
         with contextlib.suppress(RemoteCallError):
             remote.call(opening.task, "mkdirat", here, folder, _FOLDER_MODE)

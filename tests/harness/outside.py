@@ -6,6 +6,7 @@ Source: proc(5).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -70,7 +71,9 @@ def differences(before: View, after: View) -> list[str]:
 def status_of(pid: int, tid: int | None = None) -> dict[str, str]:
     """Return ``/proc/PID/status`` or that of a thread."""
     folder = PROC / str(pid)
-    text = ((folder if tid is None else folder / f"task/{tid}") / "status").read_text()
+    text = ((folder if tid is None else folder / f"task/{tid}") / "status").read_text(
+        errors="replace"
+    )
     return {
         k: v.strip() for k, _, v in (line.partition(":") for line in text.splitlines())
     }
@@ -100,7 +103,7 @@ def descendants(pid: int) -> list[int]:
     for entry in PROC.iterdir():
         if entry.name.isdigit():
             try:
-                stat = (entry / "stat").read_text()
+                stat = (entry / "stat").read_text(errors="replace")
             except OSError:
                 continue
             parent = int(stat.rpartition(")")[2].split()[1])
@@ -125,8 +128,12 @@ def is_waiting(pid: int) -> bool:
 
 def is_traced(pid: int) -> bool:
     """Tell whether somebody traces a thread of the process."""
-    tasks = (PROC / str(pid) / "task").iterdir()
-    return any(status_of(pid, int(task.name))["TracerPid"] != "0" for task in tasks)
+    for task in (PROC / str(pid) / "task").iterdir():
+        # A thread may end between the two looks.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if status_of(pid, int(task.name))["TracerPid"] != "0":
+                return True
+    return False
 
 
 def wait_until(

@@ -96,7 +96,7 @@ _CHILDREN = "wait waitid flock fcntl msgrcv semop"
 
 def _blocked() -> list[Scenario]:
     scenarios = [
-        Scenario(program, (call, "1.5", _TOLERANCE_S), duration_s=1.5)
+        Scenario(program, (call, "2.5", _TOLERANCE_S), duration_s=2.5)
         for program, calls in _TIMED.items()
         for call in calls.split()
     ]

@@ -479,3 +479,18 @@ def _is_in_front(shell: int) -> bool:
             if "(ends_as_told" in name and state == "S" and group == front:
                 return True
     return False
+
+
+def test_descriptors_of_the_restarter_are_kept_back(home: Path) -> None:
+    """What whoever starts cr_restart has left open does not reach the program."""
+    with Subject([build("memory_private")], cwd=home) as subject:
+        subject.ready()
+        before = outside.view(subject.pid)
+        path = subject.checkpoint_and_kill()
+        command = ["bash", "-c", 'exec 9</dev/null; exec "$@"', "bash"]
+        subject._start(command + commands.argv("restart", path))
+        outside.wait_until(subject._is_back, "restart")
+
+        assert not outside.differences(before, outside.view(subject.pid))
+        subject.tell()
+        assert subject.finish().endswith(b"ok\n")

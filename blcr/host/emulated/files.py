@@ -189,7 +189,7 @@ def inherit(guest: Guest, fds: tuple[int, ...] = (0, 1, 2)) -> None:
     for fd in fds:
         try:
             status = os.fstat(fd)
-            path = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115
+            path = os.readlink(f"/proc/self/fd/{fd}")
         except OSError:
             continue
         flags = to_guest_flags(guest.constants, fcntl.fcntl(fd, fcntl.F_GETFL))
@@ -224,7 +224,7 @@ def host_path(guest: Guest, directory: int, path: str, *, follow: bool = False) 
             if file.kind != "directory":
                 raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             return f"/proc/self/fd/{file.fd}/{path}"
-        path = os.path.join(guest.cwd, path)  # noqa: PTH118
+        path = os.path.join(guest.cwd, path)
     return below(guest.machine.sysroot, path, follow=follow)
 
 
@@ -237,8 +237,8 @@ def below(sysroot: str | None, path: str, *, follow: bool) -> str:
         if not os.path.lexists(inside):
             return path
         # Links in the sysroot mean paths in there.
-        is_link = follow and os.path.islink(inside)  # noqa: PTH114
-        target = os.readlink(inside) if is_link else ""  # noqa: PTH115
+        is_link = follow and os.path.islink(inside)
+        target = os.readlink(inside) if is_link else ""
         if not target.startswith("/") or not os.path.lexists(f"{sysroot}{target}"):
             return inside
         path = target

@@ -586,7 +586,7 @@ class FrozenMachine:
 def _leads_to(path: str, status: os.stat_result) -> bool:
     """Tell whether a path still leads to that file."""
     try:
-        there = os.stat(path)  # noqa: PTH116
+        there = os.stat(path)
     except OSError:
         return False
     return (there.st_dev, there.st_ino) == (status.st_dev, status.st_ino)
@@ -602,6 +602,6 @@ def _is_open(fd: int) -> bool:
 
 def _fdinfo(fd: int) -> dict[str, str]:
     """Return what the kernel says of a descriptor of ours."""
-    with open(f"/proc/self/fdinfo/{fd}") as file:  # noqa: PTH123
+    with open(f"/proc/self/fdinfo/{fd}") as file:
         rows = [line.partition(":") for line in file]
     return {name: value.strip() for name, _, value in rows}

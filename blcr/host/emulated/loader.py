@@ -269,7 +269,7 @@ def load(guest: Guest, program: Program, env: Sequence[str]) -> Thread:
     guest.cpu.load(state, space)
     guest.cpu.set_general({guest.arch.pc: entry, guest.arch.sp: sp})
     thread = guest.machine.add_thread(guest, guest.pid, state)
-    thread.comm = os.path.basename(program.name)[:15]  # noqa: PTH119
+    thread.comm = os.path.basename(program.name)[:15]
     return thread
 
 

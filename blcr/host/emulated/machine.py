@@ -152,7 +152,7 @@ class Machine:
     def add_guest(self, arch: Arch, pid: int | None = None) -> Guest:
         """Make a process without memory or threads, with our standard descriptors."""
         guest = Guest(self, arch, pid or self.new_pid(), files.Descriptors())
-        guest.cwd = os.getcwd()  # noqa: PTH109
+        guest.cwd = os.getcwd()
         guest.umask = self.umask
         self.guests[guest.pid] = guest
         files.inherit(guest)

@@ -33,7 +33,7 @@ def render(guest: Guest, path: str) -> bytes | None:
 def entries(guest: Guest, path: str) -> list[str] | None:
     """Return the names in a folder, or None where it is not one of ours."""
     if path.rstrip("/") == "/proc":
-        here = [name for name in os.listdir("/proc") if not name.isdecimal()]  # noqa: PTH208
+        here = [name for name in os.listdir("/proc") if not name.isdecimal()]
         return [*here, *map(str, guest.machine.guests)]
     owner, rest = own_proc(guest, path.rstrip("/")) or (guest, None)
     if rest == "":
@@ -123,7 +123,7 @@ def _state(guest: Guest) -> str:
 
 
 def _comm(guest: Guest) -> str:
-    return guest.leader.comm if guest.threads else os.path.basename(guest.exe)[:15]  # noqa: PTH119
+    return guest.leader.comm if guest.threads else os.path.basename(guest.exe)[:15]
 
 
 def _stat(guest: Guest) -> bytes:

@@ -92,7 +92,7 @@ def is_there(record: records.Process, arch: Arch) -> bool:
 
 def _gives_rights(exe: str) -> bool:
     """Tell whether executing a file gives other rights than one has."""
-    if os.stat(exe).st_mode & (stat.S_ISUID | stat.S_ISGID):  # noqa: PTH116
+    if os.stat(exe).st_mode & (stat.S_ISUID | stat.S_ISGID):
         return True
     try:
         return bool(os.getxattr(exe, "security.capability"))

@@ -158,8 +158,8 @@ class _Looking:
     def _see(self, fd: int) -> _Seen:
         path = f"/proc/{self._pid}/fd/{fd}"
         try:
-            label = os.readlink(path)  # noqa: PTH115
-            status = os.stat(path)  # noqa: PTH116  pathlib costs 8 ms
+            label = os.readlink(path)
+            status = os.stat(path)
         except FileNotFoundError as error:
             raise TaskGoneError(f"process {self._pid} has ended") from error
         if label == "anon_inode:[timerfd]":

@@ -281,9 +281,9 @@ class MadeProcess(NativeProcess):
     def remove(self, path: str) -> None:
         """Remove a file or an empty folder."""
         try:
-            os.unlink(path)  # noqa: PTH108  pathlib costs 8 ms
+            os.unlink(path)
         except IsADirectoryError:
-            os.rmdir(path)  # noqa: PTH106
+            os.rmdir(path)
 
     def opened_elsewhere(self, fd: int) -> int:
         """Return a process that has the file at `fd` open, too; 0: none."""

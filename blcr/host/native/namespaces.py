@@ -156,7 +156,7 @@ def set_clock_offsets(monotonic: int, boottime: int) -> bool:
         call("unshare", CLONE_NEWTIME)
         rows = (("monotonic", monotonic), ("boottime", boottime))
         text = "".join(f"{name} {ns // 10**9} {ns % 10**9}\n" for name, ns in rows)
-        with open("/proc/self/timens_offsets", "w") as file:  # noqa: PTH123
+        with open("/proc/self/timens_offsets", "w") as file:
             file.write(text)
     except OSError:
         return False
@@ -237,5 +237,5 @@ def _others_live() -> bool:
 
 def _write(path: str, text: str) -> None:
     """Write a file of /proc at one go."""
-    with open(path, "w") as file:  # noqa: PTH123  pathlib costs 8 ms
+    with open(path, "w") as file:
         file.write(text)

@@ -137,7 +137,7 @@ def readable_end(memory: Memory, start: int, end: int) -> int:
 def _identity(path: str) -> Identity | None:
     """Return which file a descriptor refers to."""
     try:
-        found = os.stat(path)  # noqa: PTH116  pathlib costs 8 ms
+        found = os.stat(path)
     except OSError:
         return None
     if not stat.S_ISREG(found.st_mode):
@@ -163,7 +163,7 @@ def _seals(fd: int) -> int:
 
 def _huge_page(fd: int) -> int:
     """Return the bytes of a huge page where a memory file consists of such, or 0."""
-    if not os.readlink(f"/proc/self/fd/{fd}").startswith("/memfd:"):  # noqa: PTH115
+    if not os.readlink(f"/proc/self/fd/{fd}").startswith("/memfd:"):
         return 0
     size = os.fstatvfs(fd).f_bsize
     return size if size > os.sysconf("SC_PAGE_SIZE") else 0

@@ -51,7 +51,7 @@ def read(pid: int, name: str) -> bytes:
 def link(pid: int, name: str) -> str:
     """Return the target of a link such as ``exe`` or ``cwd``."""
     with _gone_is_an_error(pid):
-        return os.readlink(f"/proc/{pid}/{name}")  # noqa: PTH115
+        return os.readlink(f"/proc/{pid}/{name}")
 
 
 def stat_named(pid: int, path: str, inode: int) -> os.stat_result:
@@ -79,12 +79,12 @@ def stat_named(pid: int, path: str, inode: int) -> os.stat_result:
 
 def exists(pid: int) -> bool:
     """Tell whether there is a process or thread of that id."""
-    return os.path.exists(f"/proc/{pid}")  # noqa: PTH110  pathlib costs 8 ms
+    return os.path.exists(f"/proc/{pid}")
 
 
 def pids() -> list[int]:
     """Return all processes that /proc shows."""
-    return sorted(int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208
+    return sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
 
 
 class Status(NamedTuple):
@@ -273,7 +273,7 @@ def tids(pid: int) -> list[int]:
     """Return the ids of the threads, the leader's first."""
     with _gone_is_an_error(pid):
         return sorted(
-            (int(name) for name in os.listdir(f"/proc/{pid}/task")),  # noqa: PTH208
+            (int(name) for name in os.listdir(f"/proc/{pid}/task")),
             key=lambda tid: (tid != pid, tid),
         )
 
@@ -490,7 +490,7 @@ def may_be_huge(pid: int, address: int) -> bool:
 def descriptor_numbers(pid: int) -> list[int]:
     """Return the open descriptors in order."""
     with _gone_is_an_error(pid):
-        return sorted(int(name) for name in os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
+        return sorted(int(name) for name in os.listdir(f"/proc/{pid}/fd"))
 
 
 def descriptor_info(pid: int, fd: int) -> dict[str, list[str]]:

@@ -177,6 +177,7 @@ class Making:
             soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
             if source >= soft:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            _keep_back_descriptors()
             os.dup2(self._plan.source_fd, source, inheritable=True)
             if self._spaces:
                 namespaces.call("setns", self._spaces.mount, namespaces.CLONE_NEWNS)
@@ -280,6 +281,14 @@ def _free_descriptor(used: set[int]) -> int:
             status=errno.EMFILE,
         )
     return found
+
+
+def _keep_back_descriptors() -> None:
+    """Let the program inherit nothing but standard input, output and error."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            with contextlib.suppress(OSError):
+                os.set_inheritable(int(name), False)
 
 
 def _bury(pid: int) -> None:

@@ -38,7 +38,7 @@ def leads_to(pid: int, path: str, status: os.stat_result) -> bool:
 
 def other_name(pid: int, old: str, status: os.stat_result) -> str:
     """Return another name of a file in the folder of its old one, or empty."""
-    folder = os.path.dirname(old)  # noqa: PTH120  pathlib costs 8 ms
+    folder = os.path.dirname(old)
     with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/root{folder}") as found:
         for entry in found:
             path = f"{folder.rstrip('/')}/{entry.name}"
@@ -55,7 +55,7 @@ def device_opened_by(device: int, user: int) -> int:
         with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as fds:
             for entry in fds:
                 with contextlib.suppress(OSError):
-                    if os.stat(entry.path).st_rdev == device:  # noqa: PTH116
+                    if os.stat(entry.path).st_rdev == device:
                         return pid
     return 0
 
@@ -70,7 +70,7 @@ def held_by_others(files: Iterable[records.OpenFile]) -> dict[Identity, int]:
     grown: set[Identity] = set()
     for file in files:
         with contextlib.suppress(OSError):
-            now = os.stat(file.path)  # noqa: PTH116
+            now = os.stat(file.path)
             if file.kind == "file" and now.st_size > file.size:
                 grown.add((now.st_dev, now.st_ino))
     held: dict[Identity, int] = {}
@@ -80,7 +80,7 @@ def held_by_others(files: Iterable[records.OpenFile]) -> dict[Identity, int]:
         with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as fds:
             for entry in fds:
                 with contextlib.suppress(OSError):
-                    now = os.stat(entry.path)  # noqa: PTH116
+                    now = os.stat(entry.path)
                     if (now.st_dev, now.st_ino) in grown:
                         held[now.st_dev, now.st_ino] = pid
     return held
@@ -119,7 +119,7 @@ def _by_handle(pid: int, device: int, watch: fdinfo.Watch) -> Iterator[str]:
             finally:
                 os.close(folder)
             if fd >= 0:
-                path = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115
+                path = os.readlink(f"/proc/self/fd/{fd}")
                 os.close(fd)
                 yield path
 
@@ -130,11 +130,11 @@ def _near(pid: int) -> Iterator[str]:
     begin = [procfs.link(pid, "cwd")]
     for fd in procfs.descriptor_numbers(pid):
         with contextlib.suppress(OSError):
-            label = os.readlink(f"/proc/{pid}/fd/{fd}")  # noqa: PTH115
+            label = os.readlink(f"/proc/{pid}/fd/{fd}")
             if label.startswith("/"):
                 yield label
-                begin.append(os.path.dirname(label))  # noqa: PTH120
-    begin.append(os.path.dirname(procfs.link(pid, "exe")))  # noqa: PTH120
+                begin.append(os.path.dirname(label))
+    begin.append(os.path.dirname(procfs.link(pid, "exe")))
     begin += ["/tmp", "/var/tmp", "/etc", "/run", "/dev/shm", "/"]
     seen: set[str] = set()
     yield from begin

@@ -70,7 +70,7 @@ def linkat(
 def symlinkat(thread: Thread, target: int, directory: int, path: int) -> int:
     """Make a symbolic link."""
     where = _path(thread.guest, directory, path, follow=False)
-    os.symlink(thread.guest.path(target), where)  # noqa: PTH211
+    os.symlink(thread.guest.path(target), where)
     return 0
 
 
@@ -118,7 +118,7 @@ def fchown(thread: Thread, fd: int, uid: int, gid: int) -> int:
 def fchmodat(thread: Thread, directory: int, path: int, mode: int) -> int:
     """Change who may do what with a file."""
     where = _path(thread.guest, directory, path, follow=True)
-    os.chmod(where, mode & 0o7777)  # noqa: PTH101
+    os.chmod(where, mode & 0o7777)
     return 0
 
 
@@ -151,7 +151,7 @@ def _set_times(
     if not times:
         os.utime(where, follow_symlinks=follow)
         return
-    before = os.stat(where, follow_symlinks=follow)  # noqa: PTH116
+    before = os.stat(where, follow_symlinks=follow)
     kept, found = (before.st_atime_ns, before.st_mtime_ns), []
     for (seconds, rest), old in zip(times, kept, strict=True):
         if rest == _UTIME_NOW:

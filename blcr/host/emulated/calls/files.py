@@ -88,7 +88,7 @@ def _open(guest: Guest, directory: int, path: str, flags: int, mode: int) -> int
     kept = flags & ~names["O_CLOEXEC"]
     for name in TRANSIENT:
         kept &= ~names[name]
-    real = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115
+    real = os.readlink(f"/proc/self/fd/{fd}")
     file = OpenFile(fd, kind_of(status.st_mode), real, kept)
     return guest.descriptors.add(file, cloexec=cloexec)
 
@@ -99,7 +99,7 @@ def _open_path(guest: Guest, directory: int, path: str, flags: int, mode: int) -
     host = to_host_flags(names, flags) | os.O_NOCTTY
     where = host_path(guest, directory, path, follow=not flags & names["O_NOFOLLOW"])
     try:
-        is_fifo = stat.S_ISFIFO(os.stat(where).st_mode)  # noqa: PTH116
+        is_fifo = stat.S_ISFIFO(os.stat(where).st_mode)
     except OSError:
         is_fifo = False
     if not is_fifo or host & (os.O_NONBLOCK | os.O_PATH):
@@ -196,7 +196,7 @@ def pipe2(thread: Thread, result: int, flags: int) -> int:
     extra = flags & (names["O_NONBLOCK"] | names["O_DIRECT"])
     fds = os.pipe2(host)
     for i, (fd, access) in enumerate(zip(fds, (os.O_RDONLY, os.O_WRONLY), strict=True)):
-        label = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115
+        label = os.readlink(f"/proc/self/fd/{fd}")
         file = OpenFile(fd, "pipe", label, extra | access)
         guest.store_int(result + 4 * i, guest.descriptors.add(file, cloexec=cloexec))
     return 0

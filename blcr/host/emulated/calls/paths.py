@@ -30,7 +30,7 @@ def _stat_at(guest: Guest, directory: int, path: str, flags: int) -> os.stat_res
     names = guest.constants
     if not path and flags & names["AT_EMPTY_PATH"]:
         if directory == names["AT_FDCWD"]:
-            return os.stat(guest.cwd)  # noqa: PTH116
+            return os.stat(guest.cwd)
         return os.fstat(guest.descriptors.get(directory).fd)
     follow = not flags & names["AT_SYMLINK_NOFOLLOW"]
     if follow and path.startswith("/proc/"):
@@ -201,7 +201,7 @@ def faccessat(thread: Thread, directory: int, path: int, mode: int) -> int:
     name = guest.path(path)
     name = proc.stand_in(guest, own_link(guest, name) or name)
     where = host_path(guest, signed(directory), name, follow=True)
-    os.stat(where)  # noqa: PTH116
+    os.stat(where)
     if not os.access(where, mode & 7):
         raise fail(errno.EACCES)
     return 0
@@ -216,7 +216,7 @@ def readlinkat(
     name = guest.path(path)
     target = own_link(guest, name)
     if target is None:
-        target = os.readlink(host_path(guest, signed(directory), name))  # noqa: PTH115
+        target = os.readlink(host_path(guest, signed(directory), name))
     data = os.fsencode(target)[:size]
     guest.space.write(result, data)
     return len(data)
@@ -276,7 +276,7 @@ def mkdirat(thread: Thread, directory: int, path: int, mode: int) -> int:
     """Make a directory."""
     guest = thread.guest
     where = host_path(guest, signed(directory), guest.path(path))
-    os.mkdir(where, mode & ~guest.umask)  # noqa: PTH102
+    os.mkdir(where, mode & ~guest.umask)
     return 0
 
 
@@ -292,9 +292,9 @@ def unlinkat(thread: Thread, directory: int, path: int, flags: int) -> int:
     guest = thread.guest
     where = host_path(guest, signed(directory), guest.path(path))
     if flags & guest.constants["AT_REMOVEDIR"]:
-        os.rmdir(where)  # noqa: PTH106
+        os.rmdir(where)
     else:
-        os.unlink(where)  # noqa: PTH108
+        os.unlink(where)
     return 0
 
 
@@ -317,7 +317,7 @@ def renameat(
 ) -> int:
     """Give a file another name."""
     guest = thread.guest
-    os.rename(  # noqa: PTH104
+    os.rename(
         host_path(guest, signed(old_directory), guest.path(old)),
         host_path(guest, signed(new_directory), guest.path(new)),
     )
@@ -341,14 +341,14 @@ def link(thread: Thread, old: int, new: int) -> int:
 @call("symlink")
 def symlink(thread: Thread, target: int, path: int) -> int:
     """Make a symbolic link."""
-    os.symlink(thread.guest.path(target), _here(thread, path))  # noqa: PTH211
+    os.symlink(thread.guest.path(target), _here(thread, path))
     return 0
 
 
 @call("chmod")
 def chmod(thread: Thread, path: int, mode: int) -> int:
     """Change who may do what with a file."""
-    os.chmod(_here(thread, path), mode & 0o7777)  # noqa: PTH101
+    os.chmod(_here(thread, path), mode & 0o7777)
     return 0
 
 

@@ -56,7 +56,7 @@ def _is_socket(fd: int) -> bool:
 
 def _enter(guest: Guest, fd: int, kind: int) -> int:
     """Give a guest a socket; `kind` has SOCK_NONBLOCK and SOCK_CLOEXEC."""
-    label = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115
+    label = os.readlink(f"/proc/self/fd/{fd}")
     names = guest.constants
     flags = names["O_RDWR"] | (names["O_NONBLOCK"] if kind & _NONBLOCK else 0)
     file = OpenFile(fd, "socket", label, flags)
@@ -529,7 +529,7 @@ def _take_rights(
     numbers = []
     for fd in fds[:fitting]:
         os.set_inheritable(fd, False)
-        path = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115
+        path = os.readlink(f"/proc/self/fd/{fd}")
         kind = kind_of(os.fstat(fd).st_mode)
         for name in ("eventfd", "eventpoll", "timerfd"):
             if path == f"anon_inode:[{name}]":
