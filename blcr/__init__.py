@@ -124,7 +124,6 @@ def checkpoint(
         BlcrError: Nothing was changed; an older file of that name is untouched.
     """
     from concurrent.futures import ThreadPoolExecutor
-    from pathlib import Path
 
     from blcr.context.target import Target
     from blcr.engine.checkpoint import checkpoint as engine
@@ -132,8 +131,7 @@ def checkpoint(
     def take(scope: str, tell: Warn) -> CheckpointResult:
         with ExitStack() as stack:
             if isinstance(path, str | os.PathLike):
-                older = None if backup is None else Path(backup)
-                target = Target(Path(path), policy=policy, backup=older, sync=sync)
+                target = Target(path, policy=policy, backup=backup, sync=sync)
             else:
                 target = Target(fd=stack.enter_context(_lent(path)), sync=sync)
             opened = stack.enter_context(target)

@@ -12,11 +12,11 @@ The entry points are read from the files that installers write, not through
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from blcr import architecture
@@ -147,11 +147,15 @@ def _announced() -> dict[str, dict[str, str]]:
 
 
 def _entry_point_files() -> Iterator[str]:
-    for folder in map(Path, sys.path):
-        if not folder.is_dir():
-            continue
-        for entry in folder.iterdir():
-            # An egg-info is what building leaves in a source tree.
-            if entry.name.endswith((".dist-info", ".egg-info")):
-                with suppress(OSError):
-                    yield (entry / "entry_points.txt").read_text(encoding="utf-8")
+    for folder in sys.path:
+        with suppress(OSError), os.scandir(folder or ".") as entries:
+            for entry in entries:
+                # An egg-info is what building leaves in a source tree.
+                if entry.name.endswith((".dist-info", ".egg-info")):
+                    with (
+                        suppress(OSError),
+                        open(
+                            f"{entry.path}/entry_points.txt", encoding="utf-8"
+                        ) as file,
+                    ):
+                        yield file.read()

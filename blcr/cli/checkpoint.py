@@ -7,7 +7,6 @@ import gc
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from blcr.cli import main as common
@@ -146,9 +145,9 @@ def _target(arguments: Arguments, name: str) -> Target:
     if policies := arguments.all("policy"):
         policy, backup = policies[-1].option.value, policies[-1].argument
     return Target(
-        Path(argument if argument is not None else f"context.{name}"),
+        argument if argument is not None else f"context.{name}",
         policy=cast("Policy", policy),
-        backup=Path(backup) if backup else None,
+        backup=backup or None,
         sync=sync,
     )
 

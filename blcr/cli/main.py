@@ -6,6 +6,7 @@ Commands import what they need when they need it: starting up is most of their t
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -157,6 +158,7 @@ def emulator() -> Emulator:
     """
     from blcr import registry
 
+    gc.enable()
     for host in registry.hosts():
         if hasattr(host, "run"):
             return cast("Emulator", host)

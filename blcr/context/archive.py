@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from blcr.context import codec, records
-from blcr.context.consistency import check
 from blcr.context.container import (
     BLOCK,
     LAST,
@@ -112,6 +111,9 @@ class ContextReader:
         self.fd = self._container.fd
         self.end = self._container.end
         self._members = self._container.members
+        # Who writes does without.
+        from blcr.context.consistency import check
+
         try:
             with _Named(name):
                 self.context = self._read_records()

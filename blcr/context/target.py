@@ -15,7 +15,6 @@ import fcntl
 import os
 import stat
 from contextlib import suppress
-from pathlib import Path
 from typing import Literal, Self
 
 from blcr.errors import BusyError, TargetError
@@ -53,11 +52,11 @@ class Target:
 
     def __init__(
         self,
-        path: Path | None = None,
+        path: str | os.PathLike[str] | None = None,
         *,
         fd: int = -1,
         policy: Policy = "atomic",
-        backup: Path | None = None,
+        backup: str | os.PathLike[str] | None = None,
         sync: bool = True,
     ) -> None:
         """
@@ -75,14 +74,14 @@ class Target:
             sync: Wait until file and folder are on the disk.
         """
         self.fd = fd
-        self.name = str(path) if path else f"descriptor {fd}"
-        self._path = path
+        self.name = f"descriptor {fd}" if path is None else os.fspath(path)
+        self._path = None if path is None else os.fspath(path)
         self._policy = policy
-        self._backup = backup
+        self._backup = None if backup is None else os.fspath(backup)
         self._sync = sync
         self._begun = 0
         """Up to where the writing to the disk has been begun."""
-        self._written: Path | None = None
+        self._written: str | None = None
         """What to remove on failure."""
         self._over: os.stat_result | None = None
         """An older file that is written over, as it was."""
@@ -146,7 +145,7 @@ class Target:
                 self._rename(self._written, self._path)
                 self._written = None
                 if self._sync:
-                    _sync_folder(self._path.parent)
+                    _sync_folder(os.path.dirname(self._path) or ".")
         except OSError as error:
             raise self.failure(error) from error
 
@@ -165,7 +164,7 @@ class Target:
             self._written = self._path
         if self._written is not None:
             with suppress(OSError):
-                self._written.unlink()
+                os.unlink(self._written)
             self._written = None
         if self._path is not None and self.fd >= 0:
             os.close(self.fd)
@@ -176,7 +175,7 @@ class Target:
             raise OSError(errno.EBADF, "")
         _check(os.fstat(self.fd))
 
-    def _open(self, path: Path) -> None:
+    def _open(self, path: str) -> None:
         """Open what to write to: the file itself, or one to be renamed to it."""
         if self._policy == "noclobber":
             self.fd = os.open(path, _OPEN | os.O_CREAT | os.O_EXCL, MODE)
@@ -185,7 +184,7 @@ class Target:
         found = _stat(path)
         if found is None or stat.S_ISREG(found.st_mode):
             # Renaming replaces what a link points to, not the link.
-            path = self._path = path.resolve()
+            path = self._path = os.path.realpath(path)
         else:
             _check(found)
             self.fd = os.open(path, _OPEN)
@@ -196,26 +195,27 @@ class Target:
         else:
             self._open_beside(path)
 
-    def _open_over(self, path: Path, found: os.stat_result | None) -> None:
+    def _open_over(self, path: str, found: os.stat_result | None) -> None:
         if found is None:
             self.fd = os.open(path, _OPEN | os.O_CREAT | os.O_EXCL, MODE)
             self._written = path
             return
         _check(found)
         if not os.access(path, os.W_OK):
-            path.unlink()
+            os.unlink(path)
             self._open_over(path, None)
             return
         self.fd = os.open(path, _OPEN)
         self._over = found
 
-    def _open_beside(self, path: Path) -> None:
+    def _open_beside(self, path: str) -> None:
         """
         Open ``DIR/.NAME.tmp``, new or left by a checkpoint that was killed.
 
         A lock tells the two apart: the kernel lets it go when its holder dies.
         """
-        beside = path.with_name(f".{path.name}.tmp")
+        folder, name = os.path.split(path)
+        beside = os.path.join(folder, f".{name}.tmp")
         self.fd = os.open(beside, _OPEN | os.O_CREAT | os.O_NOFOLLOW, MODE)
         found = os.fstat(self.fd)
         _check(found)
@@ -223,7 +223,7 @@ class Target:
             raise TargetError(f"{beside}: somebody else's file", status=errno.EEXIST)
         try:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            still_there = os.path.samestat(found, beside.lstat())
+            still_there = os.path.samestat(found, os.lstat(beside))
         except (BlockingIOError, FileNotFoundError):
             still_there = False
         # Between opening and locking its writer may have renamed it.
@@ -233,25 +233,25 @@ class Target:
         os.fchmod(self.fd, MODE)
         os.ftruncate(self.fd, 0)
 
-    def _rename(self, written: Path, path: Path) -> None:
+    def _rename(self, written: str, path: str) -> None:
         if written == path:
             return
-        if self._policy != "backup" or not path.exists():
-            written.replace(path)
+        if self._policy != "backup" or not os.path.exists(path):
+            os.replace(written, path)
             return
         backup = self._backup or _unused(path)
-        path.replace(backup)
+        os.replace(path, backup)
         try:
-            written.replace(path)
+            os.replace(written, path)
         except OSError:
-            backup.replace(path)
+            os.replace(backup, path)
             raise
 
 
-def _stat(path: Path) -> os.stat_result | None:
+def _stat(path: str) -> os.stat_result | None:
     """Return what is there, or None."""
     try:
-        return path.stat()
+        return os.stat(path)
     except FileNotFoundError:
         return None
 
@@ -271,9 +271,9 @@ def _changed(before: os.stat_result, now: os.stat_result) -> bool:
     return (before.st_mtime_ns, before.st_size) != (now.st_mtime_ns, now.st_size)
 
 
-def _unused(path: Path) -> Path:
+def _unused(path: str) -> str:
     for number in range(1, BACKUP_LIMIT + 1):
-        candidate = path.with_name(f"{path.name}.~{number}~")
+        candidate = f"{path}.~{number}~"
         if not os.path.lexists(candidate):
             return candidate
     raise OSError(errno.EEXIST, "")
@@ -288,7 +288,7 @@ def _sync(fd: int) -> None:
             raise
 
 
-def _sync_folder(path: Path) -> None:
+def _sync_folder(path: str) -> None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except PermissionError:
