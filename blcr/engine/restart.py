@@ -204,6 +204,9 @@ def _make_all(
         for _process, _record, unnamed in made:
             unnamed.opening.abandon()
         raise
+    finally:
+        for _process, _record, unnamed in made:
+            unnamed.opening.release()
     for _process, _record, unnamed in made:
         for message in unnamed.opening.notices:
             notice(message)

@@ -59,7 +59,7 @@ class Opening:
             index in the contents; empty: they have no name.
         absent: Files that are not there.
         renames: New files, and whose place they are to take.
-        written_over: Where files to be written over are open, by their index.
+        written_over: Descriptors of ours for files to be written over, by their index.
         terminals: Masters of pseudo terminals, by the number that these had.
         undo: What is to be done if the restart fails.
         cloexec: O_CLOEXEC, or 0, for the descriptor that is being opened.
@@ -191,6 +191,12 @@ class Opening:
             yield ours
         finally:
             os.close(ours)
+
+    def release(self) -> None:
+        """Close descriptors of ours."""
+        for ours in self.written_over.values():
+            os.close(ours)
+        self.written_over.clear()
 
     def abandon(self) -> None:
         """Undo, after a failure, what would be left behind."""

@@ -52,11 +52,9 @@ def open_saved(opening: Opening, target: int, file: records.OpenFile) -> int:
 def finish(opening: Opening) -> None:
     """Let the files take their places."""
     here = opening.known["AT_FDCWD"]
-    for index, writer in opening.written_over.items():
-        with opening.lent(writer) as ours:
-            os.ftruncate(ours, 0)
-            contents.write(opening, index, ours)
-        opening.close(writer)
+    for index, ours in opening.written_over.items():
+        os.ftruncate(ours, 0)
+        contents.write(opening, index, ours)
     for new, old in opening.renames.items():
         remote.call(opening.task, "renameat", here, new, here, old)
         if old in opening.absent:
@@ -87,7 +85,9 @@ def _place(opening: Opening, target: int, file: records.OpenFile) -> str:
                 error,
             ) from error
     writer = opening.open(file.path, opening.known["O_WRONLY"], target)
-    opening.written_over[file.contents] = opening.kept(writer)
+    # Closed by the process later, it would give up the POSIX locks.
+    opening.written_over[file.contents] = opening.process.lend(writer)
+    opening.close(writer)
     return file.path
 
 

@@ -173,6 +173,27 @@ def test_saved_files_are_put_back(subject: Subject, home: Path) -> None:
     assert (home / "plain").read_bytes() == b"0123456789!"
 
 
+def test_file_written_over_keeps_its_lock(home: Path) -> None:
+    """Where no file can be made beside it, the old one is written to, and locked."""
+    user = commands.ORDINARY_USER if os.geteuid() == 0 else None
+    if user is not None:
+        os.chown(home, user, user)
+    with Subject([build("file_locks")], cwd=home, user=user) as subject:
+        subject.ready()
+        path = subject.checkpoint_and_kill("--save-files")
+        (home / "posix").write_bytes(b"changed")
+        inode = (home / "posix").stat().st_ino
+        home.chmod(0o555)
+        try:
+            subject.restart(path, "--no-restore-pid")
+        finally:
+            home.chmod(0o755)
+
+        assert (home / "posix").read_bytes() == b""
+        assert (home / "posix").stat().st_ino == inode
+        _finish(subject)
+
+
 @EVERY_USER
 def test_saved_files_need_nothing(user: int | None, home: Path) -> None:
     """Folders and files that are gone are made again."""
