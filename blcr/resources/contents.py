@@ -19,6 +19,8 @@ _CHUNK = 1 << 20
 _ELSEWHERE = "/tmp"
 """Where nameless files are made whose folder is gone or may not be written to."""
 _OWN_MODE = 0o600
+_NAME_BYTES = 200
+"""Kept of a file's name in one of ours; NAME_MAX is 255."""
 
 
 class Saving(NamedTuple):
@@ -85,9 +87,9 @@ def _make_and_unlink(
     """Make a file, under its old name if that is free, and remove the name."""
     known = opening.known
     create = known["O_RDWR"] | known["O_CREAT"] | known["O_EXCL"] | known["O_CLOEXEC"]
-    folder, name = os.path.split(file.path)
-    hidden = f".{name[:200]}.{opening.record.pid}"
-    for path in (file.path, f"{folder}/{hidden}", f"{_ELSEWHERE}/{hidden}"):
+    beside = hidden(opening, file.path)
+    elsewhere = hidden(opening, f"{_ELSEWHERE}/{os.path.basename(file.path)}")
+    for path in (file.path, beside, elsewhere):
         try:
             writer = remote.call(
                 opening.task, "openat", known["AT_FDCWD"], path, create, _OWN_MODE
@@ -108,6 +110,14 @@ def _make_and_unlink(
         remote.call(opening.task, "unlinkat", known["AT_FDCWD"], path, 0)
     fill(opening, writer, file.contents)
     return fd
+
+
+def hidden(opening: Opening, path: str) -> str:
+    """Return a path of our own in the folder of a file; a suffix still fits."""
+    folder, name = os.path.split(path)
+    # NAME_MAX counts bytes.
+    begin = os.fsdecode(os.fsencode(name)[:_NAME_BYTES])
+    return f"{folder.rstrip('/')}/.{begin}.{opening.record.pid}"
 
 
 def fill(opening: Opening, writer: int, index: int) -> None:

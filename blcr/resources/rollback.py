@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import itertools
 import os
 
 from blcr import remote
@@ -139,15 +140,26 @@ def _is_written(opening: Opening, file: records.OpenFile) -> bool:
 
 def _make(opening: Opening, file: records.OpenFile) -> str:
     """Make a file beside the one whose place it will take, and return its path."""
-    known, here = opening.known, opening.known["AT_FDCWD"]
-    create = known["O_RDWR"] | known["O_CREAT"] | known["O_EXCL"] | known["O_CLOEXEC"]
-    folder, name = os.path.split(file.path)
-    new = f"{folder.rstrip('/')}/.{name[:200]}.{opening.record.pid}.new"
-    writer = remote.call(opening.task, "openat", here, new, create, 0o600)
+    new, writer = _create_beside(opening, file.path)
     opening.undo.append(functools.partial(opening.process.remove, new))
     opening.renames[new] = file.path
     contents.fill(opening, opening.aside(writer), file.contents)
     return new
+
+
+def _create_beside(opening: Opening, path: str) -> tuple[str, int]:
+    """Create a file under a name of our own; return its path and a descriptor."""
+    known, here = opening.known, opening.known["AT_FDCWD"]
+    create = known["O_RDWR"] | known["O_CREAT"] | known["O_EXCL"] | known["O_CLOEXEC"]
+    numbers = itertools.count()
+    while True:
+        new = f"{contents.hidden(opening, path)}.{next(numbers)}.new"
+        try:
+            return new, remote.call(opening.task, "openat", here, new, create, 0o600)
+        except RemoteCallError as error:
+            # A killed restart has left it, or another one runs at the same time.
+            if error.errno != errno.EEXIST:
+                raise
 
 
 def make_folder(opening: Opening, path: str) -> None:

@@ -173,6 +173,43 @@ def test_saved_files_are_put_back(subject: Subject, home: Path) -> None:
     assert (home / "plain").read_bytes() == b"0123456789!"
 
 
+@EVERY_USER
+def test_leftover_of_a_killed_restart(subject: Subject, home: Path) -> None:
+    """Names that are taken are left alone, and others are found."""
+    path = subject.checkpoint_and_kill("--save-files")
+    (home / "plain").write_bytes(b"something else")
+    leftovers = [
+        home / f".plain.{subject.pid}{end}" for end in (".new", ".0.new", ".1.new")
+    ]
+    for leftover in leftovers:
+        leftover.write_bytes(b"half")
+
+    subject.restart(path)
+
+    assert (home / "plain").read_bytes() == b"0123456789"
+    assert set(home.glob(".*")) == set(leftovers)
+    assert [one.read_bytes() for one in leftovers] == [b"half"] * 3
+    _finish(subject)
+
+
+@EVERY_USER
+def test_longest_names(subject: Subject, home: Path) -> None:
+    """A name of our own fits where that of the file just does, in bytes."""
+    plain, read = home / ("\N{EURO SIGN}" * 85), home / ("\N{POUND SIGN}" * 127)
+    (home / "plain").rename(plain)
+    (home / "read").rename(read)
+    read.unlink()
+    path = subject.checkpoint_and_kill("--save-files")
+    plain.write_bytes(b"something else")
+    read.write_bytes(b"somebody else's")
+
+    subject.restart(path)
+
+    assert plain.read_bytes() == b"0123456789"
+    assert read.read_bytes() == b"somebody else's"
+    _finish(subject)
+
+
 def test_file_written_over_keeps_its_lock(home: Path) -> None:
     """Where no file can be made beside it, the old one is written to, and locked."""
     user = commands.ORDINARY_USER if os.geteuid() == 0 else None
