@@ -316,10 +316,16 @@ def cut_back(opening: Opening) -> None:
 def _cut_back(opening: Opening, fd: int, file: records.OpenFile) -> None:
     """Cut one file back, unless somebody else may need what is behind."""
     with opening.lent(fd) as ours:
-        size = os.fstat(ours).st_size
+        now = os.fstat(ours)
+        size = now.st_size
         if size <= file.size:
             return
         what = f"'{file.path}' has grown from {file.size} to {size} bytes"
+        if (now.st_dev, now.st_ino) != (file.device, file.inode):
+            opening.notice(
+                f"{what} and was not cut back: it is not the file that was saved"
+            )
+            return
         if other := opening.process.opened_elsewhere(fd):
             opening.notice(
                 f"{what} and was not cut back: process {other} has it open, too; "

@@ -89,6 +89,19 @@ def test_grown_file_of_others_is_kept(subject: Subject, home: Path) -> None:
     _finish(subject)
 
 
+def test_longer_file_of_the_same_name_is_kept(subject: Subject, home: Path) -> None:
+    """Another file than the saved one is not cut, and the user is told of it."""
+    path = subject.checkpoint_and_kill()
+    (home / "new").write_bytes(b"another, longer file")
+    (home / "new").rename(home / "plain")
+
+    subject.restart(path)
+
+    assert (home / "plain").read_bytes() == b"another, longer file"
+    assert "not cut back: it is not the file that was saved" in subject.errors()
+    subject.end()
+
+
 @EVERY_USER
 def test_shrunk_and_replaced_files_get_a_message(subject: Subject, home: Path) -> None:
     """The program runs, and the user is told of both."""

@@ -164,6 +164,57 @@ def test_deleted_folder_is_refused_by_name(
         assert "working directory" in done.stderr
 
 
+@pytest.mark.parametrize("kind", ["mount", "uts", "ipc", "net", "cgroup"])
+def test_namespace_is_refused_by_name(
+    kind: str, target: Path, user: int | None, home: Path
+) -> None:
+    """Names that were saved in another one would mean something else at a restart."""
+    alone = ["unshare", f"--{kind}"]
+    if user is not None or os.geteuid() != 0:
+        # In a user namespace, whose capabilities an execve takes away again.
+        alone.insert(1, "--user")
+    command = [*alone, "sh", "-c", "echo ready; read line"]
+    with Subject(command, cwd=home, user=user) as subject:
+        subject.ready()
+
+        done = commands.call(
+            "checkpoint", "-f", target, str(subject.pid), user=user, cwd=home
+        )
+
+        assert done.returncode == NOT_SUPPORTED
+        assert f"another {kind}" in done.stderr.replace("network", "net").lower()
+
+
+def test_namespace_of_a_restart_is_accepted(user: int | None, home: Path) -> None:
+    """An ordinary user's program has one once it was restarted."""
+    with Subject([build("compute")], cwd=home, user=user) as subject:
+        subject.ready()
+        subject.restart(subject.checkpoint_and_kill())
+
+        subject.restart(subject.checkpoint_and_kill())
+
+        subject.tell()
+        assert subject.finish().endswith(b"ok\n")
+
+
+def test_shared_namespace_is_accepted(home: Path) -> None:
+    """A checkpointer that is in the program's namespaces may save it."""
+    (home / "context").unlink(missing_ok=True)
+    checkpoint = " ".join(commands.argv("checkpoint", "-f", "context"))
+    inner = f"sleep 60 <&- >&- 2>&- & {checkpoint} --term $!"
+    flags = ["--mount", "--uts", "--ipc", "--net", "--cgroup"]
+    if os.geteuid() != 0:
+        flags.append("--user")
+
+    with commands.popen(
+        ["unshare", *flags, "sh", "-c", inner], user=None, cwd=home
+    ) as command:
+        _, said = command.communicate()
+
+    assert (command.returncode, said) == (0, b"")
+    assert (home / "context").stat().st_size
+
+
 def test_socket_is_refused_by_name(target: Path, user: int | None, home: Path) -> None:
     """A descriptor that cannot be saved is named, with status 52."""
     code = "import socket; s = socket.socket(); print('ready'); input()"

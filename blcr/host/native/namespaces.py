@@ -20,6 +20,7 @@ import time
 from typing import NamedTuple, NoReturn
 
 from blcr.errors import HostError
+from blcr.host.native.apart import REAPER_NAME
 from blcr.host.native.process import own_arch
 
 CLONE_NEWTIME = 0x80
@@ -30,7 +31,6 @@ CLONE_NEWPID = 0x20000000
 _MS_NOSUID_NODEV_NOEXEC = 2 | 4 | 8
 _MS_REC_PRIVATE = 0x4000 | 1 << 18
 _PR_SET_NAME = 15
-REAPER_NAME = "cr_reaper"
 _LOOK_EVERY_S = 0.5
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -29,6 +29,7 @@ from blcr.host.interface import (
     TaskFacts,
 )
 from blcr.host.native import (
+    apart,
     birth,
     blocked,
     files,
@@ -361,6 +362,11 @@ class NativeProcess:
             return "its root directory was deleted"
         if status.credentials.permitted and not self._is_of_our_users():
             return "has capabilities in a user namespace of its own"
+        if kind := apart.namespace(self.shown_pid):
+            return (
+                f"is in another {kind} namespace than this command (a container, a "
+                "service with files of its own); checkpoint and restart it in there"
+            )
         if not self._is_folder("cwd"):
             return "its working directory was deleted"
         return ""
