@@ -67,3 +67,15 @@ def test_memory_policies(
     monkeypatch.setattr(os, "open", lambda _path, flags: opened(text, flags))
 
     assert procfs.memory_policy(4711, 4711) == policy
+
+
+def test_returns_in_a_mapped_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are as good as any byte but the newline, and end no line."""
+    text = (
+        b"1000-3000 r--p 00000000 08:01 4711   /a\rb c\r\r\n"
+        b"KernelPageSize:        4 kB\nTHPeligible:           1\n"
+    )
+    monkeypatch.setattr(procfs, "read", lambda _pid, _name: text)
+
+    assert procfs.page_sizes(4711) == {0x1000: 4096}
+    assert procfs.may_be_huge(4711, 0x2000)

@@ -124,6 +124,7 @@ _APART = {
         "terminal",
     ),
     *("threads_execve", "threads_leaderless", "threads_signalled", "timer_thread"),
+    "timer_orphaned",
     "refused_descriptor",
 }
 """Programs that tests of their own start."""

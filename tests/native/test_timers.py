@@ -39,3 +39,13 @@ def test_timer_of_some_threads_cpu_time_is_named(home: Path) -> None:
         assert "POSIX timer 0 is of the CPU clock of a thread" in done.stderr
         subject.tell()
         assert subject.finish().endswith(b"ok\n")
+
+
+def test_timers_of_no_thread(home: Path) -> None:
+    """One rings for a thread that has ended, one has the raw SIGEV_THREAD."""
+    with Subject([build("timer_orphaned")], cwd=home) as subject:
+        subject.ready()
+        subject.restart(subject.checkpoint_and_kill())
+
+        subject.tell()
+        assert subject.finish().endswith(b"ok\n")

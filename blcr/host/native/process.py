@@ -447,10 +447,15 @@ class NativeProcess:
         tids = {task.outer_tid: task.tid for task in self.tasks}
         known = constants.of(self.arch)
         mask = (1 << 8 * self.arch.word_size) - 1
-        kinds = {"signal": known["SIGEV_SIGNAL"], "none": known["SIGEV_NONE"]}
+        signal, none = known["SIGEV_SIGNAL"], known["SIGEV_NONE"]
+        # To the kernel SIGEV_THREAD is a signal: good_sigevent, kernel/time.
+        kinds = {"signal": signal, "thread": signal, "none": none}
         timers = []
         for row in procfs.timers(self.shown_pid):
             to_thread = row.target == "tid"
+            if to_thread and row.target_id not in tids:
+                # The thread has ended: it rings for nobody.
+                row, to_thread = row._replace(notify="none"), False
             timers.append(
                 records.PosixTimer(
                     id=row.id,

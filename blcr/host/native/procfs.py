@@ -124,7 +124,7 @@ def status(pid: int, tid: int | None = None) -> Status:
     text = read(pid, "status" if tid is None else f"task/{tid}/status")
     rows = dict(
         line.split(":\t", 1)
-        for line in text.decode(errors="surrogateescape").splitlines()
+        for line in text.decode(errors="surrogateescape").split("\n")
         if ":\t" in line
     )
 
@@ -346,7 +346,7 @@ class Timer(NamedTuple):
     One timer of ``/proc/PID/timers``.
 
     Attributes:
-        notify: ``"signal"`` or ``"none"``.
+        notify: ``"signal"``, ``"none"`` or ``"thread"``.
         target: ``"pid"`` or ``"tid"``, of which `target_id` is the number.
     """
 
@@ -465,7 +465,7 @@ def page_sizes(pid: int) -> dict[int, int]:
     """Return the bytes of a page of each mapping, by its first address."""
     sizes = {}
     start = 0
-    for line in read(pid, "smaps").splitlines():
+    for line in filter(None, read(pid, "smaps").split(b"\n")):
         name, *words = line.split(None, 2)
         if not name.endswith(b":"):
             start = int(name.split(b"-")[0], 16)
@@ -477,7 +477,7 @@ def page_sizes(pid: int) -> dict[int, int]:
 def may_be_huge(pid: int, address: int) -> bool:
     """Tell whether the mapping that has `address` in it may get huge pages."""
     inside = False
-    for line in read(pid, "smaps").splitlines():
+    for line in filter(None, read(pid, "smaps").split(b"\n")):
         name, *words = line.split(None, 2)
         if not name.endswith(b":"):
             start, end = (int(part, 16) for part in name.split(b"-"))
