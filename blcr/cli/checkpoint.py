@@ -51,6 +51,7 @@ def _checkpoint(arguments: Arguments) -> int:
 
     from blcr.engine.checkpoint import checkpoint
 
+    _allow_open_files()
     progress.say(f"writing {target.name}")
     try:
         with _ending_tidily(), warnings.shown_on_failure(), progress, target:
@@ -91,6 +92,15 @@ def _ending_tidily() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _allow_open_files() -> None:
+    """Raise our own limit: a program may hold as many files as its limit allows."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _identity(arguments: Arguments) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
@@ -166,7 +167,7 @@ class Opening:
         """Duplicate a descriptor to a number that is not to be used."""
         beyond = self._beyond
         below = (one for one in range(beyond - 1, 2, -1) if one not in self._targets)
-        for start in (beyond, *below):
+        for start in itertools.chain((beyond,), below):
             with contextlib.suppress(RemoteCallError):
                 number = self.fcntl(fd, "F_DUPFD_CLOEXEC", start)
                 if number not in self._targets:

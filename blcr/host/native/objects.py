@@ -16,9 +16,10 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 from blcr.context import records
-from blcr.errors import TaskGoneError
+from blcr.errors import HostError, TaskGoneError
 from blcr.host.interface import Identity, Run
 from blcr.host.native import procfs
 from blcr.host.native.memory import AccessError, Memory
@@ -93,11 +94,20 @@ class Objects:
             self._opened[identity] = next(self._candidates(identity), -1)
         return self._opened[identity]
 
-    def _candidates(self, identity: Identity) -> Iterator[int]:
-        """Yield descriptors of the file."""
+    @cached_property
+    def _held(self) -> dict[Identity, list[str]]:
+        """Where the process's own descriptors of each regular file are found."""
+        held: dict[Identity, list[str]] = {}
         for fd in procfs.descriptor_numbers(self._pid):
             path = f"/proc/{self._pid}/fd/{fd}"
-            if _identity(path) == identity and (ours := _opened(path)) >= 0:
+            if identity := _identity(path):
+                held.setdefault(identity, []).append(path)
+        return held
+
+    def _candidates(self, identity: Identity) -> Iterator[int]:
+        """Yield descriptors of the file."""
+        for path in self._held.get(identity, ()):
+            if (ours := _opened(path)) >= 0:
                 yield ours
         for part in self._views.get(identity, ()):
             path = f"/proc/{self._pid}/root{part.path}"
@@ -146,10 +156,20 @@ def _identity(path: str) -> Identity | None:
 
 
 def _opened(path: str) -> int:
-    """Return a descriptor of our own of a file; -1: it may not be opened."""
+    """
+    Return a descriptor of our own of a file; -1: it may not be opened.
+
+    Raises:
+        HostError: We have too many.
+    """
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise HostError(
+                "more files have to be open at once than are allowed here; raise the "
+                "limit (ulimit -n)"
+            ) from error
         return -1
 
 
