@@ -265,6 +265,7 @@ def _finish(
     signals.rebuild_pending(process, record.pending, record.threads)
     timers.rebuild_interval_timers(leader, record.timers)
     timers.rebuild_posix_timers(process, record, record.posix_timers)
+    credentials.try_root(leader, record)
     files.commit(opening)
     opening.warnings += _attributes(process, record)
     process.end_leader()

@@ -43,6 +43,27 @@ def enter_root(task: Task, record: records.Process) -> None:
         ) from error
 
 
+def try_root(task: Task, record: records.Process) -> None:
+    """
+    Set the root directory and go back, while nothing has been changed yet.
+
+    Raises:
+        RestartError: As `enter_root`.
+    """
+    if record.root == task.process.facts().root:
+        return
+    known = constants.of(task.process.arch)
+    flags = known["O_PATH"] | known["O_DIRECTORY"] | known["O_CLOEXEC"]
+    here = known["AT_FDCWD"]
+    root, cwd = (remote.call(task, "openat", here, at, flags, 0) for at in ("/", "."))
+    enter_root(task, record)
+    task.call("fchdir", root)
+    remote.call(task, "chroot", ".")
+    task.call("fchdir", cwd)
+    for fd in (root, cwd):
+        task.call("close", fd)
+
+
 def rebuild(process: NewProcess, record: records.Process) -> list[str]:
     """Give every thread its rights; return what could not be, a clause for each."""
     losses = list(_other_groups(process.facts().groups, record.groups))

@@ -111,22 +111,44 @@ def watch_files(opening: Opening) -> None:
             _watch(opening, fd, watch)
 
 
+def try_watches(opening: Opening) -> None:
+    """
+    Watch the same with an inotify of our own, while nothing has been changed yet.
+
+    Raises:
+        RestartError: A file cannot be watched.
+    """
+    for fd, file in _opened(opening, "inotify"):
+        trial = opening.task.call("inotify_init1", 0)
+        try:
+            for watch in file.watches:
+                # What was made to take its place is there already.
+                if watch.path not in opening.absent:
+                    _add_watch(opening, trial, fd, watch)
+        finally:
+            opening.close(trial)
+
+
 def _watch(opening: Opening, fd: int, watch: records.Watch) -> None:
-    """Add one watch."""
-    mask = watch.mask | opening.known["IN_DONT_FOLLOW"]
+    """Add one watch, under its number."""
     opening.task.call("ioctl", fd, opening.known["INOTIFY_IOC_SETNEXTWD"], watch.wd)
+    if _add_watch(opening, fd, fd, watch) != watch.wd:
+        raise opening.error(
+            f"descriptor {fd} (inotify): watch {watch.wd} cannot be made again"
+        )
+
+
+def _add_watch(opening: Opening, to: int, fd: int, watch: records.Watch) -> int:
+    """Add a watch of descriptor `fd` to an inotify; return its number."""
+    mask = watch.mask | opening.known["IN_DONT_FOLLOW"]
     try:
-        made = remote.call(opening.task, "inotify_add_watch", fd, watch.path, mask)
+        return remote.call(opening.task, "inotify_add_watch", to, watch.path, mask)
     except RemoteCallError as error:
         raise opening.error(
             f"'{watch.path}', which descriptor {fd} (inotify) watches, cannot be "
             f"watched: {os.strerror(error.errno)}",
             error,
         ) from error
-    if made != watch.wd:
-        raise opening.error(
-            f"descriptor {fd} (inotify): watch {watch.wd} cannot be made again"
-        )
 
 
 def open_epoll(opening: Opening, target: int, file: records.OpenFile) -> int:

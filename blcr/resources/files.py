@@ -154,6 +154,7 @@ def finish(opening: Opening) -> None:
     locks.rebuild(opening)
     events.set_timers(opening)
     events.watch_descriptors(opening)
+    events.try_watches(opening)
 
 
 def commit(opening: Opening) -> None:

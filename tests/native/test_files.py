@@ -312,6 +312,43 @@ def test_failed_restart_puts_nothing_back(user: int | None, home: Path) -> None:
     assert (home / "posix").read_bytes() == b"changed"
 
 
+def test_unwatchable_folder_changes_nothing(home: Path) -> None:
+    """What cannot be watched any more is found before a file is cut back."""
+    user = commands.ORDINARY_USER if os.geteuid() == 0 else None
+    if user is not None:
+        os.chown(home, user, user)
+    with Subject([build("inotify")], cwd=home, user=user) as subject:
+        subject.ready()
+        path = subject.checkpoint_and_kill()
+    (home / "watched" / "file").write_bytes(b"grown")
+    (home / "watched").chmod(0o300)
+
+    done = commands.call("restart", "--no-restore-pid", path, user=user, cwd=home)
+
+    (home / "watched").chmod(0o700)
+    assert done.returncode == errno.EACCES
+    assert "(inotify) watches, cannot be watched" in done.stderr
+    assert (home / "watched" / "file").read_bytes() == b"grown"
+
+
+def test_missing_root_changes_nothing(home: Path) -> None:
+    """A root directory that is gone is found before a file is cut back."""
+    if os.geteuid() != 0:
+        pytest.skip("not applicable: only root may have another root directory")
+    program = f"exec 5>log; printf 12345 >&5; exec {build('root_directory')}"
+    with Subject(["/bin/sh", "-c", program], cwd=home) as subject:
+        subject.ready()
+        path = subject.checkpoint_and_kill()
+    shutil.rmtree(home / "root")
+    (home / "log").write_bytes(b"12345more")
+
+    done = commands.call("restart", path, cwd=home)
+
+    assert done.returncode == errno.ENOENT
+    assert "its root directory" in done.stderr
+    assert (home / "log").read_bytes() == b"12345more"
+
+
 REFUSED = {
     "io_uring": "io_uring",
     "userfaultfd": "userfaultfd",
