@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from blcr.context.records import MemoryPolicy
-from blcr.host.native import mappings, procfs
+from blcr.host.native import mappings, procfs, tracking
+from blcr.host.native.process import NativeProcess, NativeTask, own_arch
 
 # As Linux 6.12 prints it, on a CPU with protection keys.
 SMAPS = b"""\
@@ -67,6 +68,20 @@ def test_memory_policies(
     monkeypatch.setattr(os, "open", lambda _path, flags: opened(text, flags))
 
     assert procfs.memory_policy(4711, 4711) == policy
+
+
+def test_shadow_stack_keeps_calls_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No frame is put onto the stack of a thread that has one; it is refused."""
+    text = procfs.read(os.getpid(), "status") + b"x86_Thread_features:\tshstk wrss \n"
+    monkeypatch.setattr(procfs, "read", lambda _pid, _name: text)
+    process = NativeProcess(os.getpid(), own_arch())
+    process.can_inject = True
+    process.tasks = [NativeTask(process, os.getpid())]
+
+    assert not process.tasks[0].can_call
+    assert "shadow stack" in process._refused(procfs.status(os.getpid()))
+    assert "shadow stack" in tracking._obstacle(os.getpid())
+    process.close()
 
 
 def test_returns_in_a_mapped_path(monkeypatch: pytest.MonkeyPatch) -> None:

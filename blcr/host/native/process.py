@@ -161,13 +161,13 @@ class NativeTask:
     def can_call(self) -> bool:
         """Whether a call in this thread's name does no harm."""
         return self.caller is not None or (
-            self.process.can_inject and not self._is_filtered
+            self.process.can_inject and not self._is_guarded
         )
 
     @cached_property
-    def _is_filtered(self) -> bool:
-        """Whether it runs under seccomp, which cannot change while it stands still."""
-        return self.status.seccomp != 0
+    def _is_guarded(self) -> bool:
+        """Whether seccomp or a shadow stack is in the way of calls in its name."""
+        return self.status.seccomp != 0 or self.status.shadow_stack
 
     @cached_property
     def status(self) -> procfs.Status:
@@ -184,8 +184,8 @@ class NativeTask:
             if not self.can_call:
                 raise RefusedError(
                     self.process.pid,
-                    f"thread {self.tid} has a seccomp filter or offers no code for a "
-                    "call in its name",
+                    f"thread {self.tid} has a seccomp filter or a shadow stack, or "
+                    "offers no code for a call in its name",
                 )
             self.caller = self.process.inject(self)
         return self.caller
@@ -358,6 +358,8 @@ class NativeProcess:
         """Return why the process cannot be saved at all, or empty."""
         if status.seccomp:
             return f"runs under seccomp ({_SECCOMP[status.seccomp]})"
+        if any(task.status.shadow_stack for task in self.tasks):
+            return "has a user shadow stack (glibc.cpu.x86_shstk)"
         if not self._is_folder("root"):
             return "its root directory was deleted"
         if status.credentials.permitted and not self._is_of_our_users():

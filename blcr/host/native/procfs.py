@@ -117,6 +117,7 @@ class Status(NamedTuple):
     speculation: tuple[tuple[int, int], ...]
     no_new_privs: bool
     seccomp: int
+    shadow_stack: bool
 
 
 def status(pid: int, tid: int | None = None) -> Status:
@@ -159,6 +160,7 @@ def status(pid: int, tid: int | None = None) -> Status:
         speculation=_speculation(rows),
         no_new_privs=rows.get("NoNewPrivs", "0").strip() == "1",
         seccomp=int(rows.get("Seccomp", "0")),
+        shadow_stack="shstk" in rows.get("x86_Thread_features", "").split(),
     )
 
 

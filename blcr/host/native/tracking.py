@@ -239,7 +239,10 @@ def _is_anonymous(part: procfs.Range) -> bool:
 
 def _obstacle(pid: int) -> str:
     """Return why pages of a program are not to be copied while it runs, or empty."""
-    state = procfs.status(pid).state
+    status = procfs.status(pid)
+    state = status.state
+    if status.shadow_stack:
+        return "it has a user shadow stack"
     if state == "T":
         return "it is stopped, and writes nothing"
     if state in "ZX":
