@@ -124,7 +124,7 @@ _APART = {
         "terminal",
     ),
     *("threads_execve", "threads_leaderless", "threads_signalled", "timer_thread"),
-    "timer_orphaned",
+    *("threads_parted", "timer_orphaned"),
     "refused_descriptor",
 }
 """Programs that tests of their own start."""

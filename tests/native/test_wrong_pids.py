@@ -164,6 +164,26 @@ def test_deleted_folder_is_refused_by_name(
         assert "working directory" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("way", "what"), [("files", "descriptors"), ("fs", "a working directory")]
+)
+def test_parted_thread_is_refused_by_name(
+    way: str, what: str, target: Path, user: int | None, home: Path
+) -> None:
+    """Threads that do not share everything would come back sharing it."""
+    with Subject([build("threads_parted"), way], cwd=home, user=user) as subject:
+        subject.ready()
+
+        done = commands.call(
+            "checkpoint", "-f", target, str(subject.pid), user=user, cwd=home
+        )
+
+        assert done.returncode == NOT_SUPPORTED
+        assert f"has {what}" in done.stderr
+        subject.tell()
+        assert subject.finish().endswith(b"ok\n")
+
+
 @pytest.mark.parametrize("kind", ["mount", "uts", "ipc", "net", "cgroup"])
 def test_namespace_is_refused_by_name(
     kind: str, target: Path, user: int | None, home: Path

@@ -34,7 +34,7 @@ _NAMED_TERMINALS = {4, 204}
 _TERMIOS_SIZE = 36
 """Of the kernel's struct termios, on all architectures of this host."""
 
-_KCMP_FILE, _KCMP_EPOLL = 0, 7
+_KCMP_FILE, _KCMP_FILES, _KCMP_FS, _KCMP_EPOLL = 0, 2, 3, 7
 _DELETED = " (deleted)"
 _OWNER_GROUP = 2
 """F_OWNER_PGRP."""
@@ -51,6 +51,18 @@ _ANONYMOUS = {
     "pidfd": "pidfd",
 }
 """Kinds by what the kernel calls them."""
+
+
+def own_table(kcmp: int, tid: int, other: int) -> str:
+    """Return what a thread does not share with another one, or empty."""
+    tables = {
+        _KCMP_FILES: "descriptors",
+        _KCMP_FS: "a working directory, root and umask",
+    }
+    for kind, name in tables.items():
+        if _kcmp(kcmp, tid, other, kind, 0, 0) > 0:
+            return name
+    return ""
 
 
 class Numbers(NamedTuple):

@@ -371,6 +371,15 @@ class NativeProcess:
             )
         if not self._is_folder("cwd"):
             return "its working directory was deleted"
+        return self._parted()
+
+    def _parted(self) -> str:
+        """Return which thread shares less than the others (unshare(2)), or empty."""
+        kcmp = own_arch().syscalls["kcmp"]
+        for task in self.tasks[1:]:
+            leader = self.tasks[0].outer_tid
+            if what := files.own_table(kcmp, task.outer_tid, leader):
+                return f"its thread {task.tid} has {what} of its own"
         return ""
 
     def _is_folder(self, name: str) -> bool:
