@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import pty
+import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -492,5 +493,21 @@ def test_descriptors_of_the_restarter_are_kept_back(home: Path) -> None:
         outside.wait_until(subject._is_back, "restart")
 
         assert not outside.differences(before, outside.view(subject.pid))
+        subject.tell()
+        assert subject.finish().endswith(b"ok\n")
+
+
+@EVERY_USER
+def test_executable_whose_name_ends_like_a_deleted_one(
+    user: int | None, home: Path
+) -> None:
+    """It is found again, though the exe link of one that is gone looks the same."""
+    program = home / "compute (deleted)"
+    shutil.copy(build("compute"), program)
+    with Subject([program], cwd=home, user=user) as subject:
+        subject.ready()
+        subject.restart(subject.checkpoint_and_kill())
+
+        assert Path(f"/proc/{subject.pid}/exe").readlink() == program
         subject.tell()
         assert subject.finish().endswith(b"ok\n")

@@ -19,6 +19,7 @@ from typing import NoReturn
 
 from blcr.architecture import Arch
 from blcr.context import records
+from blcr.host.native import procfs
 from blcr.linux import elf
 from blcr.linux.constants import GENERIC
 
@@ -28,11 +29,22 @@ _NAME_LENGTH = 249
 """Of a memory file, at most."""
 
 
-def path(link: str) -> str:
-    """Return the path of an executable from what the exe link shows."""
-    shown = link.removesuffix(_DELETED)
-    named = shown.removeprefix(_SEED)
+def path(pid: int) -> str:
+    """Return the path of a process's executable, which its exe link shows."""
+    link = procfs.link(pid, "exe")
+    if not link.endswith(_DELETED) or _is_named(pid, link):
+        return link
+    named = link.removesuffix(_DELETED).removeprefix(_SEED)
     return named if named.startswith("/") else link
+
+
+def _is_named(pid: int, path: str) -> bool:
+    """Tell whether that is the name of a process's executable, to the last letter."""
+    try:
+        exe = os.stat(f"/proc/{pid}/exe")
+        return os.path.samestat(procfs.stat_named(pid, path, exe.st_ino), exe)
+    except OSError:
+        return False
 
 
 def is_seeded(link: str) -> bool:
@@ -42,7 +54,9 @@ def is_seeded(link: str) -> bool:
 
 def seed(record: records.Process, arch: Arch) -> int:
     """Return a descriptor of a seed for a process."""
-    name = record.exe.removeprefix(_SEED).removesuffix(_DELETED)
+    name = record.exe
+    if is_seeded(name):
+        name = name.removeprefix(_SEED).removesuffix(_DELETED)
     text = os.fsencode(name)[-_NAME_LENGTH:]
     flags = GENERIC["MFD_CLOEXEC"]
     try:

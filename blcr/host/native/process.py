@@ -326,7 +326,7 @@ class NativeProcess:
             ppid=seen_parent,
             pgid=status.pgids[-1],
             sid=status.sids[-1],
-            exe=birth.path(procfs.link(pid, "exe")),
+            exe=birth.path(pid),
             cwd=procfs.link(pid, "cwd"),
             root=procfs.link(pid, "root"),
             umask=status.umask,
