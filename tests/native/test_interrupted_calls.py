@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import checkpointer, commands, seeds
+from blcr.errors import RefusedError
+from blcr.host.native import blocked
+from blcr.host.native.freeze import Freezer
+from harness import checkpointer, commands, outside, seeds
 from harness.programs import available, build
 from harness.subject import Subject
 
@@ -97,6 +100,59 @@ def test_signal_pending_in_a_context_ends_the_call_under_emulation(
         subject.emulated = True
         _signal_while_frozen(subject, "restart", home / "context")
         assert _how_it_ends(subject) == expected
+
+
+RESTARTED = [("poll-timed", "poll"), ("nanosleep", "clock_nanosleep")]
+
+
+@pytest.mark.parametrize(("call", "name"), RESTARTED)
+def test_call_that_was_not_seen_asleep_is_not_guessed(
+    call: str, name: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread on its way back into a call after one stop is known at the next one."""
+    with Subject([build("blocked_interrupted"), call, "plain"], cwd=home) as subject:
+        subject.ready()
+        with Freezer([subject.pid], 5):
+            pass
+        outside.wait_until(lambda: outside.is_waiting(subject.pid), call, timeout_s=5)
+        looks = [None] * len(outside.view(subject.pid).threads)
+        real = blocked.look
+        monkeypatch.setattr(
+            blocked, "look", lambda *args: looks.pop() if looks else real(*args)
+        )
+        with Freezer([subject.pid], 5) as freezer:
+            waited = freezer.processes[0].tasks[0].waited
+        assert waited is not None
+        assert waited.name == name
+        assert waited.end is not None
+        os.kill(subject.pid, signal.SIGUSR1)
+        assert _how_it_ends(subject) == b"EINTR"
+
+
+def test_call_that_nothing_shows_is_refused(home: Path) -> None:
+    """Of a program stopped twice in a call, only letting it run shows which it is."""
+    program: list[str | Path] = [build("blocked_interrupted"), "poll-timed", "plain"]
+    with Subject(program, cwd=home) as subject:
+        subject.ready()
+        for number, state in [
+            (signal.SIGSTOP, "T"),
+            (signal.SIGCONT, "S"),
+            (signal.SIGSTOP, "T"),
+        ]:
+            os.kill(subject.pid, number)
+            _wait_for_state(subject.pid, state)
+        with pytest.raises(RefusedError, match="CONT"), Freezer([subject.pid], 5):
+            pass
+        os.kill(subject.pid, signal.SIGCONT)
+        os.kill(subject.pid, signal.SIGUSR1)
+        assert _how_it_ends(subject) == b"EINTR"
+
+
+def _wait_for_state(pid: int, state: str) -> None:
+    """Wait until the first thread of a process is in a state."""
+    outside.wait_until(
+        lambda: outside.status_of(pid)["State"][0] == state, state, timeout_s=5
+    )
 
 
 def _signal_while_frozen(subject: Subject, mode: str, target: Path) -> None:

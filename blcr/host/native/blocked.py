@@ -58,12 +58,25 @@ class Seen(NamedTuple):
     Attributes:
         call: Number and arguments.
         since: When it fell asleep, CLOCK_MONOTONIC in ns; None: the kernel hides it.
-        where: The kernel's function in which it sleeps.
+        where: The kernel's function in which it sleeps; "": not asked for.
+        stops: How often it had been stopped by us before, having not been seen asleep.
     """
 
     call: procfs.SystemCall
     since: int | None
     where: str
+    stops: int = 0
+
+    @property
+    def asleep(self) -> bool:
+        """Tell whether it slept in the call itself, not in a stop on the way."""
+        return self.where not in ("", "0") and not any(
+            word in self.where for word in ("stop", "freezer")
+        )
+
+
+class UnseenError(Exception):
+    """A thread goes on by ``restart_syscall`` and was not seen asleep in it."""
 
 
 class Waited(NamedTuple):
@@ -139,6 +152,10 @@ def put_back(task: NativeTask, seen: Seen | None) -> Waited | None:
     Note the call that the stop of a thread interrupted, and put it back if it fails.
 
     The first thing to be done after the stop.
+
+    Raises:
+        UnseenError: Which call it is shows once the thread sleeps in it again; nothing
+            was changed.
     """
     stopped_at = time.monotonic_ns()
     arch, note = task.process.arch, task.process.arch.gp.note_type
@@ -158,15 +175,17 @@ def put_back(task: NativeTask, seen: Seen | None) -> Waited | None:
         call = call._replace(error=ERESTARTNOHAND)
         data = arch.gp.encode(arch.set_result(regs, -ERESTARTNOHAND), data)
         ptrace.set_register_set(task.outer_tid, note, data)
+    if seen and seen.call.number != call.number:
+        # It has gone from that call to this one before it stopped.
+        seen = None
     restarted = name == "restart_syscall"
     if restarted:
-        name = _identify(arch, call, seen)
+        if seen is None or not seen.asleep:
+            raise UnseenError
+        name = _identify(arch, call, seen.where)
         if name is None:
             return None
         call = call._replace(number=arch.syscalls[name])
-    elif seen and seen.call.number != call.number:
-        # It has gone from that call to this one before it stopped.
-        seen = None
     if name is None:
         return None
     waited = _waited(task, regs, call, name, seen, stopped_at, restarted=restarted)
@@ -199,7 +218,8 @@ def _waited(
         return Waited(call, name, None, saved, again)
     if left is None and restarted:
         pid, tid = task.process.outer_pid, task.outer_tid
-        end = sleepers.end(pid, tid, call.args, stopped_at)
+        stops = seen.stops if seen else 0
+        end = sleepers.end(pid, tid, call.args, stopped_at, stops)
         left = end - stopped_at if end else None
     if left is None:
         since = seen.since if seen and seen.since else stopped_at
@@ -233,7 +253,7 @@ def with_time_left(
     )
 
 
-def _identify(arch: Arch, call: InterruptedCall, seen: Seen | None) -> str | None:
+def _identify(arch: Arch, call: InterruptedCall, where: str) -> str | None:
     """
     Return the call that ``restart_syscall`` stands for.
 
@@ -242,7 +262,6 @@ def _identify(arch: Arch, call: InterruptedCall, seen: Seen | None) -> str | Non
     no function of their own) and for 32-bit calls of two generations, of which C
     libraries use the newer.
     """
-    where = seen.where if seen else ""
     small = call.args[0] < _SMALLEST_POINTER or call.args[0] >= arch.task_size
     if "futex" in where:
         names = ["futex_time64", "futex"]

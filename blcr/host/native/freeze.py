@@ -46,6 +46,8 @@ _LOOKS_AT_ONCE = 20
 """How often to look, without a pause, whether a thread has stopped."""
 _SEIZING_S = 0.02
 """From here on the seizing of threads takes suspiciously long."""
+_FALLING_ASLEEP_S = 0.02
+"""How long a thread that is about to go on sleeping may take until it does."""
 _LET_GO_S = 0.1
 """How long to wait for a thread that has to stop before tracing it can be ended."""
 
@@ -249,8 +251,12 @@ class HeldProcess(NativeProcess):
                     continue
                 if stop.event == ptrace.PTRACE_EVENT_STOP:
                     self.was_stopped |= stop.signal != signal.SIGTRAP
-                    task.waited = blocked.put_back(task, self._seen[task.outer_tid])
-                    tasks.remove(task)
+                    try:
+                        task.waited = blocked.put_back(task, self._seen[task.outer_tid])
+                    except blocked.UnseenError:
+                        self._look_again(task, stop, deadline)
+                    else:
+                        tasks.remove(task)
                 else:
                     # A signal on its way; it is delivered, and then the stop comes.
                     ptrace.resume(task.outer_tid, stop.signal)
@@ -262,6 +268,33 @@ class HeldProcess(NativeProcess):
             if looks > _LOOKS_AT_ONCE:
                 time.sleep(pause)
                 pause = min(pause * 1.5, _POLL_MAX_S)
+
+    def _look_again(self, task: NativeTask, stop: ptrace.Stop, deadline: float) -> None:
+        """
+        Let a thread go on with its call, see it asleep there, and ask it to stop.
+
+        Raises:
+            RefusedError: It cannot go on, or is never seen asleep.
+        """
+        tid = task.outer_tid
+        halted = stop.signal != signal.SIGTRAP
+        if halted or time.monotonic() > deadline:
+            raise RefusedError(
+                self.pid,
+                f"nothing shows in which call its thread {tid} goes on waiting",
+                hint="let it run (kill -CONT) and try again" if halted else "try again",
+            )
+        before = self._seen[tid]
+        stops = before.stops + 1 if before else 1
+        seen = None
+        end = time.monotonic() + _FALLING_ASLEEP_S
+        with contextlib.suppress(TaskGoneError):
+            ptrace.resume(tid)
+            while not (seen and seen.asleep) and time.monotonic() < end:
+                time.sleep(_POLL_FIRST_S)
+                seen = blocked.look(self.outer_pid, tid, self.arch)
+        self._seen[tid] = seen._replace(stops=stops) if seen else None
+        self._interrupt(task)
 
     def facts(self) -> ProcessFacts:
         """Return what an outsider sees, which does not change meanwhile."""

@@ -55,14 +55,20 @@ def leave(pid: int, notes: Iterable[Note]) -> None:
                 json.dump(rows, file)
 
 
-def end(pid: int, tid: int, args: tuple[int, ...], now: int) -> int | None:
-    """Return when the call of a thread ends, if a note tells and still holds."""
+def end(pid: int, tid: int, args: tuple[int, ...], now: int, stops: int) -> int | None:
+    """
+    Return when the call of a thread ends, if a note tells and still holds.
+
+    Args:
+        stops: How many stops of ours have gone before this one.
+    """
+    most = _SWITCHES * (1 + stops)
     for folder in filter(runtime.is_private, runtime.folders()):
         with contextlib.suppress(BlcrError, OSError, ValueError, KeyError):
             rows = json.loads((folder / f"sleepers.{pid}").read_text())
             started, switches, known, *noted = rows[str(tid)]
             life = _life(pid, tid)
-            same = life[0] == started and 0 <= life[1] - switches <= _SWITCHES
+            same = life[0] == started and 0 <= life[1] - switches <= most
             if same and tuple(noted) == args and known >= now:
                 return int(known)
     return None
