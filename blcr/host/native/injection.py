@@ -167,8 +167,10 @@ def find_area(
 
     First the bottom of the main stack: the kernel gave it to the main thread, so what
     lies far below its pointer is nobody's, while below the pointer of any other stack
-    there may be another stack.  Where recursion has gone down to it, the end of the
-    heap, if that has never been written to.
+    there may be another stack.  Where that pointer is elsewhere, as in a coroutine or
+    once the main thread has ended, nothing tells how far down the stack is in use, and
+    only a bottom that has never been written to will do.  Where recursion has gone down
+    to it, the end of the heap, if that has never been written to.
 
     Args:
         main_sp: The main thread's stack pointer; None if it has ended.
@@ -178,10 +180,13 @@ def find_area(
     for part in ranges:
         if part.path != "[stack]":
             continue
+        elsewhere = main_sp is None or not part.start <= main_sp < part.end
         limit = part.end
-        if main_sp is not None and part.start <= main_sp < part.end:
+        if main_sp is not None and not elsewhere:
             limit = main_sp - arch.frame.red_zone
-        if limit - part.start >= max(need + 4096, _STACK_RESERVE):
+        if limit - part.start < max(need + 4096, _STACK_RESERVE):
+            continue
+        if not (elsewhere and any(memory.read(part.start, need))):
             return Area(memory, part.start, part.start + need)
     for part in ranges:
         if part.path == "[heap]" and part.end - part.start > 2 * need:
