@@ -14,6 +14,7 @@ import errno
 import os
 import struct
 import sys
+from functools import cache
 from typing import NamedTuple
 
 from blcr.errors import HostError, NotPermittedError, TaskGoneError
@@ -258,16 +259,35 @@ class RseqConfiguration(NamedTuple):
 
 
 def rseq(tid: int) -> RseqConfiguration | None:
-    """Return the registration of restartable sequences, or None."""
+    """
+    Return the registration of restartable sequences, or None.
+
+    Where the kernel has the request a failure is one: a thread of which nobody knows
+    whether it is inside such a sequence must not be touched.
+    """
     try:
         size = request(
             PTRACE_GET_RSEQ_CONFIGURATION, tid, 24, ctypes.addressof(_buffer)
         )
     except OSError as error:
-        if error.errno in (errno.EIO, errno.EINVAL):
+        if error.errno in (errno.EIO, errno.EINVAL) and not _tells_rseq():
             return None
         raise
     if size < 20:
         return None
     found = RseqConfiguration(*struct.unpack_from("=QIII", _buffer.raw))
     return found if found.address else None
+
+
+@cache
+def _tells_rseq() -> bool:
+    """Tell whether this kernel has the request: since 5.13, if it has rseq(2)."""
+    from blcr.host.native.process import own_arch
+
+    number = own_arch().syscalls.get("rseq")
+    major, minor = os.uname().release.split(".")[:2]
+    if number is None or (int(major), int(minor.partition("-")[0])) < (5, 13):
+        return False
+    # With no area at all the call is refused, where there is one.
+    _libc.syscall(ctypes.c_long(number), None, 0, 0, 0)
+    return ctypes.get_errno() != errno.ENOSYS
