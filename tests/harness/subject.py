@@ -44,6 +44,7 @@ class Subject:
     Attributes:
         pid: Of the program, as we see it; of the whole machine where it is emulated.
         output: What it has said so far.
+        strays: Processes to be ended with it.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Subject:
         self.executable = str(Path(args[0]).resolve())
         self.words = b""
         self._contexts = 0
-        self._strays: set[int] = set()
+        self.strays: set[int] = set()
         if emulated:
             args = commands.argv("run", "--emulate", *args, user=user)
         self._start(args)
@@ -244,7 +245,7 @@ class Subject:
             self.pid = self.command.pid
             return any(self.cwd.glob(f"blcr/*{self.pid}*"))
         for pid in outside.descendants(self.command.pid):
-            self._strays.add(pid)
+            self.strays.add(pid)
             with contextlib.suppress(OSError, KeyError):
                 if self._is_ours(pid) and not outside.is_traced(pid):
                     self.pid = pid
@@ -275,10 +276,10 @@ class Subject:
     def end(self) -> None:
         """End everything that was started, whatever state it is in."""
         if self.command.poll() is None:
-            self._strays.update(outside.descendants(self.command.pid))
+            self.strays.update(outside.descendants(self.command.pid))
             self.command.kill()
             self.command.wait()
-        mine = {pid for pid in self._strays if outside.is_own_child(pid)}
+        mine = {pid for pid in self.strays if outside.is_own_child(pid)}
         for pid in mine:
             os.kill(pid, signal.SIGKILL)
         # The first process of a pid namespace ends only after the others are buried.
@@ -290,7 +291,7 @@ class Subject:
 
     def _reap(self) -> None:
         """Bury orphans that came to us."""
-        for pid in self._strays:
+        for pid in self.strays:
             if outside.is_own_child(pid) and not outside.exists(pid):
                 os.waitpid(pid, os.WNOHANG)
 

@@ -62,6 +62,7 @@ def test_it_is_saved_there_and_restarted(variant: str, home: Path) -> None:
         child = _elsewhere(subject.checkpoint_and_kill(), home / "go", home / "output")
         outside.wait_until(lambda: _program(child), "restart")
         subject.pid = _program(child)
+        subject.strays.add(subject.pid)
         path = subject.checkpoint("--kill")
         assert checkpointer.wait(child) == FAILED_BADLY
         subject.restart(path)
