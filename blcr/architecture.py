@@ -168,7 +168,7 @@ class Layout(NamedTuple):
     Attributes:
         word_size: Bytes of ``long``, ``size_t`` and pointers.
         byteorder: Of every number.
-        align_8: Alignment of 8-byte numbers inside structures: 4 on i386, else 8.
+        align_8: Alignment of 8-byte numbers inside structures: 4 or 8.
     """
 
     word_size: int
@@ -211,7 +211,7 @@ class FrameRequest(NamedTuple):
         altstack: The alternate stack that the frame records.
         signal: Its number.
         siginfo: The 128 bytes of the siginfo, in this architecture's layout.
-        handler: The handler's address (ppc64 ELFv1: of its descriptor).
+        handler: The handler's address (of its descriptor, where functions have those).
         flags: The action's ``SA_*`` flags.
         restorer: The address that the handler returns to; 0: code in the frame, where
             the architecture has such.

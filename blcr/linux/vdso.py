@@ -19,7 +19,7 @@ from blcr.linux.constants import GENERIC
 
 _PREFIXES = ("__vdso_", "__kernel_")
 _ENTRY = "__kernel_vsyscall"
-"""Where 32-bit x86 programs enter the kernel."""
+"""Where all system calls of a program enter the kernel, if a vdso has it."""
 _DT_STRTAB, _DT_SYMTAB = 5, 6
 _SYMBOL_LIMIT = 256
 

@@ -52,24 +52,17 @@ def fork_checkpoint(
         signal: Sent to the program when it is saved.
         scope: Of the request.
     """
-    child = os.fork()
-    if child:
-        return child
-    status = FAILED_BADLY
-    try:
+
+    def act() -> int:
         if hook:
             hooked(hook)()
         if frozen:
             setattr(Freezer, "__enter__", _before(Freezer.__enter__, frozen))  # noqa: B010
         with Target(target, sync=False) as opened:
             checkpoint(pid, opened, scope=scope, signal=signal)
-        status = THROUGH
-    except BlcrError as error:
-        os.write(2, f"{error}\n".encode())
-        status = FAILED_WELL
-    except BaseException as error:
-        os.write(2, f"{type(error).__name__}: {error}\n".encode())
-    os._exit(status)
+        return THROUGH
+
+    return _forked(act)
 
 
 def fork_restart(context: Path, prepare: Callable[[], None]) -> int:
@@ -82,23 +75,32 @@ def fork_restart(context: Path, prepare: Callable[[], None]) -> int:
     """
     reading, writing = os.pipe()
     os.write(writing, b"0\n")
-    child = os.fork()
-    if child:
-        os.close(reading)
-        os.close(writing)
-        return child
     output = context.with_suffix(".output")
-    status = FAILED_BADLY
-    try:
+
+    def act() -> int:
         os.dup2(reading, 0)
         os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 1)
         prepare()
         with context.open("rb") as source:
             ended = restart(source.fileno(), context.name)
         if os.waitstatus_to_exitcode(ended) == -signal.SIGKILL:
-            status = ENDED
-        elif output.read_bytes() == b"ok\n":
-            status = THROUGH
+            return ENDED
+        return THROUGH if output.read_bytes() == b"ok\n" else FAILED_BADLY
+
+    child = _forked(act)
+    os.close(reading)
+    os.close(writing)
+    return child
+
+
+def _forked(act: Callable[[], int]) -> int:
+    """Fork a process that ends with the status of an act, or of how that failed."""
+    child = os.fork()
+    if child:
+        return child
+    status = FAILED_BADLY
+    try:
+        status = act()
     except BlcrError as error:
         os.write(2, f"{error}\n".encode())
         status = FAILED_WELL

@@ -97,6 +97,13 @@ class Descriptors:
         """Return the open file of a descriptor; EBADF if there is none."""
         return self.entry(fd).file
 
+    def of_kind(self, kind: str, fd: int) -> OpenFile:
+        """Return the open file of a descriptor; EINVAL if it is of another kind."""
+        file = self.get(fd)
+        if file.kind != kind:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return file
+
     def entry(self, fd: int) -> Descriptor:
         """Return an entry; EBADF if there is none."""
         found = self._table.get(fd)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from blcr.errors import HostError, NoSuchProcessError
 from blcr.host.interface import CheckpointRequest, RestartPlan
-from blcr.host.native import freeze, procfs, yama
+from blcr.host.native import freeze, kernel, procfs, yama
 
 if TYPE_CHECKING:
     from blcr.host import interface
@@ -130,9 +130,8 @@ def _check_kernel() -> None:
     Raises:
         HostError: It is older than 5.10.
     """
-    release = os.uname().release
-    numbers = tuple(int(part) for part in release.split("-")[0].split(".")[:2])
-    if numbers < _OLDEST_KERNEL:
+    if kernel.version() < _OLDEST_KERNEL:
+        release = os.uname().release
         raise HostError(f"Linux {release} is too old: 5.10 is the oldest that serves")
 
 

@@ -18,6 +18,7 @@ from functools import cache
 from typing import NamedTuple
 
 from blcr.errors import HostError, NotPermittedError, TaskGoneError
+from blcr.host.native import kernel
 
 PTRACE_CONT = 7
 PTRACE_SINGLESTEP = 9
@@ -285,9 +286,9 @@ def _tells_rseq() -> bool:
     from blcr.host.native.process import own_arch
 
     number = own_arch().syscalls.get("rseq")
-    major, minor = os.uname().release.split(".")[:2]
-    if number is None or (int(major), int(minor.partition("-")[0])) < (5, 13):
+    if number is None or kernel.version() < (5, 13):
         return False
     # With no area at all the call is refused, where there is one.
+    ctypes.set_errno(0)
     _libc.syscall(ctypes.c_long(number), None, 0, 0, 0)
     return ctypes.get_errno() != errno.ENOSYS

@@ -1,31 +1,13 @@
 """
 The system calls of the machine: a module for each theme, and their `table`.
 
-The modules enter their calls into the table when they are imported, here.
+The modules enter their calls into the table when they are imported, which is done here
+and for nothing else.
 """
 
 from __future__ import annotations
 
 from blcr.host.emulated.calls import (
-    attributes,
-    control,
-    family,
-    files,
-    identity,
-    inotify,
-    memory,
-    paths,
-    polling,
-    process,
-    signalfds,
-    signals,
-    sockets,
-    threads,
-    time,
-    timers,
-)
-
-THEMES = (
     attributes,
     control,
     family,

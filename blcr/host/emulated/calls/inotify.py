@@ -7,7 +7,6 @@ Source: inotify(7).
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import struct
 
@@ -41,17 +40,10 @@ def inotify_init(thread: Thread) -> int:
     return inotify_init1(thread, 0) or 0
 
 
-def _inotify(thread: Thread, fd: int) -> OpenFile:
-    file = thread.guest.descriptors.get(signed(fd))
-    if file.kind != "inotify":
-        raise fail(errno.EINVAL)
-    return file
-
-
 @call("inotify_add_watch")
 def inotify_add_watch(thread: Thread, fd: int, path: int, mask: int) -> int:
     """Watch a file."""
-    guest, file = thread.guest, _inotify(thread, fd)
+    guest, file = thread.guest, thread.guest.descriptors.of_kind("inotify", signed(fd))
     follow = not mask & guest.constants["IN_DONT_FOLLOW"]
     here = guest.constants["AT_FDCWD"]
     where = os.fsencode(host_path(guest, here, guest.path(path), follow=follow))
@@ -61,7 +53,7 @@ def inotify_add_watch(thread: Thread, fd: int, path: int, mask: int) -> int:
 @call("inotify_rm_watch")
 def inotify_rm_watch(thread: Thread, fd: int, watch: int) -> int:
     """Watch a file no longer."""
-    file = _inotify(thread, fd)
+    file = thread.guest.descriptors.of_kind("inotify", signed(fd))
     return _check(_libc.inotify_rm_watch(file.fd, signed(watch)))
 
 

@@ -227,18 +227,11 @@ def epoll_create(thread: Thread, size: int) -> int:
     return epoll_create1(thread, 0) or 0
 
 
-def _epoll(thread: Thread, fd: int) -> OpenFile:
-    file = thread.guest.descriptors.get(signed(fd))
-    if file.kind != "epoll":
-        raise fail(errno.EINVAL)
-    return file
-
-
 @call("epoll_ctl")
 def epoll_ctl(thread: Thread, epfd: int, operation: int, fd: int, event: int) -> int:
     """Change a set of descriptors to wait for."""
     guest, names = thread.guest, thread.guest.constants
-    epoll, fd = _epoll(thread, epfd), signed(fd)
+    epoll, fd = thread.guest.descriptors.of_kind("epoll", signed(epfd)), signed(fd)
     target = guest.descriptors.get(fd)
     set_ = select.epoll.fromfd(os.dup(epoll.fd))
     try:
@@ -262,7 +255,7 @@ def epoll_ctl(thread: Thread, epfd: int, operation: int, fd: int, event: int) ->
 def _epoll_wait(
     thread: Thread, epfd: int, events: int, limit: int, end: int | None
 ) -> int:
-    guest, epoll = thread.guest, _epoll(thread, epfd)
+    guest, epoll = thread.guest, thread.guest.descriptors.of_kind("epoll", signed(epfd))
     if signed(limit) <= 0:
         raise fail(errno.EINVAL)
     set_ = select.epoll.fromfd(os.dup(epoll.fd))

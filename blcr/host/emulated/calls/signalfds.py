@@ -23,9 +23,7 @@ def signalfd4(thread: Thread, fd: int, mask: int, _size: int, flags: int) -> int
     guest, names = thread.guest, thread.guest.constants
     wanted = guest.fetch("sigset", mask)["mask"] & ~signals.UNBLOCKABLE
     if signed(fd) != -1:
-        file = guest.descriptors.get(signed(fd))
-        if file.kind != "signalfd":
-            raise fail(errno.EINVAL)
+        file = guest.descriptors.of_kind("signalfd", signed(fd))
         file.signals = wanted
         signals.show(guest)
         return fd

@@ -209,20 +209,13 @@ def timerfd_create(thread: Thread, clock: int, flags: int) -> int:
     return guest.descriptors.add(file, cloexec=bool(flags & names["TFD_CLOEXEC"]))
 
 
-def _timerfd(thread: Thread, fd: int) -> OpenFile:
-    file = thread.guest.descriptors.get(signed(fd))
-    if file.kind != "timerfd":
-        raise fail(errno.EINVAL)
-    return file
-
-
 @timed(timerfd_settime="itimerspec", timerfd_settime64="itimerspec64")
 def timerfd_settime(
     thread: Thread, unit: str, fd: int, flags: int, new: int, old: int
 ) -> int:
     """Start or stop a timer to wait for."""
     guest, names = thread.guest, thread.guest.constants
-    file = _timerfd(thread, fd)
+    file = thread.guest.descriptors.of_kind("timerfd", signed(fd))
     value, interval = _fetch(guest, unit, new)
     if value and flags & names["TFD_TIMER_ABSTIME"]:
         # Their clock and ours differ; a time that is past is one that is over at once.
@@ -251,7 +244,7 @@ def _offset(guest: Guest, clock: int) -> int:
 @timed(timerfd_gettime="itimerspec", timerfd_gettime64="itimerspec64")
 def timerfd_gettime(thread: Thread, unit: str, fd: int, result: int) -> int:
     """Tell what is left of a timer to wait for."""
-    left = timer_left(_timerfd(thread, fd).fd)
+    left = timer_left(thread.guest.descriptors.of_kind("timerfd", signed(fd)).fd)
     _store(thread.guest, unit, result, *left)
     return 0
 

@@ -1,0 +1,13 @@
+"""Which Linux this is."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+
+@cache
+def version() -> tuple[int, int]:
+    """Return the first two numbers of its release."""
+    major, minor = os.uname().release.split("-")[0].split(".")[:2]
+    return int(major), int(minor)
