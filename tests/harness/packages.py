@@ -1,0 +1,144 @@
+"""
+Programs of Debian's for any architecture, out of their packages.
+
+apt resolves, downloads and verifies, with lists and a status of its own, so that it
+needs neither root nor a foreign architecture on this machine; nothing of a package is
+run.  What a set of packages unpacks to is kept below ``XDG_CACHE_HOME``.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+SUITE = "bookworm"
+
+MIRROR = "http://deb.debian.org/debian"
+"""Where this machine's apt knows no mirror of Debian's."""
+
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+PROGRAMS = (
+    "bash",
+    "busybox-static",
+    "coreutils",
+    "gzip",
+    "mawk",
+    "python3-minimal",
+    "sed",
+    "sqlite3",
+)
+"""What the tests run; the C library and others come along as dependencies."""
+
+DEBIAN = {
+    "aarch64": "arm64",
+    "arm": "armhf",
+    "ppc64le": "ppc64el",
+    "x86": "i386",
+    "x86_64": "amd64",
+}
+"""Debian's names by ours, of the architectures that it has."""
+
+
+def available() -> bool:
+    """Tell whether this machine has what fetching takes, but for a network."""
+    return all(map(shutil.which, ("apt-get", "dpkg-deb"))) and KEYRING.exists()
+
+
+def cache_folder() -> Path:
+    """Return where unpacked packages are kept."""
+    default = Path.home() / ".cache"
+    return Path(os.environ.get("XDG_CACHE_HOME", default)) / "blcr-packages"
+
+
+@functools.cache
+def sysroot(architecture: str, packages: Sequence[str] = PROGRAMS) -> Path:
+    """
+    Return a folder with packages and all that they depend on, fetched once.
+
+    Args:
+        architecture: Debian's name, such as ``armhf``; see `DEBIAN`.
+
+    Raises:
+        subprocess.CalledProcessError: A tool failed; stderr has what it said.
+    """
+    key = hashlib.sha256("\0".join((SUITE, *packages)).encode()).hexdigest()[:12]
+    folder = cache_folder() / f"{SUITE}-{architecture}-{key}"
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as work:
+            made = Path(work, "root")
+            for archive in _download(Path(work), architecture, packages):
+                _run("dpkg-deb", "--extract", archive, made)
+            made.chmod(0o755)
+            _put_in_place(made, folder)
+    return folder
+
+
+def _put_in_place(made: Path, folder: Path) -> None:
+    """Rename; another test run may have been quicker."""
+    try:
+        made.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+
+
+def _download(work: Path, architecture: str, packages: Sequence[str]) -> list[Path]:
+    """Return the packages' archives, verified, in alphabetical order."""
+    places = {"Dir::Etc": "etc", "Dir::State": "state", "Dir::Cache": "cache"}
+    for name in ("etc/preferences.d", "state/lists/partial", "cache/archives/partial"):
+        (work / name).mkdir(parents=True)
+    status = work / "status"
+    status.touch()
+    source = f"deb [signed-by={KEYRING}] {_mirror()} {SUITE} main\n"
+    (work / "etc/sources.list").write_text(source)
+    options = {key: str(work / name) for key, name in places.items()} | {
+        "Dir::State::status": str(status),
+        "APT::Architecture": architecture,
+        "APT::Architectures": architecture,
+        "APT::Sandbox::User": "",  # else root's downloads want a world-readable folder
+        "Acquire::Languages": "none",
+        "Acquire::Retries": "3",
+    }
+    apt = ["apt-get", "--quiet"]
+    apt += [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+    _run(*apt, "update")
+    apt += ["--yes", "--no-install-recommends", "--download-only"]
+    _run(*apt, "install", *packages)
+    return sorted((work / "cache/archives").glob("*.deb"))
+
+
+def _mirror() -> str:
+    """Return the mirror that this machine uses."""
+    known = _run(
+        "apt-get",
+        "indextargets",
+        "--format",
+        "$(REPO_URI)",
+        "Origin: Debian",
+        "Label: Debian",
+    ).split()
+    return known[0] if known else MIRROR
+
+
+def _run(*command: str | Path) -> str:
+    """
+    Run a command and return what it said.
+
+    Raises:
+        subprocess.CalledProcessError: It failed.
+    """
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
