@@ -11,6 +11,7 @@ from blcr.architecture import Arch, Listing
 from blcr.emulation import Recipe
 from blcr.host.emulated.cpu import Call, Cpu, Cut, Trap
 from blcr.host.emulated.memory import EXECUTE, READ, WRITE, AddressSpace, Area, Ram
+from harness import Case
 
 CODE_AT = 0x1_0000
 
@@ -113,12 +114,11 @@ def test_call_stub_makes_a_call_and_traps(arch: Arch, cpu: Cpu) -> None:
     assert trap.signal == "SIGTRAP"
 
 
-def test_budget_ends_a_loop(arch: Arch, cpu: Cpu) -> None:
+def test_budget_ends_a_loop(arch: Arch, case: Case, cpu: Cpu) -> None:
     """A loop without end is cut, between two instructions, again and again."""
-    forever = {"x86": "eb fe", "x86_64": "eb fe", "ppc": "48 00 00 00"}[arch.name]
     space = cpu._space
     assert space is not None
-    space.write(CODE_AT, bytes.fromhex(forever))
+    space.write(CODE_AT, case.forever)
     cpu.set_general({arch.pc: CODE_AT})
 
     for _ in range(3):

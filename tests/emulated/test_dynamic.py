@@ -12,7 +12,6 @@ import pytest
 from harness import programs
 
 SOURCES = Path(__file__).parent / "programs"
-VARIANTS = ("x86_64", "x86", "ppc")
 
 
 def run(*args: str | Path) -> subprocess.CompletedProcess[str]:
@@ -33,7 +32,7 @@ def interpreter_of(program: Path) -> str:
     return data[at : data.index(b"\0", at)].decode()
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", programs.EVERY_ARCH)
 def test_interpreter_is_loaded_from_the_sysroot(variant: str, tmp_path: Path) -> None:
     """An interpreter finds the program beside it, and what it needs to know of it."""
     program = programs.build("race", f"{variant}-dynamic", SOURCES)

@@ -11,7 +11,6 @@ import pytest
 
 from harness import programs
 
-VARIANTS = ("x86_64", "x86", "ppc")
 SOURCES = Path(__file__).parent / "programs"
 
 # How each fault kills, and signal and si_code in a handler.  Source: sigaction(2).
@@ -35,7 +34,7 @@ SIGNALS = "15.491338344867 637018976 3 4711 1\n"
 """What these programs print on any machine; here from x86_64 hardware."""
 
 
-@pytest.fixture(params=VARIANTS)
+@pytest.fixture(params=programs.EVERY_ARCH)
 def variant(request: pytest.FixtureRequest) -> str:
     """One architecture, as the compilers' names have it."""
     return str(request.param)

@@ -8,10 +8,8 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from harness import commands, modes, seeds
-from harness.programs import SCENARIOS, Scenario, build
+from harness.programs import EVERY_ARCH, SCENARIOS, Scenario, build
 from harness.subject import Subject
-
-VARIANTS = ("x86_64", "x86", "ppc")
 
 HOST_ONLY = frozenset(
     """
@@ -37,7 +35,7 @@ def _combinations() -> list[ParameterSet]:
             continue
         choices = [
             (variant, mode)
-            for variant in VARIANTS
+            for variant in EVERY_ARCH
             for mode in modes.modes_of(scenario)[1:]
         ]
         for variant, mode in seeds.sample(scenario.name, choices, 1):

@@ -12,7 +12,6 @@ import pytest
 
 from harness import programs
 
-VARIANTS = ("x86_64", "x86", "ppc")
 SOURCES = Path(__file__).parent / "programs"
 
 
@@ -28,7 +27,7 @@ def native(*args: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", programs.EVERY_ARCH)
 @pytest.mark.parametrize("name", ["family", "copies", "sockets"])
 def test_program_does_what_it_does_on_this_kernel(name: str, variant: str) -> None:
     """What is printed, and the status, are those of a native run."""

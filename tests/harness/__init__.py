@@ -55,6 +55,7 @@ class Case(NamedTuple):
             from a frame, with the bits that may be set.
         scramble: Fill what an extended register set may hold with random values.
         extended: Parts to compare of the extended register sets, by note type.
+        forever: Code of a jump to itself.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Case(NamedTuple):
     free: Mapping[str, int]
     scramble: Callable[[int, bytes, Random], bytes]
     extended: Mapping[int, tuple[slice, ...]]
+    forever: bytes
 
 
 def load(name: str) -> Case:

@@ -17,12 +17,14 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from blcr import registry
+from harness import load
+
 SOURCES = Path(__file__).parent.parent / "programs"
 
 _FLAGS = ("-std=gnu11", "-O2", "-g", "-Wall", "-pthread")
 
-_ZIG_ANY = (sys.executable, "-m", "ziglang", "cc", "-target")
-_ZIG = (*_ZIG_ANY[:-1], "-static", "-target")
+_ZIG = (sys.executable, "-m", "ziglang", "cc")
 
 COMPILERS: dict[str, tuple[str, ...]] = {
     "dynamic": ("cc",),
@@ -30,14 +32,14 @@ COMPILERS: dict[str, tuple[str, ...]] = {
     "m32": ("cc", "-m32"),
     "m32-static": ("cc", "-m32", "-static"),
     "musl": ("musl-gcc", "-static"),
-    "x86_64": (*_ZIG, "x86_64-linux-musl"),
-    "x86": (*_ZIG, "x86-linux-musl"),
-    "ppc": (*_ZIG, "powerpc-linux-musleabihf"),
-    "x86_64-dynamic": (*_ZIG_ANY, "x86_64-linux-musl", "-dynamic", "-pie"),
-    "x86-dynamic": (*_ZIG_ANY, "x86-linux-musl", "-dynamic", "-pie"),
-    "ppc-dynamic": (*_ZIG_ANY, "powerpc-linux-musleabihf", "-dynamic", "-pie"),
 }
-"""Compiler by variant; the last six cross-compile and need nothing but a package."""
+"""Compilers of this machine by variant."""
+
+EVERY_ARCH = registry.names()
+"""Variants that a package's compiler makes anywhere, one for each architecture."""
+
+_DYNAMIC = "-dynamic"
+"""With this behind an architecture's name its programs need an interpreter."""
 
 PREBUILT = Path(os.environ["BLCR_PREBUILT"]) if "BLCR_PREBUILT" in os.environ else None
 """Where the programs are, on machines without compilers: ``PROGRAM-VARIANT``."""
@@ -158,7 +160,16 @@ def available(variant: str) -> bool:
     """Tell whether this machine can build a variant, or has it."""
     if PREBUILT:
         return (PREBUILT / f"compute-{variant}").exists()
-    return _can_build(COMPILERS[variant])
+    return _can_build(_compiler(variant))
+
+
+def _compiler(variant: str) -> tuple[str, ...]:
+    """Return the compiler of a variant, with its options."""
+    if variant in COMPILERS:
+        return COMPILERS[variant]
+    name = variant.removesuffix(_DYNAMIC)
+    linking = ("-static",) if name == variant else ("-dynamic", "-pie")
+    return (*_ZIG, *linking, "-target", load(name).target)
 
 
 @functools.cache
@@ -188,7 +199,7 @@ def build(program: str, variant: str = "dynamic", folder: Path = SOURCES) -> Pat
     if PREBUILT:
         return PREBUILT / f"{program}-{variant}"
     source = folder / f"{program}.c"
-    command = (*COMPILERS[variant], *_FLAGS)
+    command = (*_compiler(variant), *_FLAGS)
     key = hashlib.sha256("\0".join((*command, _version(command[0]))).encode())
     key.update(source.read_bytes())
     key.update((SOURCES / "judge.h").read_bytes())

@@ -69,4 +69,5 @@ CASE = Case(
     scramble=scramble,
     # The vector registers are in qemu's frames, but not marked as the kernel does it.
     extended={NT_PRFPREG: (slice(0, 256),)},
+    forever=bytes.fromhex("48 00 00 00"),
 )

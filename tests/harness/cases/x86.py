@@ -74,4 +74,5 @@ CASE = Case(
     },
     scramble=scramble,
     extended={NT_X86_XSTATE: (LEGACY, AVX)},
+    forever=bytes.fromhex("eb fe"),
 )
