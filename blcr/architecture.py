@@ -326,6 +326,9 @@ class Stubs(NamedTuple):
         fallback_number: Offset of that number in `fallback`, bytes, and its width.
         jump: From the beginning of a C function to another one, whose address is to be
             filled in at `jump_target`, an offset in bytes and a width.
+        returns: What a handler returns to whose action has no restorer: the call
+            ``rt_sigreturn`` and, where there are frames without siginfo, ``sigreturn``,
+            as the kernel's vdso has them.  Empty: the frame holds the code.
     """
 
     call: Listing
@@ -333,6 +336,7 @@ class Stubs(NamedTuple):
     fallback_number: tuple[int, int] | None = None
     jump: Listing | None = None
     jump_target: tuple[int, int] | None = None
+    returns: tuple[Listing, ...] = ()
 
 
 def call_table(text: str) -> dict[str, int]:

@@ -10,7 +10,7 @@ def test_hex_is_the_assembly_beside_it(arch: Arch, case: Case) -> None:
     """The hex column disassembles to the assembly column."""
     stubs = arch.stubs
 
-    for stub in (stubs.call, stubs.fallback, stubs.jump):
+    for stub in (stubs.call, stubs.fallback, stubs.jump, *stubs.returns):
         if stub is not None:
             assert disassemble(case, stub.code) == stub.assembly
 
@@ -36,6 +36,16 @@ def test_the_call_number_is_where_it_is_said_to_be(arch: Arch, case: Case) -> No
     changed = set(disassemble(case, bytes(code))) - set(stub.assembly)
 
     assert [row.rpartition(" ")[2] for row in changed] == ["0x123"]
+
+
+def test_handlers_return_by_calls(arch: Arch) -> None:
+    """Each way back from a handler is a call, that with siginfo first."""
+    numbers = [arch.syscalls.get(name) for name in ("rt_sigreturn", "sigreturn")]
+
+    for listing, number in zip(arch.stubs.returns, numbers, strict=False):
+        load, call = listing.assembly
+        assert int(load.rpartition(" ")[2].lstrip("#"), 0) == number
+        assert call == arch.stubs.call.assembly[0]
 
 
 def test_the_target_is_where_it_is_said_to_be(arch: Arch, case: Case) -> None:

@@ -263,6 +263,7 @@ def load(guest: Guest, program: Program, env: Sequence[str]) -> Thread:
         interpreter_base = _room(guest, program.interpreter, stack_top - STACK_ROOM)
         _map(guest, program.interpreter, interpreter_base)
         entry = interpreter_base + program.interpreter.entry
+    guest.vdso.make(guest, stack_top - STACK_ROOM)
     auxv = _auxv(guest, executable, base, interpreter_base)
     sp = _Stack(guest, stack_top).fill(program, env, auxv)
     state = guest.cpu.new_state()

@@ -245,7 +245,7 @@ def _call_handler(thread: Thread, number: int, info: bytes, action: Action) -> N
             siginfo=info,
             handler=action.handler,
             flags=action.flags,
-            restorer=action.restorer,
+            restorer=_restorer(guest, action),
         )
     )
     try:
@@ -261,6 +261,13 @@ def _call_handler(thread: Thread, number: int, info: bytes, action: Action) -> N
     thread.mask |= action.mask & ~UNBLOCKABLE
     if not action.flags & GENERIC["SA_NODEFER"]:
         thread.mask |= bit(number)
+
+
+def _restorer(guest: Guest, action: Action) -> int:
+    """Return where a handler returns to; 0: to code in its frame."""
+    if action.flags & GENERIC["SA_RESTORER"]:
+        return action.restorer
+    return guest.vdso.way_back(guest, rt=bool(action.flags & GENERIC["SA_SIGINFO"]))
 
 
 def _break_off(thread: Thread, wait: Wait, action: Action) -> None:

@@ -1,8 +1,11 @@
 """
-The vdso that a context brings along from another kernel.
+The vdso: ours, or what a context brings along from another kernel.
 
-It is memory like any other here, but for its functions: they read clocks from pages
-that nobody keeps up to date, so each becomes a plain system call.  What was there
+Ours is a page with the code that handlers return to, on architectures whose actions
+need no restorer; it is no ELF file and has no functions.
+
+Another kernel's is memory like any other, but for its functions: they read clocks from
+pages that nobody keeps up to date, so each becomes a plain system call.  What was there
 before is kept, since the next checkpoint has to save it.
 
 Source: vdso(7); elf(5).
@@ -14,14 +17,16 @@ import importlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from blcr.host.emulated.memory import FORCE, READ, WRITE
+from blcr.context import records
+from blcr.host.emulated.memory import EXECUTE, FORCE, PAGE, READ, WRITE, Area
 from blcr.linux import vdso
 
 if TYPE_CHECKING:
-    from blcr.context import records
     from blcr.emulation import Recipe
-    from blcr.host.emulated.memory import Area
     from blcr.host.emulated.tasks import Guest
+
+
+_VDSO = "vdso"
 
 
 class Function(NamedTuple):
@@ -39,10 +44,41 @@ class Vdso:
         self._mappings: list[records.Mapping] = []
         self._original: dict[int, bytes] = {}
         self._functions: list[Function] = []
+        self._ways_back: dict[bool, int] = {}
+
+    def make(self, guest: Guest, top: int) -> None:
+        """Map our own below `top`, if the architecture has use for it."""
+        code = b"".join(listing.code for listing in guest.arch.stubs.returns)
+        if code:
+            start = guest.space.gap(PAGE, top)
+            guest.space.add(Area(start, start + PAGE, READ | EXECUTE))
+            guest.space.write(start, code, FORCE | WRITE)
+            self.add(
+                records.Mapping(
+                    start, start + PAGE, READ | EXECUTE, special=_VDSO, name="[vdso]"
+                )
+            )
 
     def add(self, mapping: records.Mapping) -> None:
         """Note a mapping."""
         self._mappings.append(mapping)
+
+    def way_back(self, guest: Guest, *, rt: bool) -> int:
+        """Return where code is that returns from a handler, or 0."""
+        if rt not in self._ways_back:
+            listings = guest.arch.stubs.returns
+            code = listings[not rt].code if len(listings) > (not rt) else b""
+            self._ways_back[rt] = self._find(guest, code) if code else 0
+        return self._ways_back[rt]
+
+    def _find(self, guest: Guest, code: bytes) -> int:
+        for mapping in self._mappings:
+            if mapping.special == _VDSO:
+                size = mapping.end - mapping.start
+                image = guest.space.read(mapping.start, size, FORCE | READ)
+                if (at := image.find(code)) >= 0:
+                    return mapping.start + at
+        return 0
 
     def cut(self, area: Area) -> Iterator[tuple[Area, records.Mapping | None]]:
         """Yield an area cut where special mappings begin and end."""
@@ -76,7 +112,7 @@ class Vdso:
     def divert(self, guest: Guest) -> None:
         """Replace the functions by plain calls."""
         for mapping in self._mappings:
-            if mapping.special != "vdso":
+            if mapping.special != _VDSO:
                 continue
             size = mapping.end - mapping.start
             image = guest.space.read(mapping.start, size, FORCE | READ)
