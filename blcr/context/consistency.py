@@ -80,6 +80,10 @@ def _check_process(process: records.Process, context: records.Context) -> None:
     for mapping in process.mappings:
         what = f"{where}: mapping at {mapping.start:#x}: shared memory"
         _check_index(what, mapping.object, context.shared_memory, none=True)
+    rings = {one.start: one.end for one in process.mappings if one.special == "aio"}
+    for ring in process.aio:
+        if rings.get(ring.address) != ring.address + ring.size:
+            raise ContextError(f"{where}: no mapping is the ring at {ring.address:#x}")
     for each in process.descriptors:
         _check_index(f"{where}: descriptor {each.fd}: file", each.file, context.files)
     fds = {each.fd for each in process.descriptors}

@@ -37,7 +37,8 @@ class Mapping(NamedTuple):
         shared: MAP_SHARED.
         offset: Bytes into the file.
         path: The file; empty for anonymous memory.
-        special: ``"heap"``, ``"stack"``, ``"vdso"``, ``"vvar"``, or ``""``.
+        special: ``"heap"``, ``"stack"``, ``"vdso"``, ``"vvar"``, ``"aio"`` (the ring
+            of a context of io_setup(2)), or ``""``.
         grows_down: MAP_GROWSDOWN, the stack included.
         object: Index into `Context.shared_memory` of the file; else -1.
         size, mtime: Of the mapped file when saved, to notice a change; -1: unknown.
@@ -441,6 +442,23 @@ class PosixTimer(NamedTuple):
     interval: int = 0
 
 
+class AioContext(NamedTuple):
+    """
+    A context of io_setup(2), no request of which is under way.
+
+    Attributes:
+        address: Of its ring, its name; size: the ring's, in bytes.
+        head, tail: The event to be collected next; the place of the next one.
+        events: The events (``struct io_event``) between them, in order.
+    """
+
+    address: int
+    size: int
+    head: int
+    tail: int
+    events: bytes
+
+
 class EndedLeader(NamedTuple):
     """A main thread that has ended before the others: its name, its wait status."""
 
@@ -468,6 +486,7 @@ class Process(NamedTuple):
             behind the last stay what they are at restart.
         guards: Pages by MADV_GUARD_INSTALL: first address, first behind; in order.
         lock_future: ``MCL_*`` bits of mlockall(2) for memory mapped from now on.
+        aio: Contexts of asynchronous I/O, in order of address.
     """
 
     pid: int
@@ -499,6 +518,7 @@ class Process(NamedTuple):
     lock_future: int = 0
     posix_timers: tuple[PosixTimer, ...] = ()
     ended_leader: EndedLeader | None = None
+    aio: tuple[AioContext, ...] = ()
 
 
 class Clocks(NamedTuple):

@@ -37,7 +37,16 @@ from blcr.host.interface import (
     Run,
 )
 from blcr.linux import constants
-from blcr.resources import controls, files, memory, objects, signals, threads, timers
+from blcr.resources import (
+    aio,
+    controls,
+    files,
+    memory,
+    objects,
+    signals,
+    threads,
+    timers,
+)
 
 Warn = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
@@ -391,6 +400,7 @@ def _save_process(
     facts = process.facts()
     if facts.refused:
         raise RefusedError(process.pid, facts.refused)
+    aio.settle(process)
     descriptors, locks = files.save(process, tables, wanted)
     mappings, mapping_facts = memory.save(process, tables, facts.exe, wanted)
     interval_timers, posix_timers, queues = timers.save(process)
@@ -428,6 +438,7 @@ def _save_process(
         stopped=facts.stopped,
         controls=controls.save(process),
         limits=facts.limits,
+        aio=aio.save(process),
     )
     runs = list(memory.own_pages(process, mapping_facts))
     return _Saved(process, record, saved_threads, runs, facts.in_namespace)

@@ -33,6 +33,7 @@ from blcr.errors import (
 )
 from blcr.host.interface import Host, NewProcess, Restart, RestartPlan
 from blcr.resources import (
+    aio,
     controls,
     credentials,
     files,
@@ -237,6 +238,7 @@ def _rebuild(
     core = reader.core(record.pid)
     own = memory.rebuild(unnamed, core)
     process.fill(reader.fd, memory.split(core.runs(), record.mappings, own))
+    aio.rebuild(unnamed.opening, record.aio)
     threads.create(process, record, same_ids=plan.restore_pid)
     # Before there are signal actions: a step resets that of SIGTRAP.
     moved = memory.rebind(unnamed.opening, core)

@@ -257,6 +257,16 @@ class Process(Protocol):
     def pending(self) -> list[bytes]:
         """Return the siginfos queued for the process as a whole, in order."""
 
+    def rings(self) -> Sequence[Run]:
+        """Return where the rings of its asynchronous I/O are, io_setup(2)."""
+
+    def transfers_ended(self) -> bool | None:
+        """
+        Tell whether all transfers have ended that it may have begun; None: unknown.
+
+        Asked again and again while the process stands still.
+        """
+
     def posix_timers(self) -> list[records.PosixTimer]:
         """Return its timers of timer_create in order of id, without their times."""
 

@@ -691,6 +691,31 @@ DEFINITIONS: Mapping[str, str] = {
         level  int
         type   int
     """,
+    # Asynchronous I/O: a ring begins with the first, which is in fs/aio.c.
+    "aio_ring": """
+        id               uint
+        nr               uint
+        head             uint
+        tail             uint
+        magic            uint
+        compat_features  uint
+        incompat_features  uint
+        header_length    uint
+    """,
+    # The two numbers left out are in another order in another byte order.
+    "iocb": """
+        data        u64
+        _           u32[2]
+        lio_opcode  u16
+        reqprio     s16
+        fildes      u32
+        buf         u64
+        nbytes      u64
+        offset      s64
+        _reserved   u64
+        flags       u32
+        resfd       u32
+    """,
     # Terminals.
     "termios": """
         iflag  uint

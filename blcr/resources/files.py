@@ -366,6 +366,8 @@ def unsupported(context: records.Context, kinds: Container[str]) -> list[str]:
     found = {one.kind for one in context.files if one.kind not in kinds}
     if "contents" not in kinds and any(one.contents >= 0 for one in context.files):
         found.add("contents")
+    if "aio" not in kinds and any(one.aio for one in context.processes):
+        found.add("aio")
     if "lock" not in kinds and any(one.locks for one in context.processes):
         found.add("lock")
     return sorted(found)

@@ -275,7 +275,10 @@ class _Layout:
 
     def add(self, mapping: records.Mapping) -> None:
         """Make a mapping, unless it shows a part of shared memory."""
-        if mapping.object >= 0 and self._files[mapping.object].kind == "anonymous":
+        if mapping.special == "aio":
+            # Its place is kept for the ring.
+            self._map(mapping._replace(shared=False, protection=0), -1)
+        elif mapping.object >= 0 and self._files[mapping.object].kind == "anonymous":
             self._views.setdefault(mapping.object, []).append(mapping)
         else:
             self._map(mapping, self._descriptor(mapping))

@@ -19,7 +19,7 @@ KERNEL_HEADERS = """
     linux/prctl.h linux/futex.h linux/rseq.h linux/resource.h linux/utsname.h
     linux/sysinfo.h linux/uio.h linux/poll.h linux/eventpoll.h linux/openat2.h
     linux/fcntl.h linux/signalfd.h asm/stat.h
-    linux/stat.h asm/statfs.h linux/un.h linux/termios.h kernel.h
+    linux/aio_abi.h linux/stat.h asm/statfs.h linux/un.h linux/termios.h kernel.h
 """.split()
 
 # Structure: type in C, and the prefix of its members' names.
@@ -65,6 +65,7 @@ KERNEL = {
     "statx": ("struct statx", "stx_"),
     "statfs": ("struct statfs", "f_"),
     "statfs64": ("struct statfs64", "f_"),
+    "iocb": ("struct iocb", "aio_"),
     "sockaddr_un": ("struct sockaddr_un", "sun_"),
     "termios": ("struct termios", "c_"),
     "winsize": ("struct winsize", "ws_"),
@@ -90,8 +91,9 @@ KERNEL_64 = {"prctl_mm_map": ("struct prctl_mm_map", "")}
 # Newer kernels have appended to these.
 GROWING = {"rseq", "clone_args", "open_how"}
 
-# A number, the same number, and one that not all architectures have.
-NOT_COMPARED = {"sched_param", "sigset", "user_desc"}
+# No header has the first; a number, the same number, and one that not all architectures
+# have.
+NOT_COMPARED = {"aio_ring", "sched_param", "sigset", "user_desc"}
 
 # Members of another name, by prefix and field.
 MEMBERS = {

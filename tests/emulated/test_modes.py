@@ -18,7 +18,7 @@ HOST_ONLY = frozenset(
     pipe_packets
     memory_locked memory_file memory_droppable memory_huge_pages mapping_gone
     signal_queued timer_posix
-    credentials root_directory process_modes
+    credentials root_directory process_modes aio_contexts aio_transfers
     """.split()
 )
 """Programs about what only a real kernel has, or forks."""

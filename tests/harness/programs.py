@@ -202,7 +202,8 @@ def build(program: str, variant: str = "dynamic", folder: Path = SOURCES) -> Pat
     command = (*_compiler(variant), *_FLAGS)
     key = hashlib.sha256("\0".join((*command, _version(command[0]))).encode())
     key.update(source.read_bytes())
-    key.update((SOURCES / "judge.h").read_bytes())
+    for header in sorted(SOURCES.glob("*.h")):
+        key.update(header.read_bytes())
     target = cache_folder() / f"{program}-{variant}-{key.hexdigest()[:12]}"
     if not target.exists():
         unfinished = target.with_suffix(f".{os.getpid()}")

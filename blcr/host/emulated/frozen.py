@@ -386,6 +386,14 @@ class FrozenProcess:
         """Timerfds are refused, and so never asked for."""
         raise RefusedError(self.pid, f"descriptor {fd} has {ticks} ticks")
 
+    def rings(self) -> list[Run]:
+        """Return none: there is no io_setup."""
+        return []
+
+    def transfers_ended(self) -> bool:
+        """Tell that they have: they all end with the call."""
+        return True
+
     def posix_timers(self) -> list[records.PosixTimer]:
         """Return its timers of timer_create in order of id, without their times."""
         return [

@@ -29,7 +29,7 @@ class NativeHost:
         {
             "file", "directory", "device", "path", "contents", "lock", "inherited",
             "pipe", "fifo", "eventfd", "timerfd", "signalfd", "epoll", "inotify",
-            "pidfd", "pty", "memfd",
+            "pidfd", "pty", "memfd", "aio",
         }
     )  # fmt: skip
 

@@ -41,11 +41,13 @@ _REFUSED_FLAGS = {
 _REFUSED_NAMES = {
     "/SYSV": "a System V shared memory segment",
     "/secretmem": "secret memory (memfd_secret)",
-    "/[aio]": "the ring of an asynchronous I/O context (io_setup)",
     "anon_inode:": "a mapping of the kernel object {}",
     "socket:": "a mapping of the socket {}",
 }
 """Why mappings are refused, by how what stands in their place of a path begins."""
+
+AIO_RING = "/[aio]"
+"""How what stands in the place of the path of a ring of io_setup(2) begins."""
 
 _ADVICE = {
     "dd": "dontdump",
@@ -92,7 +94,8 @@ class _Backing(NamedTuple):
 
 def _facts(opener: _Opener, part: procfs.Range, huge_page: int) -> MappingFacts:
     """Return one mapping."""
-    special = _SPECIAL.get(part.path, "")
+    ring = part.path.startswith(AIO_RING)
+    special = "aio" if ring else _SPECIAL.get(part.path, "")
     named = part.path.startswith("[")
     shared = part.permissions[3] == "s"
     droppable = "dp" in part.flags
@@ -107,7 +110,9 @@ def _facts(opener: _Opener, part: procfs.Range, huge_page: int) -> MappingFacts:
         refused = f"the kernel's mapping {part.path}"
     maximum = 7 & ~2 if shared and "mw" not in part.flags else 7
     advice = (
-        () if special in ("vdso", "vvar") or droppable else _told(part.flags, _ADVICE)
+        ()
+        if special in ("vdso", "vvar", "aio") or droppable
+        else _told(part.flags, _ADVICE)
     )
     return MappingFacts(
         records.Mapping(
@@ -161,6 +166,8 @@ def _backing(opener: _Opener, part: procfs.Range, huge_page: int) -> _Backing:
         return anonymous
     if not path or path.startswith("["):
         return anonymous
+    if path.startswith(AIO_RING):
+        return _Backing()
     for beginning, why in _REFUSED_NAMES.items():
         if path.startswith(beginning):
             return _Backing(path, refused=why.format(path.removesuffix(_DELETED)))

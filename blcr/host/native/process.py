@@ -40,6 +40,7 @@ from blcr.host.native import (
     procfs,
     ptrace,
     scheduling,
+    transfers,
 )
 from blcr.host.native.memory import Memory
 from blcr.linux import constants, siginfo
@@ -452,6 +453,24 @@ class NativeProcess:
         queued = {int.from_bytes(info[:4], order) for info in infos}
         lost = {bit + 1 for bit in range(64) if mask >> bit & 1} - queued
         return [*infos, *(siginfo.unqueued(self.arch, one) for one in sorted(lost))]
+
+    def rings(self) -> list[Run]:
+        """Return where the rings of its asynchronous I/O are."""
+        return [
+            Run(part.start, part.end)
+            for part in self.outline
+            if part.path.startswith(mappings.AIO_RING)
+        ]
+
+    @cached_property
+    def _transfers(self) -> transfers.Transfers:
+        """What disks may be doing for it."""
+        direct = constants.of(self.arch)["O_DIRECT"]
+        return transfers.Transfers(self.shown_pid, direct)
+
+    def transfers_ended(self) -> bool | None:
+        """Tell whether all transfers have ended that it may have begun."""
+        return self._transfers.ended()
 
     def posix_timers(self) -> list[records.PosixTimer]:
         """Return its timers of timer_create in order of id, without their times."""

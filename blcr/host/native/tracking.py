@@ -48,7 +48,7 @@ from blcr.errors import (
 )
 from blcr.host import runs
 from blcr.host.interface import Process, Run
-from blcr.host.native import files, freeze, pagemap, procfs, userfaultfd
+from blcr.host.native import files, freeze, mappings, pagemap, procfs, userfaultfd
 from blcr.host.native.helper import Helper
 from blcr.host.native.memory import Memory
 from blcr.host.native.process import NativeProcess, own_arch
@@ -68,7 +68,6 @@ _OBJECTS = {
     "anon_inode:[io_uring]": "it uses io_uring",
     "anon_inode:[userfaultfd]": "it uses userfaultfd itself",
 }
-_AIO_RING = "/[aio]"
 
 _MADV_COLLAPSE = 25
 _AT_ONCE = 512
@@ -249,7 +248,7 @@ def _obstacle(pid: int) -> str:
         return "its main thread has ended before the others"
     if procfs.own_memory(pid) < _WORTH:
         return f"it has less than {_WORTH >> 20} MiB of its own"
-    if any(part.path.startswith(_AIO_RING) for part in procfs.outline(pid)):
+    if any(part.path.startswith(mappings.AIO_RING) for part in procfs.outline(pid)):
         return "it uses Linux AIO"
     for fd in procfs.descriptor_numbers(pid):
         with contextlib.suppress(FileNotFoundError, TaskGoneError):
