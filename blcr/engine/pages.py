@@ -31,22 +31,28 @@ class Stream(Protocol):
 
 
 def copy(process: Process, runs: Iterable[Run], sink: Sink, advance: Advance) -> None:
-    """Copy the pages of `runs`; small ones are written together."""
+    """Copy the pages of `runs`; small ones are read and written together."""
     buffer = memoryview(bytearray(CHUNK))
+    for gathered, size in _gathered(runs):
+        data = buffer[:size]
+        process.read_runs(gathered, data)
+        sink.gathered(gathered, data)
+        advance(size)
+
+
+def _gathered(runs: Iterable[Run]) -> Iterator[tuple[list[Run], int]]:
+    """Yield runs, and their bytes, that together are at most `CHUNK`."""
     gathered: list[Run] = []
     filled = 0
     for part in _parts(runs):
         size = part.end - part.start
         if filled + size > CHUNK:
-            sink.gathered(gathered, buffer[:filled])
-            advance(filled)
+            yield gathered, filled
             gathered, filled = [], 0
-        process.read_into(part.start, buffer[filled : filled + size])
         gathered.append(part)
         filled += size
     if gathered:
-        sink.gathered(gathered, buffer[:filled])
-        advance(filled)
+        yield gathered, filled
 
 
 def _parts(runs: Iterable[Run]) -> Iterator[Run]:

@@ -234,8 +234,8 @@ class Process(Protocol):
     def read(self, address: int, size: int) -> bytes:
         """Read memory, whatever its protection."""
 
-    def read_into(self, address: int, buffer: memoryview) -> None:
-        """Read memory into a buffer; fast, for bulk."""
+    def read_runs(self, runs: Sequence[Run], buffer: memoryview) -> None:
+        """Read runs, one behind the other, into a buffer; fast, for bulk."""
 
     def write(self, address: int, data: bytes) -> None:
         """Write memory, whatever its protection."""

@@ -47,30 +47,40 @@ def save(
     Raises:
         RefusedError: One cannot be saved.
     """
-    saved = []
     facts = process.mappings()
-    for one in facts:
+    for index, one in enumerate(facts):
         record = one.record
         if one.refused:
             raise RefusedError(
                 process.pid,
                 f"its memory at {record.start:#x} to {record.end:#x} is {one.refused}",
             )
-        if other := _other_name(one, tables):
-            record = record._replace(path=other)
-        elif file := _object(one, tables, wanted):
-            index = tables.objects.add(process, one.identity, file)
-            record = record._replace(object=index)
-        elif record.path and not record.shared:
-            kind = "exe" if record.path == exe else "private"
-            record = record._replace(
-                saved=one.deleted or kind in wanted,
-                build_id=mapped.build_id(process, record),
-            )
-        saved.append(record)
-    return tuple(saved), [
-        one._replace(record=record) for one, record in zip(facts, saved, strict=True)
-    ]
+        if record.path or one.object:
+            record = _of_file(process, one, tables, exe, wanted)
+            facts[index] = one._replace(record=record)
+    return tuple(one.record for one in facts), facts
+
+
+def _of_file(
+    process: Process,
+    one: MappingFacts,
+    tables: files.Tables,
+    exe: str,
+    wanted: Container[str],
+) -> records.Mapping:
+    """Return the record of a mapping with a file, of any kind, behind it."""
+    record = one.record
+    if other := _other_name(one, tables):
+        return record._replace(path=other)
+    if file := _object(one, tables, wanted):
+        return record._replace(object=tables.objects.add(process, one.identity, file))
+    if record.path and not record.shared:
+        kind = "exe" if record.path == exe else "private"
+        return record._replace(
+            saved=one.deleted or kind in wanted,
+            build_id=mapped.build_id(process, record),
+        )
+    return record
 
 
 def _other_name(one: MappingFacts, tables: files.Tables) -> str:

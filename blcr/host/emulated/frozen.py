@@ -218,6 +218,13 @@ class FrozenProcess:
             at += len(piece)
         self.guest.vdso.show_original(address, buffer)
 
+    def read_runs(self, runs: Sequence[Run], buffer: memoryview) -> None:
+        """Read several runs into a buffer."""
+        at = 0
+        for start, end in runs:
+            self.read_into(start, buffer[at : at + end - start])
+            at += end - start
+
     def write(self, address: int, data: bytes) -> None:
         """Write memory, whatever its protection."""
         self.guest.space.write(address, data, FORCE | WRITE)

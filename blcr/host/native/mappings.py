@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import cache
 from typing import NamedTuple
 
 from blcr.context import records
@@ -92,48 +93,76 @@ class _Backing(NamedTuple):
     object: records.SharedMemory | None = None
 
 
+class _Kind(NamedTuple):
+    """What permissions and flags say of a mapping; see `records.Mapping`."""
+
+    protection: int
+    max_protection: int
+    shared: bool
+    grows_down: bool
+    huge: int
+    noreserve: bool
+    advice: tuple[str, ...]
+    locked: int
+    droppable: bool
+    refused: str
+
+
+@cache
+def _kind(permissions: str, flags: frozenset[str]) -> _Kind:
+    """Return what permissions and flags mean; there are not many different ones."""
+    shared = permissions[3] == "s"
+    return _Kind(
+        protection=sum(
+            bit
+            for bit, letter in ((1, "r"), (2, "w"), (4, "x"))
+            if letter in permissions
+        ),
+        max_protection=7 & ~2 if shared and "mw" not in flags else 7,
+        shared=shared,
+        grows_down="gd" in flags,
+        huge=1 if "hg" in flags else -1 if "nh" in flags else 0,
+        noreserve="nr" in flags,
+        advice=tuple(name for flag, name in _ADVICE.items() if flag in flags),
+        locked=2 if "lf" in flags else 1 if "lo" in flags else 0,
+        droppable="dp" in flags,
+        refused=next(
+            (why for flag, why in _REFUSED_FLAGS.items() if flag in flags), ""
+        ),
+    )
+
+
 def _facts(opener: _Opener, part: procfs.Range, huge_page: int) -> MappingFacts:
     """Return one mapping."""
+    kind = _kind(part.permissions, part.flags)
     ring = part.path.startswith(AIO_RING)
     special = "aio" if ring else _SPECIAL.get(part.path, "")
     named = part.path.startswith("[")
-    shared = part.permissions[3] == "s"
-    droppable = "dp" in part.flags
     backing = _backing(opener, part, huge_page)
-    refused = "" if special else backing.refused or _flags_refused(part)
-    protection = sum(
-        bit
-        for bit, letter in ((1, "r"), (2, "w"), (4, "x"))
-        if letter in part.permissions
-    )
+    refused = "" if special else backing.refused or kind.refused
     if named and not special and not part.path.startswith("[anon"):
         refused = f"the kernel's mapping {part.path}"
-    maximum = 7 & ~2 if shared and "mw" not in part.flags else 7
-    advice = (
-        ()
-        if special in ("vdso", "vvar", "aio") or droppable
-        else _told(part.flags, _ADVICE)
-    )
+    untold = special in ("vdso", "vvar", "aio") or kind.droppable
     return MappingFacts(
         records.Mapping(
             part.start,
             part.end,
-            protection,
-            shared=shared,
+            kind.protection,
+            shared=kind.shared,
             offset=part.offset if backing.path or backing.object else 0,
             path=backing.path,
             special=special,
-            grows_down="gd" in part.flags,
+            grows_down=kind.grows_down,
             size=backing.size,
             mtime=backing.mtime,
-            huge=1 if "hg" in part.flags else -1 if "nh" in part.flags else 0,
-            noreserve="nr" in part.flags,
-            max_protection=maximum,
+            huge=kind.huge,
+            noreserve=kind.noreserve,
+            max_protection=kind.max_protection,
             name=part.path if named else "",
-            advice=advice,
-            locked=2 if "lf" in part.flags else 1 if "lo" in part.flags else 0,
+            advice=() if untold else kind.advice,
+            locked=kind.locked,
             huge_page=huge_page,
-            droppable=droppable,
+            droppable=kind.droppable,
         ),
         part.device,
         part.inode,
@@ -143,31 +172,22 @@ def _facts(opener: _Opener, part: procfs.Range, huge_page: int) -> MappingFacts:
     )
 
 
-def _told(flags: frozenset[str], names: dict[str, str]) -> tuple[str, ...]:
-    """Return the names of those flags that are set."""
-    return tuple(name for flag, name in names.items() if flag in flags)
-
-
-def _flags_refused(part: procfs.Range) -> str:
-    """Return why the kind of a mapping cannot be saved, or empty."""
-    for flag, why in _REFUSED_FLAGS.items():
-        if flag in part.flags:
-            return why
-    return ""
+_NOTHING = _Backing()
 
 
 def _backing(opener: _Opener, part: procfs.Range, huge_page: int) -> _Backing:
     """Return what is behind a mapping."""
-    path, shared = part.path, part.permissions[3] == "s"
-    anonymous = _Backing()
-    if shared:
-        anonymous = _Backing(object=records.SharedMemory(0, (), huge_page=huge_page))
-    if path in ("/dev/zero" + _DELETED, "/anon_hugepage" + _DELETED):
-        return anonymous
-    if not path or path.startswith("["):
-        return anonymous
+    path = part.path
+    if (
+        not path
+        or path.startswith("[")
+        or path in ("/dev/zero" + _DELETED, "/anon_hugepage" + _DELETED)
+    ):
+        if part.permissions[3] == "p":
+            return _NOTHING
+        return _Backing(object=records.SharedMemory(0, (), huge_page=huge_page))
     if path.startswith(AIO_RING):
-        return _Backing()
+        return _NOTHING
     for beginning, why in _REFUSED_NAMES.items():
         if path.startswith(beginning):
             return _Backing(path, refused=why.format(path.removesuffix(_DELETED)))

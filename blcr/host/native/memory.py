@@ -9,11 +9,17 @@ Source: process_vm_readv(2), proc_pid_mem(5).
 
 from __future__ import annotations
 
+import array
 import ctypes
 import os
+from collections.abc import Sequence
 
 from blcr.errors import HostError, TaskGoneError
+from blcr.host.interface import Run
 from blcr.host.native.ptrace import IOVec
+
+_IOV_MAX = 1024
+"""Places that one call reads from: UIO_MAXIOV in linux/uio.h."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _readv = _libc.process_vm_readv
@@ -81,6 +87,42 @@ class Memory:
             if not got:
                 raise TaskGoneError(f"process {self._pid} has ended")
             done += got
+
+    def read_runs(self, runs: Sequence[Run], buffer: memoryview) -> None:
+        """Fill a buffer from several places, one behind the other."""
+        done = 0
+        for first in range(0, len(runs), _IOV_MAX):
+            part = runs[first : first + _IOV_MAX]
+            size = sum(end - start for start, end in part)
+            target = buffer[done : done + size]
+            if len(part) == 1 or self._read_together(part, target) < size:
+                self._read_apart(part, target)
+            done += size
+
+    def _read_together(self, runs: Sequence[Run], buffer: memoryview) -> int:
+        """Read with a single call; return how many bytes that was good for."""
+        places = array.array("L")
+        for start, end in runs:
+            places.extend((start, end - start))
+        local = (ctypes.c_char * len(buffer)).from_buffer(buffer)
+        self._local.base, self._local.size = ctypes.addressof(local), len(buffer)
+        return int(
+            _readv(
+                self._pid,
+                self._addresses[0],
+                1,
+                places.buffer_info()[0],
+                len(runs),
+                0,
+            )
+        )
+
+    def _read_apart(self, runs: Sequence[Run], buffer: memoryview) -> None:
+        """Read with a call for each run, whatever the protection of the pages."""
+        done = 0
+        for start, end in runs:
+            self.read_into(start, buffer[done : done + end - start])
+            done += end - start
 
     def write(self, address: int, data: bytes | memoryview) -> None:
         """Write, whatever the protection of the pages."""

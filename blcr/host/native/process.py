@@ -293,9 +293,9 @@ class NativeProcess:
         """Read memory, whatever its protection."""
         return self.memory.read(address, size)
 
-    def read_into(self, address: int, buffer: memoryview) -> None:
-        """Read memory into a buffer."""
-        self.memory.read_into(address, buffer)
+    def read_runs(self, runs: Sequence[Run], buffer: memoryview) -> None:
+        """Read several runs into a buffer."""
+        self.memory.read_runs(runs, buffer)
 
     def write(self, address: int, data: bytes) -> None:
         """Write memory, whatever its protection."""

@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
 from blcr.context import records
@@ -396,7 +397,11 @@ class Range(NamedTuple):
     device: tuple[int, int]
     inode: int
     path: str
-    flags: frozenset[str]
+    flags: frozenset[str] = frozenset()
+
+    def with_flags(self, flags: frozenset[str]) -> Range:
+        """Return the same with flags."""
+        return Range(*self[:-1], flags)
 
 
 KEYED = "protection key"
@@ -409,26 +414,34 @@ def ranges(pid: int) -> list[Range]:
     Memory with a protection key has the flag KEYED, unless the key is the one by which
     the kernel itself makes memory executable only.
     """
+    parts = read(pid, "smaps").split(b"\nVmFlags: ")
+    has_keys = b"\nProtectionKey:" in parts[0]
     found: list[Range] = []
-    head: list[bytes] = []
-    text = read(pid, "smaps")
-    has_keys = b"\nProtectionKey:" in text
-    keyed: tuple[str, ...] = ()
-    for line in text.split(b"\n"):
-        if line.startswith(b"VmFlags:"):
-            found.append(_range(head, frozenset((*line[8:].decode().split(), *keyed))))
-        elif has_keys and line.startswith(b"ProtectionKey:"):
-            own = int(line[14:]) and not head[1].startswith(b"--x")
-            keyed = (KEYED,) if own else ()
-        elif line[:1].islower() or line[:1].isdigit():
-            head = line.split(None, 5)
+    head, _, rest = parts[0].partition(b"\n")
+    for part in parts[1:]:
+        bare = _range(head)
+        keyed = has_keys and _has_key(rest) and not bare.permissions.startswith("--x")
+        line, _, rest = part.partition(b"\n")
+        found.append(bare.with_flags(_flags(line, keyed=keyed)))
+        head, _, rest = rest.partition(b"\n")
     return found
+
+
+def _has_key(rows: bytes) -> bool:
+    """Tell whether rows that lead up to the flags name another key than 0."""
+    name, _, value = rows.rpartition(b"\n")[2].partition(b":")
+    return name == b"ProtectionKey" and int(value) != 0
+
+
+@cache
+def _flags(line: bytes, *, keyed: bool) -> frozenset[str]:
+    """Return the flags of a line of VmFlags; there are not many different ones."""
+    return frozenset((*line.decode().split(), *((KEYED,) if keyed else ())))
 
 
 def outline(pid: int) -> list[Range]:
     """Return the address space without flags; much faster for a large one."""
-    lines = read(pid, "maps").split(b"\n")
-    return [_range(line.split(None, 5), frozenset()) for line in lines if line]
+    return [_range(line) for line in read(pid, "maps").split(b"\n") if line]
 
 
 def with_flags(outline: Sequence[Range], known: Sequence[Range]) -> list[Range] | None:
@@ -436,7 +449,7 @@ def with_flags(outline: Sequence[Range], known: Sequence[Range]) -> list[Range] 
     flags = {part._replace(flags=frozenset()): part.flags for part in known}
     if not flags.keys() >= set(outline):
         return None
-    return [part._replace(flags=flags[part]) for part in outline]
+    return [part.with_flags(flags[part]) for part in outline]
 
 
 def own_memory(pid: int) -> int:
@@ -446,8 +459,14 @@ def own_memory(pid: int) -> int:
     return sum(map(int, rows)) << 10
 
 
-def _range(words: list[bytes], flags: frozenset[str]) -> Range:
-    """Return the mapping that a line of maps describes."""
+@lru_cache(1 << 16)
+def _range(line: bytes) -> Range:
+    """
+    Return the mapping that a line of maps describes.
+
+    What was seen while the process ran is not parsed again while it stands still.
+    """
+    words = line.split(None, 5)
     start, end = (int(word, 16) for word in words[0].split(b"-"))
     major, minor = (int(word, 16) for word in words[3].split(b":"))
     path = words[5] if len(words) > 5 else b""
@@ -459,7 +478,6 @@ def _range(words: list[bytes], flags: frozenset[str]) -> Range:
         (major, minor),
         int(words[4]),
         os.fsdecode(path.replace(b"\\012", b"\n")),
-        flags,
     )
 
 
