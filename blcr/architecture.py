@@ -7,15 +7,17 @@ Reading order: `Register` and `RegisterSet`, `Layout`, `Listing`, the signal fra
 function gets registers passed in and returns registers.
 
 The records are named tuples and not dataclasses because each command imports them at
-its start: forty dataclasses cost 20 ms, forty named tuples 4.
+its start: a dataclass costs half a millisecond.
 """
 
-# Annotations are not postponed here: NamedTuple would compile each of them anew.
+from __future__ import annotations
+
 import struct
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from blcr.errors import ArchDefinitionError
+from blcr.record import Record
 
 Registers = dict[str, int]
 """Values by the kernel's register names, unsigned."""
@@ -26,7 +28,7 @@ ReadMemory = Callable[[int, int], bytes]
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
-class Register(NamedTuple):
+class Register(Record):
     """One register inside its set: where it lies, in bytes from the set's start."""
 
     name: str
@@ -34,7 +36,7 @@ class Register(NamedTuple):
     size: int
 
 
-class RegisterSet(NamedTuple):
+class RegisterSet(Record):
     """
     A buffer of registers as PTRACE_GETREGSET gives it and ELF core notes hold it.
 
@@ -74,7 +76,7 @@ class RegisterSet(NamedTuple):
         note_owner: str = "LINUX",
         volatile: Mapping[str, int] | None = None,
         fit: Callable[[bytes, int], bytes] | None = None,
-    ) -> "RegisterSet":
+    ) -> RegisterSet:
         """Return a set of these rows, checked against each other and the size."""
         rows = tuple(registers)
         volatile = volatile or {}
@@ -117,7 +119,7 @@ class RegisterSet(NamedTuple):
         byteorder: Literal["little", "big"] = "little",
         note_owner: str = "CORE",
         volatile: Mapping[str, int] | None = None,
-    ) -> "RegisterSet":
+    ) -> RegisterSet:
         """Return a set of equally wide registers, in order of the kernel's struct."""
         rows = [Register(n, i * width, width) for i, n in enumerate(names.split())]
         return cls.of(
@@ -161,7 +163,7 @@ class RegisterSet(NamedTuple):
         return bytes(out)
 
 
-class Layout(NamedTuple):
+class Layout(Record):
     """
     How a C compiler of this architecture lays out structures.
 
@@ -176,7 +178,7 @@ class Layout(NamedTuple):
     align_8: int = 8
 
 
-class Listing(NamedTuple):
+class Listing(Record):
     """Machine code: rows of hex in memory order and assembly as Capstone prints it."""
 
     rows: tuple[tuple[str, str], ...]
@@ -192,7 +194,7 @@ class Listing(NamedTuple):
         return tuple(row[1] for row in self.rows)
 
 
-class AlternateStack(NamedTuple):
+class AlternateStack(Record):
     """A sigaltstack(2): address, ``SS_*`` flags, size in bytes."""
 
     address: int
@@ -200,7 +202,7 @@ class AlternateStack(NamedTuple):
     size: int
 
 
-class FrameRequest(NamedTuple):
+class FrameRequest(Record):
     """
     What a signal frame shall hold.
 
@@ -228,7 +230,7 @@ class FrameRequest(NamedTuple):
     restorer: int
 
 
-class Frame(NamedTuple):
+class Frame(Record):
     """
     A signal frame, ready to be written.
 
@@ -243,7 +245,7 @@ class Frame(NamedTuple):
     registers: bytes
 
 
-class Restored(NamedTuple):
+class Restored(Record):
     """What a return from a signal handler puts back."""
 
     sets: Mapping[int, bytes]
@@ -251,7 +253,7 @@ class Restored(NamedTuple):
     altstack: AlternateStack | None
 
 
-class SignalFrame(NamedTuple):
+class SignalFrame(Record):
     """
     The frame that the kernel puts on a stack for a handler, to build and to parse.
 
@@ -269,7 +271,7 @@ class SignalFrame(NamedTuple):
     parse: Callable[[Mapping[int, bytes], ReadMemory, bool], Restored]
 
 
-class Gadget(NamedTuple):
+class Gadget(Record):
     """
     Code found in a program: system call, then return.
 
@@ -282,7 +284,7 @@ class Gadget(NamedTuple):
     pops: int = 0
 
 
-class Gadgets(NamedTuple):
+class Gadgets(Record):
     """
     Code that programs of this architecture contain, for injection without harm.
 
@@ -299,7 +301,7 @@ class Gadgets(NamedTuple):
     pop_number: bytes | None = None
 
 
-class InterruptedCall(NamedTuple):
+class InterruptedCall(Record):
     """
     A system call that a stop interrupted, as the registers show it.
 
@@ -315,7 +317,7 @@ class InterruptedCall(NamedTuple):
     error: int
 
 
-class Stubs(NamedTuple):
+class Stubs(Record):
     """
     Code that blcr writes into tasks of its own making.  Addresses: position-free.
 
@@ -351,7 +353,7 @@ def call_table(text: str) -> dict[str, int]:
     return calls
 
 
-class Arch(NamedTuple):
+class Arch(Record):
     """
     One architecture.  Field order is the order in which to fill it in.
 
@@ -419,7 +421,7 @@ class Arch(NamedTuple):
     emulation: str | None = None
 
     @property
-    def gp(self) -> "RegisterSet":
+    def gp(self) -> RegisterSet:
         """The general registers."""
         return self.register_sets[0]
 

@@ -8,12 +8,12 @@ constants are given by name, so that describing a CPU imports no engine.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from blcr.architecture import Listing
+from blcr.record import Record
 
 
-class Fault(NamedTuple):
+class Fault(Record):
     """
     The signal that an exception of the CPU becomes.
 
@@ -28,7 +28,7 @@ class Fault(NamedTuple):
     step: int = 0
 
 
-class Transfer(NamedTuple):
+class Transfer(Record):
     """
     A part of a register set that only code on the CPU itself can save and load.
 
@@ -51,7 +51,7 @@ class Transfer(NamedTuple):
     clobbers: tuple[str, ...] = ()
 
 
-class Descriptors(NamedTuple):
+class Descriptors(Record):
     """
     A table of segment descriptors in memory.
 
@@ -75,7 +75,7 @@ class Descriptors(NamedTuple):
     encode: Callable[[int, int, int], int] | None = None
 
 
-class Entry(NamedTuple):
+class Entry(Record):
     """
     How the CPU gets into user mode: code run on a stack of these words.
 
@@ -90,7 +90,7 @@ class Entry(NamedTuple):
     words: tuple[int | str, ...]
 
 
-class Recipe(NamedTuple):
+class Recipe(Record):
     """
     One CPU.
 

@@ -7,16 +7,15 @@ arch/x86/kernel/signal.c; MAX_ERRNO in include/linux/err.h; Linux 6.12.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from blcr.architecture import InterruptedCall, Registers, call_table
+from blcr.record import Record
 
 MAX_ERRNO = 4095
 INTERRUPTED = frozenset({4, 512, 513, 514, 516})
 """EINTR, ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK."""
 
 
-class Convention(NamedTuple):
+class Convention(Record):
     """
     How system calls are made, fail and are resumed, by the names of the registers.
 

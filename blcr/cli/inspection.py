@@ -14,10 +14,11 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from blcr import registry
 from blcr.errors import ArchitectureError
+from blcr.record import Record
 
 if TYPE_CHECKING:
     from blcr.architecture import Arch, Registers
@@ -35,7 +36,7 @@ _COMMAND_LIMIT = 1 << 16
 """Bytes of a command line that are looked at."""
 
 
-class ThreadView(NamedTuple):
+class ThreadView(Record):
     """
     One thread.
 

@@ -7,11 +7,12 @@ long as that is unambiguous, an argument follows after ``=`` or as the next word
 ``--`` ends them.  Which options there are is BLCR 0.8.5's choice.
 """
 
-# Annotations are not postponed here: NamedTuple would compile each of them anew.
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from blcr.errors import BlcrError
+from blcr.record import Record
 
 
 class BadUsageError(BlcrError):
@@ -20,7 +21,7 @@ class BadUsageError(BlcrError):
     exit_status = 255
 
 
-class Option(NamedTuple):
+class Option(Record):
     """
     One option.
 
@@ -56,14 +57,14 @@ class Option(NamedTuple):
         return (*others, last + (f"[{argument}]" if self.optional else argument))
 
 
-class Group(NamedTuple):
+class Group(Record):
     """Options that belong together, under one heading."""
 
     title: str
     options: tuple[Option, ...]
 
 
-class Command(NamedTuple):
+class Command(Record):
     """
     A command.
 
@@ -87,7 +88,7 @@ class Command(NamedTuple):
             yield from group.options
 
 
-class Given(NamedTuple):
+class Given(Record):
     """An option as it was given, with its argument, if any."""
 
     option: Option
@@ -99,7 +100,7 @@ class Given(NamedTuple):
         return self.option.value if self.argument is None else self.argument
 
 
-class Arguments(NamedTuple):
+class Arguments(Record):
     """A command line, understood."""
 
     options: tuple[Given, ...]

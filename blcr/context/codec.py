@@ -18,11 +18,12 @@ import types
 import typing
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from blcr.errors import ContextError
+from blcr.record import Record
 
-Record = TypeVar("Record", bound=NamedTuple)
+R = TypeVar("R", bound=Record)
 
 SMALLEST, LARGEST = -(1 << 63), (1 << 64) - 1
 """Range of an integer: what fits a signed or an unsigned word."""
@@ -52,7 +53,7 @@ class _MismatchError(Exception):
         return self
 
 
-def encode(record: NamedTuple) -> bytes:
+def encode(record: Record) -> bytes:
     """Return a record as JSON in ASCII; fields that have their default are left out."""
     plain = _encoder(type(record))(record)
     return json.dumps(plain, separators=(",", ":")).encode("ascii")
@@ -74,7 +75,7 @@ def parse(data: bytes) -> dict[str, Any]:
     return plain
 
 
-def decode(schema: type[Record], plain: object) -> Record:
+def decode(schema: type[R], plain: object) -> R:
     """
     Return the record of type `schema` that parsed JSON describes.
 
@@ -82,7 +83,7 @@ def decode(schema: type[Record], plain: object) -> Record:
         ContextError: It does not; the message names the field.
     """
     try:
-        return cast("Record", _decoder(schema)(plain))
+        return cast("R", _decoder(schema)(plain))
     except _MismatchError as error:
         where = f"{error.path}: " if error.path else ""
         raise ContextError(where + error.finding) from None

@@ -28,10 +28,11 @@ import re
 import stat
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from blcr.context import checksum
 from blcr.errors import ContextError, ContextVersionError, TargetError
+from blcr.record import Record
 
 BLOCK = 1 << 16
 """Bytes to which members are aligned."""
@@ -70,7 +71,7 @@ _UNFINISHED = (1 << 64) - 1
 _NAME = re.compile(rb"[!-~]{1,255}")
 
 
-class Member(NamedTuple):
+class Member(Record):
     """A part of the archive; offset of its data from the context's first byte."""
 
     name: str

@@ -20,12 +20,13 @@ import os
 import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from blcr.context.consistency import SIGINFO_SIZE
 from blcr.context.container import BLOCK, Buffer, MemberWriter
 from blcr.errors import ContextError, TargetError
 from blcr.linux import structures
+from blcr.record import Record
 
 if TYPE_CHECKING:
     from blcr.architecture import Arch
@@ -58,7 +59,7 @@ _NOTES_LIMIT = 1 << 28
 """Bytes of notes at most, for the same reason: 10 KB each for 26,000 threads."""
 
 
-class _Format(NamedTuple):
+class _Format(Record):
     """The structures of ELF for one word size and byte order."""
 
     word_size: int
@@ -83,7 +84,7 @@ def _format(word_size: int, byteorder: str) -> _Format:
     )
 
 
-class _Segment(NamedTuple):
+class _Segment(Record):
     """A program header; see elf(5) for its fields."""
 
     type: int
@@ -116,7 +117,7 @@ def _unpack_segments(form: _Format, table: bytes) -> Iterator[_Segment]:
         yield _Segment(kind, offset, address, file_size, memory_size, flags, align)
 
 
-class _Run(NamedTuple):
+class _Run(Record):
     """Saved pages: their address, size in bytes and offset in the core."""
 
     address: int

@@ -10,8 +10,9 @@ A field is never renumbered or reused; a new one has a default, so that older fi
 still read.  What a reader must understand to restart is listed in `Context.requires`.
 """
 
-# Annotations are not postponed here: NamedTuple would compile each of them anew.
-from typing import NamedTuple
+from blcr.record import Record
+
+# Annotations are not postponed here: the codec would compile each of them anew.
 
 FORMAT_MAJOR = 1
 FORMAT_MINOR = 0
@@ -19,7 +20,7 @@ FEATURES: frozenset[str] = frozenset()
 """Values of `Context.requires` that this version understands."""
 
 
-class Identity(NamedTuple):
+class Identity(Record):
     """The architecture of a process, as its ELF header has it."""
 
     name: str
@@ -28,7 +29,7 @@ class Identity(NamedTuple):
     byteorder: str
 
 
-class Mapping(NamedTuple):
+class Mapping(Record):
     """
     One range of an address space.
 
@@ -78,7 +79,7 @@ class Mapping(NamedTuple):
     build_id: str = ""
 
 
-class SharedMemory(NamedTuple):
+class SharedMemory(Record):
     """
     A file that only those have who map it or hold it open, or a copy of one.
 
@@ -110,7 +111,7 @@ class SharedMemory(NamedTuple):
     contents: int = -1
 
 
-class MemoryLayout(NamedTuple):
+class MemoryLayout(Record):
     """
     The fields of the kernel's mm that name parts of the address space.
 
@@ -131,7 +132,7 @@ class MemoryLayout(NamedTuple):
     auxv: bytes
 
 
-class AlternateStack(NamedTuple):
+class AlternateStack(Record):
     """A sigaltstack(2)."""
 
     address: int
@@ -139,7 +140,7 @@ class AlternateStack(NamedTuple):
     size: int
 
 
-class SignalAction(NamedTuple):
+class SignalAction(Record):
     """A sigaction(2): the handler's address, or 0 SIG_DFL, 1 SIG_IGN; mask bits."""
 
     signal: int
@@ -149,7 +150,7 @@ class SignalAction(NamedTuple):
     mask: int
 
 
-class RestartableSequence(NamedTuple):
+class RestartableSequence(Record):
     """A registration of rseq(2)."""
 
     address: int
@@ -157,7 +158,7 @@ class RestartableSequence(NamedTuple):
     signature: int
 
 
-class BlockedCall(NamedTuple):
+class BlockedCall(Record):
     """
     A system call in which a thread waited; its registers are about to make it again.
 
@@ -177,7 +178,7 @@ class BlockedCall(NamedTuple):
     restart: int = 0
 
 
-class Scheduling(NamedTuple):
+class Scheduling(Record):
     """
     How a thread shares CPUs and disks with others.
 
@@ -206,7 +207,7 @@ class Scheduling(NamedTuple):
     io_priority: int = 0
 
 
-class MemoryPolicy(NamedTuple):
+class MemoryPolicy(Record):
     """
     From which NUMA nodes a thread gets memory; set_mempolicy(2).
 
@@ -219,7 +220,7 @@ class MemoryPolicy(NamedTuple):
     nodes: tuple[tuple[int, int], ...]
 
 
-class Credentials(NamedTuple):
+class Credentials(Record):
     """
     The rights of a thread; credentials(7), capabilities(7).
 
@@ -237,7 +238,7 @@ class Credentials(NamedTuple):
     ambient: int
 
 
-class Thread(NamedTuple):
+class Thread(Record):
     """
     One thread; its register sets are notes of the process's core.
 
@@ -266,7 +267,7 @@ class Thread(NamedTuple):
     memory_policy: MemoryPolicy | None = None
 
 
-class Watch(NamedTuple):
+class Watch(Record):
     """What an inotify(7) watches: its watch descriptor, ``IN_*``, and the path."""
 
     wd: int
@@ -274,7 +275,7 @@ class Watch(NamedTuple):
     path: str
 
 
-class OpenFile(NamedTuple):
+class OpenFile(Record):
     """
     An open file description; descriptors refer to it by its index.
 
@@ -322,7 +323,7 @@ class OpenFile(NamedTuple):
     object: int = -1
 
 
-class Contents(NamedTuple):
+class Contents(Record):
     """
     The contents of a regular file; its bytes are the member ``files/INDEX``.
 
@@ -343,7 +344,7 @@ class Contents(NamedTuple):
     mtime: int
 
 
-class FileLock(NamedTuple):
+class FileLock(Record):
     """
     A lock that a process holds through a descriptor.
 
@@ -361,7 +362,7 @@ class FileLock(NamedTuple):
     end: int = (1 << 63) - 1
 
 
-class Pipe(NamedTuple):
+class Pipe(Record):
     """
     A pipe: its capacity and the bytes in it.
 
@@ -373,7 +374,7 @@ class Pipe(NamedTuple):
     packets: tuple[int, ...] = ()
 
 
-class Descriptor(NamedTuple):
+class Descriptor(Record):
     """A file descriptor: its number, index into `Context.files`, close-on-exec."""
 
     fd: int
@@ -381,7 +382,7 @@ class Descriptor(NamedTuple):
     cloexec: bool
 
 
-class IntervalTimer(NamedTuple):
+class IntervalTimer(Record):
     """An interval timer: ``ITIMER_*``, time to its next end, interval; ns."""
 
     which: int
@@ -389,7 +390,7 @@ class IntervalTimer(NamedTuple):
     interval: int
 
 
-class Controls(NamedTuple):
+class Controls(Record):
     """
     What prctl(2) and files of ``/proc`` set for a process; by default as the kernel.
 
@@ -419,7 +420,7 @@ class Controls(NamedTuple):
     membarrier: int = 0
 
 
-class PosixTimer(NamedTuple):
+class PosixTimer(Record):
     """
     A timer of timer_create(2).
 
@@ -442,7 +443,7 @@ class PosixTimer(NamedTuple):
     interval: int = 0
 
 
-class AioContext(NamedTuple):
+class AioContext(Record):
     """
     A context of io_setup(2), no request of which is under way.
 
@@ -459,14 +460,14 @@ class AioContext(NamedTuple):
     events: bytes
 
 
-class EndedLeader(NamedTuple):
+class EndedLeader(Record):
     """A main thread that has ended before the others: its name, its wait status."""
 
     comm: str
     status: int
 
 
-class Process(NamedTuple):
+class Process(Record):
     """
     One process.
 
@@ -521,7 +522,7 @@ class Process(NamedTuple):
     aio: tuple[AioContext, ...] = ()
 
 
-class Clocks(NamedTuple):
+class Clocks(Record):
     """What the clocks of the processes showed when they stood still, in ns."""
 
     realtime: int
@@ -529,7 +530,7 @@ class Clocks(NamedTuple):
     boottime: int
 
 
-class Context(NamedTuple):
+class Context(Record):
     """
     The whole.
 

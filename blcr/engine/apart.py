@@ -14,13 +14,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection, Pipe
-from typing import Any, NamedTuple
+from typing import Any
 
 from blcr.engine.restart import Progress, Warn
 from blcr.errors import BlcrError, RestartError
+from blcr.record import Record
 
 
-class RestartResult(NamedTuple):
+class RestartResult(Record):
     """
     How a restarted program ended.
 

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Container, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from blcr import __version__, registry
 from blcr.architecture import Arch
@@ -37,6 +37,7 @@ from blcr.host.interface import (
     Run,
 )
 from blcr.linux import constants
+from blcr.record import Record
 from blcr.resources import (
     aio,
     controls,
@@ -65,7 +66,7 @@ class Target(Protocol):
         """Make the context final: synced, under its name."""
 
 
-class CheckpointResult(NamedTuple):
+class CheckpointResult(Record):
     """
     What a checkpoint came to.
 
@@ -368,7 +369,7 @@ def _nothing() -> None:
     """Do nothing: no core has been begun."""
 
 
-class _Saved(NamedTuple):
+class _Saved(Record):
     """A process whose records are made and whose pages are known."""
 
     process: Process

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from blcr.architecture import Arch
 from blcr.context import records
+from blcr.record import Record
 
 SCRATCH_SIZE = 4096
 """Bytes at `Task.scratch` that a call's arguments may use."""
@@ -28,14 +29,14 @@ Identity = tuple[tuple[int, int], int]
 """Of a file: its device's numbers and its inode; files of one are the same."""
 
 
-class Run(NamedTuple):
+class Run(Record):
     """Pages that hold data: start and end address."""
 
     start: int
     end: int
 
 
-class MappingFacts(NamedTuple):
+class MappingFacts(Record):
     """
     A mapping and what its pages are backed by.
 
@@ -59,7 +60,7 @@ class MappingFacts(NamedTuple):
         return self.device, self.inode
 
 
-class DescriptorFacts(NamedTuple):
+class DescriptorFacts(Record):
     """
     A descriptor and the open file that it refers to.
 
@@ -85,7 +86,7 @@ class DescriptorFacts(NamedTuple):
     names: int = 0
 
 
-class Contents(NamedTuple):
+class Contents(Record):
     """
     A regular file to be saved.
 
@@ -100,7 +101,7 @@ class Contents(NamedTuple):
     runs: Sequence[Run]
 
 
-class ProcessFacts(NamedTuple):
+class ProcessFacts(Record):
     """What the kernel tells about a process as a whole; ids as it sees them itself."""
 
     pid: int
@@ -131,7 +132,7 @@ class ProcessFacts(NamedTuple):
     ended_leader: records.EndedLeader | None = None
 
 
-class TaskFacts(NamedTuple):
+class TaskFacts(Record):
     """What the kernel tells about a thread."""
 
     tid: int
@@ -438,7 +439,7 @@ class Tracking(Protocol):
         """
 
 
-class RestartPlan(NamedTuple):
+class RestartPlan(Record):
     """
     What a restart shall make.
 
@@ -482,7 +483,7 @@ class Restart(Protocol):
         """
 
 
-class CheckpointRequest(NamedTuple):
+class CheckpointRequest(Record):
     """What a host that serves its processes itself is asked for: see `Host.forward`."""
 
     pid: int

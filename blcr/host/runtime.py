@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
 
 PRIVATE = 0o700
 
 
-def folders() -> list[Path]:
+def folders() -> list[str]:
     """Return where such files may be, best place first."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    places = [Path(runtime) / "blcr"] if runtime else []
-    return [*places, Path(f"/tmp/blcr-{os.getuid()}")]
+    places = [f"{runtime}/blcr"] if runtime else []
+    return [*places, f"/tmp/blcr-{os.getuid()}"]
 
 
-def is_private(folder: Path) -> bool:
+def is_private(folder: str) -> bool:
     """Tell whether a folder is ours alone."""
     try:
-        status = folder.lstat()
+        status = os.lstat(folder)
     except OSError:
         return False
     mode = stat.S_IMODE(status.st_mode)
@@ -27,11 +26,13 @@ def is_private(folder: Path) -> bool:
     return stat.S_ISDIR(status.st_mode) and own and not mode & ~PRIVATE
 
 
-def make() -> Path | None:
+def make() -> str | None:
     """Return the best folder that can be had, made if need be; None: there is none."""
     for folder in folders():
         try:
-            folder.mkdir(mode=PRIVATE, exist_ok=True)
+            os.mkdir(folder, PRIVATE)
+        except FileExistsError:
+            pass
         except OSError:
             continue
         if is_private(folder):

@@ -19,10 +19,11 @@ fs/aio.c, kernel/signal.c and ipc/sem.c of Linux 6.12.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from blcr.architecture import Arch, ReadMemory
 from blcr.linux import constants, structures
+from blcr.record import Record
 
 NS_IN_S = 10**9
 NS_IN_MS = 10**6
@@ -35,7 +36,7 @@ _FRACTIONS = {
 }
 
 
-class Waiting(NamedTuple):
+class Waiting(Record):
     """
     How one system call waits.
 

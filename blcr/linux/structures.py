@@ -21,9 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from blcr.architecture import Arch, Layout
+from blcr.record import Record
 
 # Bytes (0: those of a word), and whether the number has a sign.
 _NUMBERS = {
@@ -49,7 +50,7 @@ _NUMBERS = {
 }
 
 
-class CType(NamedTuple):
+class CType(Record):
     """A type of C: its size and alignment in bytes, and how values become bytes."""
 
     size: int
@@ -58,14 +59,14 @@ class CType(NamedTuple):
     unpack: Callable[[bytes], Any]
 
 
-class Field(NamedTuple):
+class Field(Record):
     """A field: where it lies, in bytes from the start of the structure."""
 
     offset: int
     type: CType
 
 
-class Structure(NamedTuple):
+class Structure(Record):
     """A structure as one architecture lays it out; size and alignment in bytes."""
 
     name: str

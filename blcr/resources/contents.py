@@ -7,12 +7,12 @@ Source: open(2) for O_TMPFILE, unlink(2), lseek(2) for SEEK_DATA.
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from blcr import remote
 from blcr.context import records
 from blcr.errors import RemoteCallError
 from blcr.host.interface import Contents, DescriptorFacts, Process
+from blcr.record import Record
 from blcr.resources.opening import Opening
 
 _CHUNK = 1 << 20
@@ -23,7 +23,7 @@ _NAME_BYTES = 200
 """Kept of a file's name in one of ours; NAME_MAX is 255."""
 
 
-class Saving(NamedTuple):
+class Saving(Record):
     """Contents being saved, and the rest of their record."""
 
     number: int

@@ -14,12 +14,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Container, Mapping
-from typing import NamedTuple
 
 from blcr import remote
 from blcr.context import records
 from blcr.errors import RefusedError, RemoteCallError
 from blcr.host.interface import DescriptorFacts, Process
+from blcr.record import Record
 from blcr.resources import contents, events, locks, objects, pipes, rollback, terminals
 from blcr.resources.opening import Opening, seek
 
@@ -32,7 +32,7 @@ _CLOEXEC_AT_ONCE = frozenset(
 """Kinds that are made with close-on-exec, not given it afterwards."""
 
 
-class Tables(NamedTuple):
+class Tables(Record):
     """
     Open files, pipes and contents of all processes, filled in while these are saved.
 

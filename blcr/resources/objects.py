@@ -20,13 +20,13 @@ import os
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple
 
 from blcr import remote
 from blcr.context import records
 from blcr.errors import RemoteCallError, RestartError
 from blcr.host.interface import Identity, Process, Run, Task
 from blcr.linux import constants
+from blcr.record import Record
 from blcr.resources import contents, rollback
 from blcr.resources.opening import Opening
 
@@ -39,7 +39,7 @@ Fill = Callable[[int, int], None]
 """Fill file `index` of a context where it is mapped: ``fill(index, address)``."""
 
 
-class Saved(NamedTuple):
+class Saved(Record):
     """A file being saved: a process that has it, and where it holds data."""
 
     process: Process

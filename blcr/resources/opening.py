@@ -14,13 +14,14 @@ import errno
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from blcr import remote
 from blcr.context import records
 from blcr.errors import BlcrError, RemoteCallError, RestartError
 from blcr.host.interface import NewProcess, Task
 from blcr.linux import constants
+from blcr.record import Record
 
 
 class Source(Protocol):
@@ -33,7 +34,7 @@ class Source(Protocol):
         """Return offset and size of the bytes of `Context.contents[index]`."""
 
 
-class Ends(NamedTuple):
+class Ends(Record):
     """
     A pipe's ends by whether they read: not yet taken; taken, at which number.
 

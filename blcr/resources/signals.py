@@ -7,13 +7,13 @@ Source: rt_sigaction(2), rt_sigqueueinfo(2).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from blcr import remote
 from blcr.context import records
 from blcr.errors import RefusedError
 from blcr.host.interface import NewProcess, Process, Task
 from blcr.linux import constants, structures
+from blcr.record import Record
 from blcr.resources.threads import spokesman
 
 SIGSET_SIZE = 8
@@ -78,7 +78,7 @@ def rebuild_actions(task: Task, actions: Sequence[records.SignalAction]) -> None
         remote.call(task, "rt_sigaction", number, packed, 0, SIGSET_SIZE)
 
 
-class Queues(NamedTuple):
+class Queues(Record):
     """Siginfos that wait: for the process, and for each of its threads."""
 
     process: tuple[bytes, ...]

@@ -33,7 +33,7 @@ def rows(title: str) -> Iterator[tuple[str, str, str]]:
 
 def shown(kind: Any) -> str:  # noqa: ANN401
     """Return a type as the source has it."""
-    text = kind.__name__ if type(kind) is type else repr(kind)
+    text = kind.__name__ if isinstance(kind, type) else repr(kind)
     return text.replace(f"{records.__name__}.", "")
 
 

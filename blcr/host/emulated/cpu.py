@@ -19,7 +19,7 @@ import mmap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from unicorn import Uc, UcError, unicorn_const
 from unicorn.unicorn_py3 import unicorn as binding
@@ -41,6 +41,7 @@ from blcr.host.emulated.memory import (
     Ram,
     pages_of,
 )
+from blcr.record import Record
 
 _lib = binding.uclib
 _ACCESS = {
@@ -58,14 +59,14 @@ _STUB_BUDGET = 1 << 20
 _BLOCK_LENGTH = 8
 
 
-class Call(NamedTuple):
+class Call(Record):
     """The guest makes a system call."""
 
     number: int
     args: tuple[int, ...]
 
 
-class Trap(NamedTuple):
+class Trap(Record):
     """The guest did what it cannot do: the signal, code and address to tell it."""
 
     signal: str
@@ -73,7 +74,7 @@ class Trap(NamedTuple):
     address: int
 
 
-class Cut(NamedTuple):
+class Cut(Record):
     """The budget is used up."""
 
 

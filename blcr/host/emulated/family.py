@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from blcr.host.emulated import loader, signals
 from blcr.host.emulated.tasks import NO_ALTSTACK, Action, Ended, Guest, Thread, Wait
 from blcr.host.emulated.vdso import Vdso
 from blcr.linux.constants import GENERIC
+from blcr.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,7 +33,7 @@ _SIGCHLD, _SIGCONT = GENERIC["SIGCHLD"], GENERIC["SIGCONT"]
 _CONTINUED = 0xFFFF
 
 
-class Change(NamedTuple):
+class Change(Record):
     """
     What has become of a process, for its parent to ask.
 

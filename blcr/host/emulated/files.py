@@ -13,7 +13,9 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from blcr.record import Record
 
 if TYPE_CHECKING:
     from blcr.host.emulated.tasks import Guest
@@ -74,7 +76,7 @@ class OpenFile:
             os.close(self.fd)
 
 
-class Descriptor(NamedTuple):
+class Descriptor(Record):
     """An entry of a guest's table."""
 
     file: OpenFile

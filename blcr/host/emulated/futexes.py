@@ -7,9 +7,10 @@ Source: futex(2), get_robust_list(2); kernel/futex of Linux 6.12.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from blcr.host.emulated.memory import PAGE
+from blcr.record import Record
 
 if TYPE_CHECKING:
     from blcr.host.emulated.tasks import Guest, Thread
@@ -19,7 +20,7 @@ _ROBUST_LIMIT = 2048
 Key = tuple[int, int]
 
 
-class Waiter(NamedTuple):
+class Waiter(Record):
     """A thread in a queue, and which wake-ups are for it."""
 
     thread: Thread

@@ -14,7 +14,7 @@ import os
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from blcr import registry
 from blcr.architecture import Arch
@@ -31,6 +31,7 @@ from blcr.host.emulated.memory import (
     pages_of,
 )
 from blcr.linux.constants import GENERIC
+from blcr.record import Record
 
 if TYPE_CHECKING:
     from blcr.host.emulated.tasks import Guest, Thread
@@ -49,7 +50,7 @@ Lookup = Callable[[str], str]
 """Where a path of the guest's leads, as a path of ours."""
 
 
-class Segment(NamedTuple):
+class Segment(Record):
     """A program header."""
 
     kind: int
@@ -60,7 +61,7 @@ class Segment(NamedTuple):
     size: int
 
 
-class Executable(NamedTuple):
+class Executable(Record):
     """What the headers of an ELF file say; `table` is where they lie in the file."""
 
     file: MappedFile
@@ -77,7 +78,7 @@ class Executable(NamedTuple):
         return [s for s in self.segments if s.kind == GENERIC["PT_LOAD"]]
 
 
-class Program(NamedTuple):
+class Program(Record):
     """
     What is to be run.
 

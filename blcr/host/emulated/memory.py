@@ -22,7 +22,8 @@ import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import NamedTuple
+
+from blcr.record import Record
 
 PAGE = 4096
 ZERO_PAGE = bytes(PAGE)
@@ -214,7 +215,7 @@ class SharedObject:
             self._ram.give(frame)
 
 
-class Backing(NamedTuple):
+class Backing(Record):
     """What the pages of an area come from; all None: private zeros."""
 
     file: MappedFile | None = None
@@ -222,7 +223,7 @@ class Backing(NamedTuple):
     shared: SharedObject | None = None
 
 
-class Area(NamedTuple):
+class Area(Record):
     """
     A range with one protection and one backing.
 

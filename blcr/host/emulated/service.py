@@ -42,7 +42,7 @@ class ForwardedError(BlcrError):
         super().__init__(message)
 
 
-def request(path: Path, wanted: CheckpointRequest) -> list[str]:
+def request(path: str, wanted: CheckpointRequest) -> list[str]:
     """
     Ask a machine for a checkpoint and return its warnings.
 
@@ -53,7 +53,7 @@ def request(path: Path, wanted: CheckpointRequest) -> list[str]:
     fields.pop("fd")
     with socket.socket(socket.AF_UNIX) as connection:
         try:
-            connection.connect(os.fspath(path))
+            connection.connect(path)
             line = json.dumps(fields).encode() + b"\n"
             socket.send_fds(connection, [line], [wanted.fd])
             answer = _read_line(connection)
@@ -95,7 +95,8 @@ class Listener:
         self._path: Path | None = None
 
     def __enter__(self) -> Listener:
-        if folder := runtime.make():
+        if made := runtime.make():
+            folder = Path(made)
             _clear(folder)
             path = folder / str(os.getpid())
             path.unlink(missing_ok=True)

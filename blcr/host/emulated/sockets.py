@@ -7,27 +7,35 @@ process is a machine.
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+import stat
 
 from blcr.host import runtime
 
 
-def find(pid: int) -> Path | None:
+def find(pid: int) -> str | None:
     """Return the socket of the machine that a process is, or None."""
     for folder in filter(runtime.is_private, runtime.folders()):
-        path = folder / str(pid)
-        if path.is_socket() and _is_answered(path):
+        path = f"{folder}/{pid}"
+        if _is_socket(path) and _is_answered(path):
             return path
     return None
 
 
-def _is_answered(path: Path) -> bool:
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _is_answered(path: str) -> bool:
     """Tell whether there is still a machine: a killed one leaves its socket behind."""
     import socket
 
     with socket.socket(socket.AF_UNIX) as connection:
         try:
-            connection.connect(str(path))
+            connection.connect(path)
         except OSError:
             return False
     return True

@@ -10,7 +10,7 @@ call's function runs again with `Thread.resumed` set, and either returns or rais
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from blcr.architecture import AlternateStack, Arch
 from blcr.context import records
@@ -19,6 +19,7 @@ from blcr.host.emulated.memory import AddressSpace, Area, Backing
 from blcr.host.emulated.vdso import Vdso
 from blcr.linux import structures
 from blcr.linux.constants import GENERIC
+from blcr.record import Record
 
 if TYPE_CHECKING:
     from blcr.host.emulated.family import Change
@@ -88,7 +89,7 @@ class Ended(Exception):  # noqa: N818
     """The thread that was running is no more."""
 
 
-class Action(NamedTuple):
+class Action(Record):
     """What happens on a signal: handler's address, ``SA_*``, restorer, mask."""
 
     handler: int = 0
@@ -97,7 +98,7 @@ class Action(NamedTuple):
     mask: int = 0
 
 
-class Interrupted(NamedTuple):
+class Interrupted(Record):
     """A call's number, the ns it has still to wait, and as `Wait` if it restarts."""
 
     number: int
@@ -165,7 +166,7 @@ class Thread:
         return None if timeout is None else self.guest.machine.monotonic() + timeout
 
 
-class Timer(NamedTuple):
+class Timer(Record):
     """An interval timer: its next end on the monotonic clock, and interval, in ns."""
 
     end: int

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from blcr.context import records
 from blcr.host.emulated.memory import EXECUTE, FORCE, PAGE, READ, WRITE, Area
 from blcr.linux import vdso
+from blcr.record import Record
 
 if TYPE_CHECKING:
     from blcr.emulation import Recipe
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _VDSO = "vdso"
 
 
-class Function(NamedTuple):
+class Function(Record):
     """A function that was replaced, and where it was."""
 
     name: str

@@ -24,9 +24,8 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from blcr.architecture import Arch, InterruptedCall, Registers
 from blcr.context import records
@@ -34,6 +33,7 @@ from blcr.errors import RestartError, TaskGoneError
 from blcr.host.native import procfs, ptrace, sleepers
 from blcr.linux import blocking
 from blcr.linux.constants import GENERIC
+from blcr.record import Record
 
 if TYPE_CHECKING:
     from blcr.host.native.process import NativeTask
@@ -51,7 +51,7 @@ _ALL_SIGNALS = (1 << 64) - 1
 _SMALLEST_POINTER = 4096
 
 
-class Seen(NamedTuple):
+class Seen(Record):
     """
     A thread asleep in a call, seen before the stop.
 
@@ -79,7 +79,7 @@ class UnseenError(Exception):
     """A thread goes on by ``restart_syscall`` and was not seen asleep in it."""
 
 
-class Waited(NamedTuple):
+class Waited(Record):
     """
     A thread that was taken out of a call.
 
@@ -144,7 +144,7 @@ def _asleep_since(pid: int, tid: int) -> int | None:
 
 def _own_tid() -> int:
     """Return the id of the calling thread."""
-    return threading.get_native_id()
+    return int(os.readlink("/proc/thread-self").rpartition("/")[2])
 
 
 def put_back(task: NativeTask, seen: Seen | None) -> Waited | None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from blcr.context import records
+from blcr.record import Record
 
 Info = Mapping[str, list[str]]
 State = tuple[tuple[int, ...], ...]
@@ -91,7 +91,7 @@ def _signalfd(info: Info) -> State:
     return ((int(info["sigmask"][0], 16),),)
 
 
-class Watch(NamedTuple):
+class Watch(Record):
     """
     What an inotify watches.
 

@@ -14,12 +14,12 @@ import stat
 import struct
 import termios
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from blcr.context import records
 from blcr.errors import TaskGoneError
 from blcr.host.interface import DescriptorFacts
 from blcr.host.native import fdinfo, lent, procfs, whereabouts
+from blcr.record import Record
 
 _MEMORY_DEVICES = {(1, 3), (1, 5), (1, 7), (1, 8), (1, 9)}
 """null, zero, full, random, urandom: nothing of them is anybody's own."""
@@ -65,7 +65,7 @@ def own_table(kcmp: int, tid: int, other: int) -> str:
     return ""
 
 
-class Numbers(NamedTuple):
+class Numbers(Record):
     """Values of the process's architecture, and kcmp(2)'s number for this Python."""
 
     cloexec: int
@@ -74,7 +74,7 @@ class Numbers(NamedTuple):
     kcmp: int
 
 
-class _Seen(NamedTuple):
+class _Seen(Record):
     """A descriptor as /proc shows it."""
 
     fd: int
@@ -98,7 +98,7 @@ class _Seen(NamedTuple):
         return os.major(self.stat.st_rdev), os.minor(self.stat.st_rdev)
 
 
-class _Kind(NamedTuple):
+class _Kind(Record):
     """
     What an open file is.
 

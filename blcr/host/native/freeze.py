@@ -15,7 +15,6 @@ import contextlib
 import gc
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -153,7 +152,7 @@ class HeldProcess(NativeProcess):
         known: set[int] = set()
         while new := [tid for tid in procfs.tids(self.outer_pid) if tid not in known]:
             known.update(new)
-            with _Burying(new):
+            with _burying(new):
                 seized = [task for tid in new if (task := self._seize(tid))]
             self.tasks = [*self.tasks, *seized]
             urgent = [task for task in seized if self._fails_after_a_stop(task)]
@@ -419,9 +418,10 @@ def _stuck(pid: int, tid: int) -> str:
     )
 
 
-class _Burying:
+@contextlib.contextmanager
+def _burying(tids: Sequence[int]) -> Iterator[None]:
     """
-    Buries seized threads that end while further ones are being seized.
+    Bury seized threads that end while further ones are being seized.
 
     An execve by one thread waits for the others to be buried, which is up to their
     tracer, and has locked meanwhile what PTRACE_SEIZE needs: alone, the tracer and the
@@ -430,27 +430,26 @@ class _Burying:
 
     Source: de_thread in fs/exec.c, ptrace_attach in kernel/ptrace.c, Linux 6.12.
     """
+    if len(tids) < 2:
+        yield
+        return
+    import threading
 
-    def __init__(self, tids: Sequence[int]) -> None:
-        self._tids = tids
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._bury, daemon=True)
-
-    def __enter__(self) -> None:
-        if len(self._tids) > 1:
-            self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        if len(self._tids) > 1:
-            self._thread.join()
-
-    def _bury(self) -> None:
-        while not self._done.wait(_SEIZING_S):
-            for tid in self._tids:
+    def bury() -> None:
+        while not done.wait(_SEIZING_S):
+            for tid in tids:
                 with contextlib.suppress(ChildProcessError):
                     options = os.WEXITED | os.WNOHANG | ptrace.WALL
                     os.waitid(os.P_PID, tid, options)
+
+    done = threading.Event()
+    gravedigger = threading.Thread(target=bury, daemon=True)
+    gravedigger.start()
+    try:
+        yield
+    finally:
+        done.set()
+        gravedigger.join()
 
 
 class Freezer:

@@ -21,13 +21,13 @@ The order of the writes is what makes it safe:
 from __future__ import annotations
 
 import signal
-from typing import NamedTuple
 
 from blcr.architecture import AlternateStack, Arch, FrameRequest, Gadget, Registers
 from blcr.errors import RefusedError, RemoteCallError, TaskGoneError
 from blcr.host.interface import SCRATCH_SIZE
 from blcr.host.native import procfs, ptrace
 from blcr.host.native.memory import Memory
+from blcr.record import Record
 
 ALL_SIGNALS = (1 << 64) - 1
 NO_ALTERNATE_STACK = AlternateStack(0, 0, 0)
@@ -45,7 +45,7 @@ _SA_SIGINFO = 4
 _SA_RESTORER = 0x04000000
 
 
-class Way(NamedTuple):
+class Way(Record):
     """
     The code that a program offers.
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import stat
 from functools import cache
-from typing import NamedTuple
 
 from blcr.context import records
 from blcr.host.interface import MappingFacts
 from blcr.host.native import procfs
+from blcr.record import Record
 
 _DELETED = " (deleted)"
 _ZERO = (1, 5)
@@ -73,7 +73,7 @@ def facts(pid: int, ranges: list[procfs.Range]) -> list[MappingFacts]:
     ]
 
 
-class _Backing(NamedTuple):
+class _Backing(Record):
     """
     What is behind a mapping.
 
@@ -93,7 +93,7 @@ class _Backing(NamedTuple):
     object: records.SharedMemory | None = None
 
 
-class _Kind(NamedTuple):
+class _Kind(Record):
     """What permissions and flags say of a mapping; see `records.Mapping`."""
 
     protection: int

@@ -17,11 +17,12 @@ import os
 import signal
 import struct
 import time
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from blcr.errors import HostError
 from blcr.host.native.apart import REAPER_NAME
 from blcr.host.native.process import own_arch
+from blcr.record import Record
 
 CLONE_NEWTIME = 0x80
 CLONE_NEWNS = 0x20000
@@ -77,7 +78,7 @@ def set_own_name(name: str) -> None:
     _libc.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
-class Namespaces(NamedTuple):
+class Namespaces(Record):
     """
     Open descriptors of the namespaces for the processes to come; -1: none.
 

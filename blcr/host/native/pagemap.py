@@ -14,10 +14,11 @@ import os
 import struct
 from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import NamedTuple, Self
+from typing import Self
 
 from blcr.host import runs
 from blcr.host.interface import Run
+from blcr.record import Record
 
 PAGEMAP_SCAN = 0xC0606610
 """_IOWR('f', 16, struct pm_scan_arg), 96 bytes."""
@@ -57,7 +58,7 @@ its length, a limit, the masks: inverted, all of these, any of these, to be told
 """
 
 
-class Span(NamedTuple):
+class Span(Record):
     """
     A part of an address space.
 

@@ -15,10 +15,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from blcr.context import records
 from blcr.errors import NotPermittedError, TaskGoneError
+from blcr.record import Record
 
 
 @contextmanager
@@ -88,7 +89,7 @@ def pids() -> list[int]:
     return sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
 
 
-class Status(NamedTuple):
+class Status(Record):
     """
     ``/proc/PID/status``, as far as it is asked for.
 
@@ -201,7 +202,7 @@ _POLICIES = {
     "weighted interleave": 6,
 }
 _POLICY_FLAGS = {"static": 1 << 15, "relative": 1 << 14, "balancing": 1 << 13}
-_POLICY = re.compile(
+_POLICY = (
     r"[0-9a-f]+ ([a-z]+(?: \(many\)| interleave)?)(?:=([a-z|]+))?(?::([-,0-9]+))? "
 )
 
@@ -220,9 +221,13 @@ def memory_policy(pid: int, tid: int) -> records.MemoryPolicy | None:
     except OSError:
         return None
     try:
-        found = _POLICY.match(os.read(fd, 128).decode(errors="replace"))
+        line = os.read(fd, 128).decode(errors="replace")
     finally:
         os.close(fd)
+    # Compiling the pattern takes longer than all the rest of this.
+    if line.split(" ", 2)[1:2] == ["default"]:
+        return None
+    found = re.match(_POLICY, line)
     if not found or found[1] not in _POLICIES:
         return None
     flags = sum(_POLICY_FLAGS.get(name, 0) for name in (found[2] or "").split("|"))
@@ -249,7 +254,7 @@ def comm(pid: int, tid: int) -> str:
     return os.fsdecode(read(pid, f"task/{tid}/comm").rstrip(b"\n"))
 
 
-class Stat(NamedTuple):
+class Stat(Record):
     """``/proc/PID/stat`` behind the name, from field 3 on (see proc_pid_stat(5))."""
 
     fields: tuple[str, ...]
@@ -311,11 +316,10 @@ def children(pid: int) -> list[int]:
 def voluntary_switches(pid: int, tid: int) -> int:
     """Return how often a thread has given up its CPU by itself."""
     text = read(pid, f"task/{tid}/status")
-    found = re.search(rb"^voluntary_ctxt_switches:\t(\d+)", text, re.MULTILINE)
-    return int(found[1]) if found else 0
+    return int(_value(text, b"voluntary_ctxt_switches") or 0)
 
 
-class SystemCall(NamedTuple):
+class SystemCall(Record):
     """The system call in which a thread sleeps: number and arguments."""
 
     number: int
@@ -340,11 +344,11 @@ def exec_start(pid: int, tid: int) -> float | None:
         text = read(pid, f"task/{tid}/sched")
     except TaskGoneError:
         return None
-    found = re.search(rb"^se\.exec_start\s*:\s*([0-9.]+)", text, re.MULTILINE)
-    return float(found[1]) if found else None
+    value = _value(text, b"se.exec_start")
+    return float(value) if value else None
 
 
-class Timer(NamedTuple):
+class Timer(Record):
     """
     One timer of ``/proc/PID/timers``.
 
@@ -362,15 +366,15 @@ class Timer(NamedTuple):
     clock: int
 
 
-_TIMER = re.compile(
-    r"^ID: (\d+)\nsignal: (\d+)/([0-9a-f]+)\nnotify: (\w+)/(\w+)\.(\d+)\n"
-    r"ClockID: (-?\d+)$",
-    re.MULTILINE,
+_TIMER = (
+    r"(?m)^ID: (\d+)\nsignal: (\d+)/([0-9a-f]+)\nnotify: (\w+)/(\w+)\.(\d+)\n"
+    r"ClockID: (-?\d+)$"
 )
 
 
 def timers(pid: int) -> list[Timer]:
     """Return the timers that a process has made with timer_create."""
+    text = read(pid, "timers").decode()
     return [
         Timer(
             int(number),
@@ -381,13 +385,13 @@ def timers(pid: int) -> list[Timer]:
             int(target_id),
             int(clock),
         )
-        for number, signal, value, notify, target, target_id, clock in _TIMER.findall(
-            read(pid, "timers").decode()
+        for number, signal, value, notify, target, target_id, clock in (
+            re.findall(_TIMER, text) if text else ()
         )
     ]
 
 
-class Range(NamedTuple):
+class Range(Record):
     """One mapping of ``/proc/PID/smaps``."""
 
     start: int
@@ -455,8 +459,14 @@ def with_flags(outline: Sequence[Range], known: Sequence[Range]) -> list[Range] 
 def own_memory(pid: int) -> int:
     """Return the bytes of anonymous memory of a process, in memory and swapped out."""
     text = read(pid, "status")
-    rows = re.findall(rb"^(?:RssAnon|VmSwap):\s*(\d+) kB", text, re.MULTILINE)
-    return sum(map(int, rows)) << 10
+    rows = [_value(text, name) for name in (b"RssAnon", b"VmSwap")]
+    return sum(int(row.removesuffix(b" kB")) for row in rows if row) << 10
+
+
+def _value(text: bytes, name: bytes) -> bytes:
+    """Return what a line ``name: value`` says; empty: there is none."""
+    _, found, rest = text.partition(b"\n" + name)
+    return rest.partition(b"\n")[0].partition(b":")[2].strip() if found else b""
 
 
 @lru_cache(1 << 16)
@@ -522,7 +532,7 @@ def descriptor_info(pid: int, fd: int) -> dict[str, list[str]]:
     return rows
 
 
-class Mount(NamedTuple):
+class Mount(Record):
     """A mounted file system: its device as `st_dev` has it, and where it is."""
 
     device: int

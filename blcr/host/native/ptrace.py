@@ -15,10 +15,10 @@ import os
 import struct
 import sys
 from functools import cache
-from typing import NamedTuple
 
 from blcr.errors import HostError, NotPermittedError, TaskGoneError
 from blcr.host.native import kernel
+from blcr.record import Record
 
 PTRACE_CONT = 7
 PTRACE_SINGLESTEP = 9
@@ -74,7 +74,7 @@ class RequestError(HostError, OSError):
     """The kernel refused a ptrace request; `errno` says why."""
 
 
-class Stop(NamedTuple):
+class Stop(Record):
     """
     How a traced thread stopped or ended.
 
@@ -250,7 +250,7 @@ def queued(tid: int, *, shared: bool) -> list[bytes]:
             return infos
 
 
-class RseqConfiguration(NamedTuple):
+class RseqConfiguration(Record):
     """struct ptrace_rseq_configuration: where a thread has registered its rseq area."""
 
     address: int

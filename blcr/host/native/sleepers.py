@@ -14,18 +14,18 @@ import contextlib
 import json
 import os
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from blcr.errors import BlcrError
 from blcr.host import runtime
 from blcr.host.native import procfs
+from blcr.record import Record
 
 _START_TIME_FIELD = 22
 _SWITCHES = 2
 """Times that a thread sleeps from a note to the next stop; more: another call."""
 
 
-class Note(NamedTuple):
+class Note(Record):
     """
     The end of a thread's call.
 
@@ -50,7 +50,7 @@ def leave(pid: int, notes: Iterable[Note]) -> None:
         folder = runtime.make() if rows else None
         if folder:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-            fd = os.open(folder / f"sleepers.{pid}", flags, 0o600)
+            fd = os.open(f"{folder}/sleepers.{pid}", flags, 0o600)
             with os.fdopen(fd, "w") as file:
                 json.dump(rows, file)
 
@@ -65,7 +65,8 @@ def end(pid: int, tid: int, args: tuple[int, ...], now: int, stops: int) -> int 
     most = _SWITCHES * (1 + stops)
     for folder in filter(runtime.is_private, runtime.folders()):
         with contextlib.suppress(BlcrError, OSError, ValueError, KeyError):
-            rows = json.loads((folder / f"sleepers.{pid}").read_text())
+            with open(f"{folder}/sleepers.{pid}", encoding="ascii") as file:
+                rows = json.load(file)
             started, switches, known, *noted = rows[str(tid)]
             life = _life(pid, tid)
             same = life[0] == started and 0 <= life[1] - switches <= most

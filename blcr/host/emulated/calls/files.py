@@ -14,7 +14,6 @@ import struct
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
 
 from blcr.host.emulated import proc, signals
 from blcr.host.emulated.calls.control import RETRY_NS
@@ -33,6 +32,7 @@ from blcr.host.emulated.files import (
 )
 from blcr.host.emulated.memory import READ, WRITE
 from blcr.host.emulated.tasks import Blocked, Guest, Thread, Wait, signed
+from blcr.record import Record
 
 # What a write to a pipe that is ready takes without waiting (PIPE_BUF).
 _PIPE_CHUNK = 4096
@@ -486,7 +486,7 @@ def getdents(thread: Thread, fd: int, result: int, size: int) -> int:
     return _read_directory(thread.guest, signed(fd), result, size, _old_entry)
 
 
-class _Entry(NamedTuple):
+class _Entry(Record):
     """An entry of a directory; `offset` is that of the next."""
 
     inode: int

@@ -15,13 +15,13 @@ import socket as host_socket
 import struct
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
 
 from blcr.host.emulated import signals
 from blcr.host.emulated.calls.files import gather, scatter, vectors
 from blcr.host.emulated.calls.table import call, fail, timed
 from blcr.host.emulated.files import OpenFile, host_path, kind_of, to_guest_flags
 from blcr.host.emulated.tasks import Blocked, Guest, Thread, Wait, signed
+from blcr.record import Record
 
 _POLLIN, _POLLOUT = 1, 4
 _RETRY_NS = 2 * 10**6
@@ -330,7 +330,7 @@ def getsockopt(
 # Data.
 
 
-class _Message(NamedTuple):
+class _Message(Record):
     """What is sent or received: address, data, descriptors, and flags."""
 
     address: bytes

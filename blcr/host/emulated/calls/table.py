@@ -11,16 +11,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from blcr.architecture import Arch
+from blcr.record import Record
 
 Function = Callable[..., int | None]
 
 _functions: dict[str, tuple[Function, int, tuple[int, ...]]] = {}
 
 
-class Entry(NamedTuple):
+class Entry(Record):
     """
     A call that is served.
 
