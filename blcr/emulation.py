@@ -102,7 +102,8 @@ class Recipe(Record):
         fixed: Values of general registers that are not the program's to choose.
         setup: What engine registers are set to before anything runs.
         call_state: General registers, besides number, arguments, pc and result, that
-            the architecture's `set_result` looks at or changes.
+            the architecture's `set_result` looks at, and besides the result that it
+            changes.
         call_exception: The exception that a system call raises; None: see next.
         call_instruction: The instruction that the engine hooks as system call.
         faults: By exception number; others are illegal instructions.

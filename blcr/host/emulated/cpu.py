@@ -18,6 +18,7 @@ import importlib
 import mmap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -90,29 +91,35 @@ class State:
 
 
 class _Batch:
-    """Engine registers read and written in one go."""
+    """
+    Engine registers read and written in one go.
+
+    The engine reads and writes only as many bytes as a register has.  So what is read
+    has a place of its own, the rest of which stays zero.
+    """
 
     def __init__(self, handle: object, ids: Mapping[str, int]) -> None:
         self.names = tuple(ids)
-        self._handle, self._count = handle, len(ids)
-        self._values = (ctypes.c_uint64 * self._count)()
-        self._base = base = ctypes.addressof(self._values)
-        self._ids = (ctypes.c_int * self._count)(*ids.values())
-        self._pointers = (ctypes.c_void_p * self._count)(
-            *(base + 8 * i for i in range(self._count))
-        )
+        count = len(ids)
+        cells, pointers = ctypes.c_uint64 * count, ctypes.c_void_p * count
+
+        def arguments(values: ctypes.Array[ctypes.c_uint64]) -> tuple[object, ...]:
+            start = ctypes.addressof(values)
+            places = pointers(*range(start, start + 8 * count, 8))
+            return (handle, (ctypes.c_int * count)(*ids.values()), places, count)
+
+        self._read, self._written = cells(), cells()
+        self._reading, self._writing = arguments(self._read), arguments(self._written)
 
     def read(self) -> list[int]:
         """Return the values in order of names."""
-        # The engine writes only as many bytes as a register has.
-        ctypes.memset(self._base, 0, 8 * self._count)
-        _lib.uc_reg_read_batch(self._handle, self._ids, self._pointers, self._count)
-        return self._values[:]
+        _lib.uc_reg_read_batch(*self._reading)
+        return self._read[:]
 
     def write(self, values: list[int]) -> None:
         """Set all of them."""
-        self._values[:] = values  # type: ignore[assignment]
-        _lib.uc_reg_write_batch(self._handle, self._ids, self._pointers, self._count)
+        self._written[:] = values  # type: ignore[assignment]
+        _lib.uc_reg_write_batch(*self._writing)
 
 
 class Cpu:
@@ -144,6 +151,8 @@ class Cpu:
         self._called = False
         self._call_values: list[int] | None = None
         """What the registers of the call reported last still hold, if so."""
+        self._next: int | None = None
+        """The program counter, where it is known without asking the engine."""
         self._exception: int | None = None
         self._fault_at: int | None = None
         self._error: BaseException | None = None
@@ -207,7 +216,11 @@ class Cpu:
         self._call = batch(dict.fromkeys((*roles, *self.recipe.call_state)))
         at = {name: i for i, name in enumerate(self._call.names)}
         self._number_at = at[arch.call_number]
-        self._args_at = tuple(at[name] for name in arch.call_args)
+        self._args_of = itemgetter(*(at[name] for name in arch.call_args))
+        self._result = batch(dict.fromkeys((arch.result, *self.recipe.call_state)))
+        # What `set_result` looks at.
+        names = tuple(dict.fromkeys((arch.pc, *self._result.names)))
+        self._ended = names, itemgetter(*(at[name] for name in names))
         self._batches = {
             registers.note_type: batch(row.name for row in registers.registers)
             for registers in arch.register_sets
@@ -266,7 +279,7 @@ class Cpu:
             space.stale = True
 
     def _leave(self) -> None:
-        self._call_values = None
+        self._call_values = self._next = None
         if self._state is not None:
             self._engine.context_update(self._state.context)
             self._state = None
@@ -297,11 +310,11 @@ class Cpu:
             What happened, and how much of the budget is left.
         """
         self._refresh()
-        self._start(self._pc.read()[0], budget)
+        self._start(self._pc.read()[0] if self._next is None else self._next, budget)
         if self._called:
             values = self._call_values = self._call.read()
-            args = tuple(values[i] for i in self._args_at)
-            return Call(values[self._number_at], args), self._budget[0]
+            call = Call(values[self._number_at], self._args_of(values))
+            return call, self._budget[0]
         if self._exception is not None:
             fault = self.recipe.faults.get(self._exception, self.recipe.illegal)
             pc = self._pc.read()[0] - fault.step
@@ -314,7 +327,7 @@ class Cpu:
 
     def _start(self, pc: int, budget: int) -> None:
         self._called, self._exception, self._fault_at = False, None, None
-        self._call_values = None
+        self._call_values = self._next = None
         self._budget[0] = budget
         count = budget * _BLOCK_LENGTH if self._counts else 0
         self._status = _lib.uc_emu_start(self._handle, pc, 0, 0, count)
@@ -448,11 +461,12 @@ class Cpu:
 
     def set_result(self, result: int) -> None:
         """End the system call that `run` reported."""
-        names = self._call.names
         held, self._call_values = self._call_values, None
-        values = dict(zip(names, held or self._call.read(), strict=True))
-        after = self.arch.set_result(values, result)
-        self._call.write([after[name] for name in names])
+        names, values_of = self._ended
+        values = values_of(held or self._call.read())
+        after = self.arch.set_result(dict(zip(names, values, strict=True)), result)
+        self._result.write([after[name] for name in self._result.names])
+        self._next = values[0]
 
     def pc(self) -> int:
         """Return the program counter."""
@@ -520,7 +534,7 @@ class Cpu:
 
     def _write_named(self, note_type: int, values: Registers) -> None:
         batch = self._batches[note_type]
-        self._call_values = None
+        self._call_values = self._next = None
         if batch.names:
             current = dict(zip(batch.names, batch.read(), strict=True)) | values
             batch.write([current[name] for name in batch.names])

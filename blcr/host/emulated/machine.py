@@ -26,7 +26,7 @@ from typing import Protocol
 from blcr.architecture import Arch
 from blcr.context import records
 from blcr.host.emulated import family, files, loader, signals, strace, timers
-from blcr.host.emulated.calls.table import CallTable, table_of
+from blcr.host.emulated.calls.table import CallTable, Entry, table_of
 from blcr.host.emulated.cpu import Call, Cpu, Cut, State, Trap
 from blcr.host.emulated.futexes import Futexes
 from blcr.host.emulated.memory import Ram
@@ -35,8 +35,8 @@ from blcr.linux import constants
 
 FIRST_PID = 1000
 # Blocks of code in a turn, and what a system call counts for.
-_TURN = (20_000, 80_000)
-_CALL_COST = 200
+_TURN = (100_000, 400_000)
+_CALL_COST = 1000
 _ENOSYS = 38
 
 _FORWARDED = [
@@ -294,8 +294,9 @@ class Machine:
             thread.leave_sequence()
         try:
             while budget > 0 and guest.threads.get(thread.tid) is thread:
-                signals.deliver(thread)
-                if guest.stopped or not self._resume(thread):
+                if thread.pending or guest.pending:
+                    signals.deliver(thread)
+                if guest.stopped or not (thread.wait is None or self._resume(thread)):
                     return
                 cpu = thread.load()
                 event, budget = cpu.run(budget)
@@ -343,24 +344,24 @@ class Machine:
         before, thread.interrupted = thread.interrupted, None
         if before and before.number == call.number and before.time_left is not None:
             thread.resumed = Wait(self.monotonic() + before.time_left)
-        self._perform(thread, call)
+        self._perform(thread, call, entry)
 
     def _resume(self, thread: Thread) -> bool:
         """Try to end the call in which a thread waits; tell whether it can run."""
         wait, call = thread.wait, thread.call
-        if wait is None or call is None:
-            return True
+        assert wait is not None, "the thread waits"
+        assert call is not None, "a thread waits in a call"
+        entry = self._tables[thread.guest.arch.name][call.number]
         if wait.result is not None:
-            self._finish(thread, call, wait.result)
+            self._finish(thread, entry, wait.result)
             return True
         if wait.held:
             return False
         thread.resumed = wait
-        self._perform(thread, call)
+        self._perform(thread, call, entry)
         return thread.wait is None
 
-    def _perform(self, thread: Thread, call: Call) -> None:
-        entry = self._tables[thread.guest.arch.name][call.number]
+    def _perform(self, thread: Thread, call: Call, entry: Entry) -> None:
         try:
             result = entry.function(thread, *entry.arguments(call.args))
         except Blocked as blocked:
@@ -372,16 +373,15 @@ class Machine:
             raise
         except OSError as error:
             result = -(error.errno or errno.EIO)
-        self._finish(thread, call, result)
+        self._finish(thread, entry, result)
 
-    def _finish(self, thread: Thread, call: Call, result: int | None) -> None:
+    def _finish(self, thread: Thread, entry: Entry, result: int | None) -> None:
         """Let a call return; None: it has set the registers itself."""
         thread.wait = thread.call = thread.resumed = None
         if thread.restore_mask is not None:
             thread.mask, thread.restore_mask = thread.restore_mask, None
         if self.strace:
-            name = self._tables[thread.guest.arch.name][call.number].name
-            strace.write(thread, name, thread.shown, result)
+            strace.write(thread, entry.name, thread.shown, result)
         if result is not None:
             thread.load().set_result(result)
 

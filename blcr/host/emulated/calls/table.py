@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from blcr.architecture import Arch
@@ -89,13 +90,20 @@ def _with(function: Function, structure: str) -> Function:
 def table_of(arch: Arch) -> CallTable:
     """Return the calls that are served, by the numbers of an architecture."""
     return {
-        number: Entry(
-            name, function, partial(_select, _places(arch, count, wide)), count
-        )
+        number: Entry(name, function, _selection(arch, count, wide), count)
         for name, number in arch.syscalls.items()
         if name in _functions
         for function, count, wide in [_functions[name]]
     }
+
+
+def _selection(
+    arch: Arch, count: int, wide: tuple[int, ...]
+) -> Callable[[tuple[int, ...]], tuple[int, ...]]:
+    """Return what takes a function's arguments out of the registers'."""
+    if not wide or arch.word_size == 8:
+        return itemgetter(slice(count))
+    return partial(_select, _places(arch, count, wide))
 
 
 def _places(
@@ -110,7 +118,7 @@ def _places(
     places: list[tuple[int, int | None]] = []
     at = 0
     for i in range(count):
-        if i not in wide or arch.word_size == 8:
+        if i not in wide:
             places.append((at, None))
             at += 1
             continue
