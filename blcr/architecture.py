@@ -317,17 +317,31 @@ class InterruptedCall(Record):
     error: int
 
 
+Place = tuple[int, int] | tuple[int, int, int]
+"""Where in code a number goes: offset and width in bytes, and bits to shift it by."""
+
+
+def filled(
+    code: bytes, place: Place, number: int, order: Literal["little", "big"]
+) -> bytes:
+    """Return code with a number in a place that was zero."""
+    at, width, *shifts = place
+    before = int.from_bytes(code[at : at + width], order)
+    word = (before | number << sum(shifts)).to_bytes(width, order)
+    return code[:at] + word + code[at + width :]
+
+
 class Stubs(Record):
     """
     Code that blcr writes into tasks of its own making.  Addresses: position-free.
 
     Attributes:
         call: One system call from the registers, then a trap.
-        fallback: The plain call that stands in for a vdso function, the number (as
-            4 bytes at `fallback_number`) to be filled in; then a return.
-        fallback_number: Offset of that number in `fallback`, bytes, and its width.
+        fallback: The plain call that stands in for a vdso function, the number
+            to be filled in; then a return.
+        fallback_number: The place of that number in `fallback`, which is zero there.
         jump: From the beginning of a C function to another one, whose address is to be
-            filled in at `jump_target`, an offset in bytes and a width.
+            filled in at the place `jump_target`.
         returns: What a handler returns to whose action has no restorer: the call
             ``rt_sigreturn`` and, where there are frames without siginfo, ``sigreturn``,
             as the kernel's vdso has them.  Empty: the frame holds the code.
@@ -335,9 +349,9 @@ class Stubs(Record):
 
     call: Listing
     fallback: Listing | None = None
-    fallback_number: tuple[int, int] | None = None
+    fallback_number: Place | None = None
     jump: Listing | None = None
-    jump_target: tuple[int, int] | None = None
+    jump_target: Place | None = None
     returns: tuple[Listing, ...] = ()
 
 

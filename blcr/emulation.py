@@ -108,6 +108,8 @@ class Recipe(Record):
         call_instruction: The instruction that the engine hooks as system call.
         faults: By exception number; others are illegal instructions.
         illegal: What an illegal instruction becomes.
+        undecoded: What an instruction becomes at which the engine stops without an
+            exception; None: it is illegal.
         transfers: Parts of register sets beyond the engine's interface.
         auxv: Further entries of the auxiliary vector by name.
         platform: AT_PLATFORM.
@@ -133,6 +135,7 @@ class Recipe(Record):
     call_exception: int | None
     faults: Mapping[int, Fault]
     illegal: Fault
+    undecoded: Fault | None = None
     call_state: tuple[str, ...] = ()
     call_instruction: str | None = None
     transfers: tuple[Transfer, ...] = ()

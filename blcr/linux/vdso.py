@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 
-from blcr.architecture import Arch
+from blcr.architecture import Arch, filled
 from blcr.linux.constants import GENERIC
 
 _PREFIXES = ("__vdso_", "__kernel_")
@@ -49,14 +49,13 @@ def _jump(arch: Arch, target: int | None) -> bytes | None:
     stubs = arch.stubs
     if target is None or stubs.jump is None or stubs.jump_target is None:
         return None
-    at, size = stubs.jump_target
-    code = stubs.jump.code
-    return code[:at] + target.to_bytes(size, arch.layout.byteorder) + code[at + size :]
+    order = arch.layout.byteorder
+    return filled(stubs.jump.code, stubs.jump_target, target, order)
 
 
 def plain_call(arch: Arch, function: str) -> bytes | None:
     """Return the code of the system call that a function of a vdso stands for."""
-    stubs, layout = arch.stubs, arch.layout
+    stubs, order = arch.stubs, arch.layout.byteorder
     name = function
     for prefix in _PREFIXES:
         name = name.removeprefix(prefix)
@@ -65,9 +64,7 @@ def plain_call(arch: Arch, function: str) -> bytes | None:
         return None
     if stubs.fallback_number is None or name.endswith("sigreturn"):
         return None
-    at, size = stubs.fallback_number
-    code = stubs.fallback.code
-    return code[:at] + number.to_bytes(size, layout.byteorder) + code[at + size :]
+    return filled(stubs.fallback.code, stubs.fallback_number, number, order)
 
 
 def functions(arch: Arch, image: bytes) -> Iterator[tuple[str, int, int]]:

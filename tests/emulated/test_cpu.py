@@ -54,17 +54,19 @@ def test_hex_is_the_assembly_beside_it(arch: Arch, recipe: Recipe) -> None:
         assert shown == listing.assembly
 
 
-def test_register_sets_come_back_as_they_were_set(arch: Arch, cpu: Cpu) -> None:
+def test_register_sets_come_back_as_they_were_set(
+    arch: Arch, case: Case, cpu: Cpu
+) -> None:
     """Each register that a program can choose keeps its value through the engine."""
     for known in arch.register_sets:
         before = cpu.read_set(known.note_type)
-        assert before is not None
+        if before is None:
+            continue  # The engine's CPU has none of these.
         wanted = {
-            row.name: 0x0102_0304_0506_0708 * (i + 1) & ((1 << 8 * row.size) - 1)
+            row.name: 0x0102_0304_0506_0708 * (i + 1)
+            & case.bits.get(row.name, (1 << 8 * row.size) - 1)
             for i, row in enumerate(known.registers)
-            if row.name in cpu.recipe.registers
-            and row.name not in cpu.recipe.start
-            and row.name != "fpscr"
+            if row.name in cpu.recipe.registers and row.name not in cpu.recipe.start
         }
         cpu.write_set(known.note_type, known.encode(wanted, before))
         after = cpu.read_set(known.note_type)

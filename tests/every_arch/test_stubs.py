@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blcr.architecture import Arch
+from blcr.architecture import Arch, filled
 from harness import Case, disassemble
 
 
@@ -29,11 +29,9 @@ def test_the_call_number_is_where_it_is_said_to_be(arch: Arch, case: Case) -> No
     stub, place = arch.stubs.fallback, arch.stubs.fallback_number
     assert stub is not None
     assert place is not None
-    at, width = place
 
-    code = bytearray(stub.code)
-    code[at : at + width] = (0x123).to_bytes(width, arch.layout.byteorder)
-    changed = set(disassemble(case, bytes(code))) - set(stub.assembly)
+    code = filled(stub.code, place, 0x123, arch.layout.byteorder)
+    changed = set(disassemble(case, code)) - set(stub.assembly)
 
     assert [row.rpartition(" ")[2] for row in changed] == ["0x123"]
 
@@ -53,11 +51,9 @@ def test_the_target_is_where_it_is_said_to_be(arch: Arch, case: Case) -> None:
     stub, place = arch.stubs.jump, arch.stubs.jump_target
     if stub is None or place is None:
         return
-    at, width = place
 
-    code = bytearray(stub.code)
-    code[at : at + width] = (0x1234).to_bytes(width, arch.layout.byteorder)
-    changed = set(disassemble(case, bytes(code))) - set(stub.assembly)
+    code = filled(stub.code, place, 0x1234, arch.layout.byteorder)
+    changed = set(disassemble(case, code)) - set(stub.assembly)
 
     assert [row.rpartition(" ")[2] for row in changed] == ["0x1234"]
 

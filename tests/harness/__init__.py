@@ -56,6 +56,11 @@ class Case(NamedTuple):
         scramble: Fill what an extended register set may hold with random values.
         extended: Parts to compare of the extended register sets, by note type.
         forever: Code of a jump to itself.
+        emulator_lacks: Bytes by which the emulator's frames are shorter than the
+            kernel's.
+        bits: Those of registers that have fewer than they have room for.
+        shows_interrupted: A stopped thread's registers tell the call that it was in,
+            all of its arguments included.
     """
 
     name: str
@@ -81,6 +86,9 @@ class Case(NamedTuple):
     scramble: Callable[[int, bytes, Random], bytes]
     extended: Mapping[int, tuple[slice, ...]]
     forever: bytes
+    emulator_lacks: int = 0
+    bits: Mapping[str, int] = {}
+    shows_interrupted: bool = True
 
 
 def load(name: str) -> Case:

@@ -7,7 +7,9 @@
 struct kernel_sigaction {
     void *act_handler;
     unsigned long act_flags;
+#ifdef SA_RESTORER
     void *act_restorer;
+#endif
     unsigned long act_mask[8 / sizeof(long)];
 };
 

@@ -30,6 +30,11 @@
     (old ? (uintptr_t)(info) - 64 : (uintptr_t)(context) - 128 - 80)
 #define RETURN(sp, number) \
     asm volatile("mr 0, %1\n mr 1, %0\n sc" : : "r"(sp), "r"((long)(number)) : "r0")
+#elif defined(__riscv)
+#define ILLEGAL ".long 0"
+#define FRAME(signal, info, context) ((uintptr_t)(info))
+#define RETURN(sp, number) \
+    asm volatile("mv a7, %1\n mv sp, %0\n ecall" : : "r"(sp), "r"((long)(number)))
 #endif
 
 #ifndef SYS_sigreturn

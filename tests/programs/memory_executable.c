@@ -11,6 +11,15 @@ static const unsigned char code[] = {0x38, 0x60, 0, 42, 0x4e, 0x80, 0, 0x20}; /*
 #define VALUE 3
 #define SYNC(at) \
     __asm__ volatile("dcbst 0, %0; sync; icbi 0, %0; sync; isync" : : "r"(at) : "memory")
+#elif defined __riscv
+/* li a0, 42; ret */
+static const unsigned char code[] = {0x13, 5, 0xa0, 2, 0x67, 0x80, 0, 0};
+#define VALUE 2
+#define CHANGED 0xb0
+#define SYNC(at) __builtin___clear_cache((char *)(at), (char *)(at) + 8)
+#endif
+#ifndef CHANGED
+#define CHANGED 43
 #endif
 
 int main(void)
@@ -30,7 +39,7 @@ int main(void)
     check(one() == 42 && two() == 42);
     ready();
     check(one() == 42 && two() == 42);
-    m[page + VALUE] = 43;
+    m[page + VALUE] = CHANGED;
     SYNC(m + page);
     check(one() == 42 && two() == 43);
     return ok();

@@ -42,6 +42,22 @@ __asm__(".text\nspin: stwu 1, -272(1); stmw 14, 200(1); stw 4, 192(1); li 0, 0\n
         "lwz 3, 192(1); li 4, 28; mtctr 4; addi 5, 1, 12; addi 3, 3, -4\n"
         "2: lwzu 0, 4(5); stwu 0, 4(3); bdnz 2b\n"
         "lmw 14, 200(1); addi 1, 1, 272; blr");
+#elif defined __riscv
+#define COUNT 28
+#define UNIT 0x0102030405060708
+#define ALL "a0,a1,a2,a3,a4,a5,a6,a7,s0,s1,s2,s3,s4,s5,s6,s7,s8,s9,s10,s11,t1,t2,t3,t4,t5,t6,ra,gp"
+#define KEPT "s0,s1,s2,s3,s4,s5,s6,s7,s8,s9,s10,s11,ra,gp"
+__asm__(".text\nspin: addi sp, sp, -368; .set n, 0\n"
+        ".irp r, " KEPT "\nsd \\r, 232+n*8(sp); .set n, n + 1; .endr\n"
+        "sd a1, 344(sp); sd zero, 0(sp); sd sp, 0(a0); .set n, 0\n"
+        ".irp r, " ALL "\n.set n, n + 1; li \\r, (n * 0x0102030405060708); .endr\n"
+        "1: ld t0, 0(sp); beqz t0, 1b; .set n, 0\n"
+        ".irp r, " ALL "\nsd \\r, 8+n*8(sp); .set n, n + 1; .endr\n"
+        "ld a0, 344(sp); addi a1, sp, 8; li a2, 28\n"
+        "2: ld a3, 0(a1); sd a3, 0(a0); addi a0, a0, 8; addi a1, a1, 8; addi a2, a2, -1\n"
+        "bnez a2, 2b; .set n, 0\n"
+        ".irp r, " KEPT "\nld \\r, 232+n*8(sp); .set n, n + 1; .endr\n"
+        "addi sp, sp, 368; ret");
 #endif
 
 static volatile long *go;

@@ -35,6 +35,15 @@ __asm__(".text\nspin_float: stwu 1, -176(1); .set n, 0\n"
         "1: lwz 0, 0(4); cmpwi 0, 0; beq 1b; .set n, 0\n"
         ".irp r, " ALL "\nstfd \\r, n*8(3); lfd \\r, 16+n*8(1); .set n, n + 1; .endr\n"
         "addi 1, 1, 176; blr");
+#elif defined __riscv
+void spin_float(uint32_t *bytes, volatile int *go);
+#define ALL \
+    "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31"
+__asm__(".text\nspin_float: addi sp, sp, -256; .set n, 0\n"
+        ".irp r, " ALL "\nfsd f\\r, n*8(sp); fld f\\r, n*8(a0); .set n, n + 1; .endr\n"
+        "1: lw t0, 0(a1); beqz t0, 1b; .set n, 0\n"
+        ".irp r, " ALL "\nfsd f\\r, n*8(a0); fld f\\r, n*8(sp); .set n, n + 1; .endr\n"
+        "addi sp, sp, 256; ret");
 #endif
 
 static volatile int go;

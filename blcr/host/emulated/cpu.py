@@ -355,7 +355,7 @@ class Cpu:
         if self._fault_at is not None and self._space is not None:
             return Trap(*self._space.refusal, self._fault_at)
         if self._status == unicorn_const.UC_ERR_INSN_INVALID:
-            signal, code, _ = self.recipe.illegal
+            signal, code, _ = self.recipe.undecoded or self.recipe.illegal
             return Trap(signal, code, self._pc.read()[0])
         raise HostError(f"the engine failed: {UcError(self._status)}")
 
@@ -497,6 +497,8 @@ class Cpu:
                 *(n for slot, row in rows for n in (slot, *row))
             )
         parts = [part for part in self.recipe.transfers if part.note_type == note_type]
+        if not parts and registers.size is None:
+            return None
         size = registers.size or max(part.offset + len(part.blank) for part in parts)
         batch = self._batches[note_type]
         values = dict(zip(batch.names, batch.read(), strict=True))

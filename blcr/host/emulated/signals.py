@@ -265,7 +265,7 @@ def _call_handler(thread: Thread, number: int, info: bytes, action: Action) -> N
 
 def _restorer(guest: Guest, action: Action) -> int:
     """Return where a handler returns to; 0: to code in its frame."""
-    if action.flags & GENERIC["SA_RESTORER"]:
+    if action.flags & GENERIC["SA_RESTORER"] and action.restorer:
         return action.restorer
     return guest.vdso.way_back(guest, rt=bool(action.flags & GENERIC["SA_SIGINFO"]))
 

@@ -67,9 +67,9 @@ class Vdso:
     def way_back(self, guest: Guest, *, rt: bool) -> int:
         """Return where code is that returns from a handler, or 0."""
         if rt not in self._ways_back:
-            listings = guest.arch.stubs.returns
-            code = listings[not rt].code if len(listings) > (not rt) else b""
-            self._ways_back[rt] = self._find(guest, code) if code else 0
+            # Where there is one kind of frame, there is one way back.
+            listings = guest.arch.stubs.returns[not rt :] or guest.arch.stubs.returns
+            self._ways_back[rt] = self._find(guest, listings[0].code) if listings else 0
         return self._ways_back[rt]
 
     def _find(self, guest: Guest, code: bytes) -> int:

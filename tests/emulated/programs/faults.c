@@ -29,10 +29,10 @@ static void commit(const char *what)
     if (!strcmp(what, "write-constant"))
         **(char *volatile *)&constant = 1;
     if (!strcmp(what, "illegal"))
-#if defined(__powerpc__)
-        __asm__ volatile(".long 0");
-#else
+#if defined(__x86_64__) || defined(__i386__)
         __asm__ volatile("ud2");
+#else
+        __asm__ volatile(".long 0");
 #endif
     if (!strcmp(what, "divide"))
         zero = seven / zero;

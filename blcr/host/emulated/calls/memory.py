@@ -253,3 +253,9 @@ def mincore(thread: Thread, address: int, size: int, result: int) -> int:
     first, last = address // PAGE, (address + size + PAGE - 1) // PAGE
     space.write(result, bytes(int(page in space.pages) for page in range(first, last)))
     return 0
+
+
+@call("riscv_flush_icache")
+def riscv_flush_icache(_thread: Thread, _start: int, _end: int, _flags: int) -> int:
+    """Do nothing: the engine sees what is written over code."""
+    return 0

@@ -1,0 +1,47 @@
+"""
+How an engine is told to be a 64-bit RISC-V CPU with the extensions G and C.
+
+Source: RISC-V privileged architecture, mstatus and table of exceptions; ELF_HWCAP in
+arch/riscv/include/asm/elf.h of Linux 6.12.
+"""
+
+from __future__ import annotations
+
+from blcr.emulation import Fault, Recipe
+
+# Floating point on, and its registers to be saved (FS = dirty).
+MSTATUS = 3 << 13
+# The letters I, M, A, F, D and C.
+HWCAP = sum(1 << ord(letter) - ord("A") for letter in "IMAFDC")
+
+_NAMES = """
+    ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7
+    s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6
+""".split()
+
+RECIPE = Recipe(
+    engine="UC_ARCH_RISCV",
+    modes=("UC_MODE_RISCV64",),
+    constants=("unicorn.riscv_const", "UC_RISCV_REG_"),
+    registers={
+        "pc": "PC",
+        **{name: f"X{i}" for i, name in enumerate(_NAMES, 1)},
+        **{f"f{i}": f"F{i}" for i in range(32)},
+        "fcsr": "FCSR",
+    },
+    start={},
+    fixed={},
+    setup={"MSTATUS": MSTATUS},
+    call_exception=8,
+    # The engine adds 4 to the pc on every exception.
+    faults={
+        0: Fault("SIGBUS", "BUS_ADRALN", 4),
+        4: Fault("SIGBUS", "BUS_ADRALN", 4),
+        6: Fault("SIGBUS", "BUS_ADRALN", 4),
+    },
+    illegal=Fault("SIGILL", "ILL_ILLOPC", 4),
+    # Only for ebreak.
+    undecoded=Fault("SIGTRAP", "TRAP_BRKPT"),
+    auxv={"AT_HWCAP": HWCAP},
+    clone_tls_first=True,
+)
