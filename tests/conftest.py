@@ -31,6 +31,30 @@ def pytest_configure() -> None:
             )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let one architecture be chosen; names are parts of others, so -k cannot."""
+    parser.addoption("--arch", help="only what is tested of this architecture")
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Drop what is not of the chosen architecture."""
+    chosen = config.getoption("--arch")
+    if not chosen:
+        return
+    dropped = [item for item in items if chosen not in _ids(item)]
+    config.hook.pytest_deselected(items=dropped)
+    items[:] = [item for item in items if chosen in _ids(item)]
+
+
+def _ids(item: pytest.Item) -> set[str]:
+    """Return the parameters of a test, as words."""
+    callspec = getattr(item, "callspec", None)
+    values = callspec.params.values() if callspec else ()
+    return {value for value in values if isinstance(value, str)}
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrize by name only, so that one broken package fails alone."""
     if "arch" in metafunc.fixturenames:

@@ -48,6 +48,14 @@ def test_every_architecture_is_found_by_what_elf_says_of_it() -> None:
     assert len(ENTRY_POINTS["blcr.elf"]) == len(ENTRY_POINTS["blcr.arch"])
 
 
+def test_every_architecture_has_an_environment() -> None:
+    """``tox -e NAME`` tests one architecture."""
+    text = (ROOT / "tox.ini").read_text()
+    (listed,) = re.findall(r"^\[testenv:\{(.*)\}\]$", text, re.MULTILINE)
+
+    assert set(registry.names()) <= set(listed.split(","))
+
+
 def test_hosts_have_their_names() -> None:
     """An entry point is called as the host calls itself."""
     announced = ENTRY_POINTS["blcr.host"]
