@@ -63,6 +63,10 @@ class RegisterSet(Record):
     volatile: Mapping[str, int]
     fit: Callable[[bytes, int], bytes] | None
     codec: struct.Struct
+    masks: Mapping[str, int]
+    """The bits of each register, by name, in order."""
+    has_gaps: bool
+    """Not all bytes of the set belong to a named register."""
 
     @classmethod
     def of(
@@ -102,9 +106,18 @@ class RegisterSet(Record):
             raise ArchDefinitionError(
                 f"register set {name}: a name is there twice, or a volatile one is not"
             )
-        codec = struct.Struct("".join(codes))
         return cls(
-            name, note_type, note_owner, size, rows, byteorder, volatile, fit, codec
+            name,
+            note_type,
+            note_owner,
+            size,
+            rows,
+            byteorder,
+            volatile,
+            fit,
+            struct.Struct("".join(codes)),
+            {row.name: (1 << 8 * row.size) - 1 for row in rows},
+            sum(row.size for row in rows) != size,
         )
 
     @classmethod
@@ -134,26 +147,15 @@ class RegisterSet(Record):
 
     def decode(self, data: bytes) -> Registers:
         """Return the named registers of a buffer of this set."""
-        values = self.codec.unpack_from(data)
-        names = (row.name for row in self.registers)
-        return dict(zip(names, values, strict=True))
+        return dict(zip(self.masks, self.codec.unpack_from(data), strict=True))
 
     def encode(self, regs: Mapping[str, int], data: bytes | None = None) -> bytes:
         """Return `data`, or zeros, with the given registers written into it."""
-        if data is None:
-            data = bytes(self.size or 0)
-        out = bytearray(data)
+        if len(regs) == len(self.masks) and not self.has_gaps:
+            bits = self.masks.items()
+            return self.codec.pack(*[regs[name] & mask for name, mask in bits])
+        out = bytearray(bytes(self.size or 0) if data is None else data)
         little = self.byteorder == "little"
-        if len(regs) == len(self.registers) and self.codec.size == len(out):
-            masked = [
-                regs[row.name] & ((1 << 8 * row.size) - 1) for row in self.registers
-            ]
-            gaps = any(
-                row.offset != before.offset + before.size
-                for before, row in zip(self.registers, self.registers[1:], strict=False)
-            )
-            if not gaps:
-                return self.codec.pack(*masked)
         rows = {row.name: row for row in self.registers}
         for name, value in regs.items():
             row = rows[name]

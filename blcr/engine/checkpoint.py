@@ -32,6 +32,7 @@ from blcr.host import runs
 from blcr.host.interface import (
     CheckpointRequest,
     Frozen,
+    FrozenProcess,
     Host,
     Process,
     Run,
@@ -395,7 +396,7 @@ class _Counter:
 
 
 def _save_process(
-    process: Process, tables: files.Tables, wanted: Container[str]
+    process: FrozenProcess, tables: files.Tables, wanted: Container[str]
 ) -> _Saved:
     """Make the records of a process and find the pages to be saved."""
     facts = process.facts()
@@ -405,10 +406,7 @@ def _save_process(
     descriptors, locks = files.save(process, tables, wanted)
     mappings, mapping_facts = memory.save(process, tables, facts.exe, wanted)
     interval_timers, posix_timers, queues = timers.save(process)
-    saved_threads = [
-        threads.save(task, pending)
-        for task, pending in zip(process.tasks, queues.threads, strict=True)
-    ]
+    saved_threads = threads.save(process, queues.threads)
     record = records.Process(
         pid=facts.pid,
         ppid=facts.ppid,

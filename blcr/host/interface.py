@@ -13,7 +13,7 @@ about itself is a system call in its name, with structures in its own layout:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -137,7 +137,8 @@ class TaskFacts(Record):
 
     tid: int
     comm: str
-    robust_list: tuple[int, int]
+    robust_list: tuple[int, int] | None
+    """Head and length; None: only the thread itself is told."""
     rseq: records.RestartableSequence | None
     scheduling: records.Scheduling | None = None
     """None where the host keeps none; so is `credentials`."""
@@ -308,6 +309,32 @@ class Process(Protocol):
         """Return where, from `start` to `end`, a mapping has no file behind it."""
 
 
+Call = tuple[str, tuple[int, ...]]
+"""The name of a system call, and its arguments."""
+
+
+class FrozenProcess(Process, Protocol):
+    """A program's process."""
+
+    def call_each(
+        self, room: int, calls: Callable[[int], Sequence[Call]]
+    ) -> list[tuple[list[int], bytes] | None]:
+        """
+        Make the same system calls in the name of each of its threads.
+
+        Args:
+            room: Bytes of zeros that each gets for what the calls write.
+            calls: Given their address, returns the calls.
+
+        Returns:
+            For each thread the results, errors negative, and the bytes; None for one
+            without `can_call`.
+
+        Raises:
+            TaskGoneError: The process was killed meanwhile.
+        """
+
+
 class NewProcess(Process, Protocol):
     """
     A process that is being made: emptied and refilled.
@@ -381,7 +408,7 @@ class NewProcess(Process, Protocol):
 class Frozen(Protocol):
     """Processes that stand still."""
 
-    processes: Sequence[Process]
+    processes: Sequence[FrozenProcess]
     """Parents before children."""
 
     clocks: records.Clocks

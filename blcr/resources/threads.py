@@ -7,14 +7,22 @@ include/uapi/linux/rseq.h; PR_GET_TID_ADDRESS in prctl(2).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from blcr import remote
 from blcr.architecture import Arch
 from blcr.context import records
 from blcr.errors import RefusedError, RemoteCallError
-from blcr.host.interface import NewProcess, Process, Task
+from blcr.host.interface import (
+    Call,
+    FrozenProcess,
+    NewProcess,
+    Process,
+    Task,
+    TaskFacts,
+)
 from blcr.linux import constants, structures
+from blcr.record import Record
 
 ALL_SIGNALS = (1 << 64) - 1
 
@@ -27,31 +35,48 @@ def spokesman(process: Process) -> Task | None:
     return best[0] if best else None
 
 
+class _Answers(Record):
+    """What only a thread itself is told by the kernel."""
+
+    altstack: records.AlternateStack | None
+    clear_child_tid: int
+    robust_list: tuple[int, int]
+    timer_slack: int
+
+
 def save(
-    task: Task, pending: tuple[bytes, ...]
-) -> tuple[records.Thread, dict[int, bytes]]:
+    process: FrozenProcess, pending: Sequence[tuple[bytes, ...]]
+) -> list[tuple[records.Thread, dict[int, bytes]]]:
     """
-    Return what a thread is, with those signals, and its register sets by note type.
+    Return what each thread is, with its pending signals, and its register sets.
 
     Raises:
-        RefusedError: It offers no way to ask it, and has something to be asked for.
+        RefusedError: One offers no way to ask it, and has something to be asked for.
     """
+    facts = [task.facts() for task in process.tasks]
+    answers = _ask(process, robust=any(one.robust_list is None for one in facts))
+    each = zip(process.tasks, facts, answers, pending, strict=True)
+    return [_save(*thread) for thread in each]
+
+
+def _save(
+    task: Task,
+    facts: TaskFacts,
+    told: _Answers | None,
+    pending: tuple[bytes, ...],
+) -> tuple[records.Thread, dict[int, bytes]]:
+    """Return what a thread is, and its register sets by note type."""
     process = task.process
-    facts = task.facts()
-    if task.can_call:
-        altstack, clear_child_tid, robust_list = _ask(task, facts.robust_list)
-        timer_slack = _timer_slack(task)
-    elif len(process.tasks) == 1 and not process.facts().caught_signals:
+    if told is None:
+        if len(process.tasks) > 1 or process.facts().caught_signals:
+            raise RefusedError(
+                process.pid,
+                f"thread {task.tid} cannot be asked about its signal stack without "
+                "harm (it runs under seccomp or has no code for a call in its name)",
+            )
         # No code for a return from signals, so no handler and no stack for one; and
         # one thread, for whose end nobody waits inside.
-        altstack, clear_child_tid, robust_list = None, 0, facts.robust_list
-        timer_slack = 0
-    else:
-        raise RefusedError(
-            process.pid,
-            f"thread {task.tid} cannot be asked about its signal stack without harm "
-            "(it runs under seccomp or has no code for a call in its name)",
-        )
+        told = _Answers(None, 0, (0, 0), 0)
     sets = {}
     for known in process.arch.register_sets:
         data = task.register_set(known.note_type)
@@ -62,15 +87,15 @@ def save(
             tid=task.tid,
             comm=facts.comm,
             blocked_signals=task.signal_mask(),
-            altstack=altstack,
-            clear_child_tid=clear_child_tid,
-            robust_list=robust_list,
+            altstack=told.altstack,
+            clear_child_tid=told.clear_child_tid,
+            robust_list=facts.robust_list or told.robust_list,
             rseq=facts.rseq,
             pending=pending,
             call=task.blocked_call(),
             scheduling=facts.scheduling,
             credentials=facts.credentials,
-            timer_slack=timer_slack,
+            timer_slack=told.timer_slack,
             speculation=facts.speculation,
             memory_policy=facts.memory_policy,
         ),
@@ -78,45 +103,51 @@ def save(
     )
 
 
-def _ask(
-    task: Task, robust_list: tuple[int, int]
-) -> tuple[records.AlternateStack | None, int, tuple[int, int]]:
-    """Return alternate stack, tid address and robust list, asked of the thread."""
-    arch = task.process.arch
+def _ask(process: FrozenProcess, *, robust: bool) -> list[_Answers | None]:
+    """
+    Ask threads for what nobody else is told; None: one cannot be asked.
+
+    Args:
+        robust: Also for their lists of robust futexes.
+
+    Kernels without CONFIG_CHECKPOINT_RESTORE do not tell the tid address, and some
+    hosts no timer slack.
+    """
+    arch = process.arch
     known = constants.of(arch)
     stack = structures.of(arch, "sigaltstack")
-    out = remote.Out(stack.size)
-    remote.call(task, "sigaltstack", 0, out)
-    found = stack.unpack(out.data)
-    altstack = None
-    if not found["flags"] & known["SS_DISABLE"]:
-        altstack = records.AlternateStack(found["sp"], found["flags"], found["size"])
-    address = _word(task, "prctl", known["PR_GET_TID_ADDRESS"])
-    if robust_list == (0, 0):
-        head, length = remote.Out(8), remote.Out(8)
-        remote.call(task, "get_robust_list", 0, head, length)
-        robust_list = (_number(arch, head.data), _number(arch, length.data))
-    return altstack, address, robust_list
+    head_at = -(-stack.size // 8) * 8
+    size_at, address_at, end = head_at + 8, head_at + 16, head_at + 24
 
+    def calls(room: int) -> list[Call]:
+        wanted: list[Call] = [
+            ("sigaltstack", (0, room)),
+            ("prctl", (known["PR_GET_TIMERSLACK"],)),
+            ("prctl", (known["PR_GET_TID_ADDRESS"], room + address_at)),
+        ]
+        if robust:
+            wanted.append(("get_robust_list", (0, room + head_at, room + size_at)))
+        return wanted
 
-def _timer_slack(task: Task) -> int:
-    """Return the timer slack, in ns; 0 where the host has none."""
-    option = constants.of(task.process.arch)["PR_GET_TIMERSLACK"]
-    try:
-        return task.call("prctl", option)
-    except RemoteCallError:
-        return 0
-
-
-def _word(task: Task, name: str, option: int) -> int:
-    """Return a word that a call writes behind its second argument; 0 if it cannot."""
-    out = remote.Out(8)
-    try:
-        remote.call(task, name, option, out)
-    except RemoteCallError:
-        # Kernels without CONFIG_CHECKPOINT_RESTORE do not tell.
-        return 0
-    return _number(task.process.arch, out.data)
+    answers: list[_Answers | None] = []
+    for answer in process.call_each(end, calls):
+        if answer is None:
+            answers.append(None)
+            continue
+        (failed, slack, *_), data = answer
+        if failed:
+            raise RemoteCallError(process.pid, "sigaltstack", -failed)
+        found = stack.unpack(data[: stack.size])
+        altstack = None
+        if not found["flags"] & known["SS_DISABLE"]:
+            altstack = records.AlternateStack(
+                found["sp"], found["flags"], found["size"]
+            )
+        head, size, address = (
+            _number(arch, data[at : at + 8]) for at in (head_at, size_at, address_at)
+        )
+        answers.append(_Answers(altstack, address, (head, size), max(slack, 0)))
+    return answers
 
 
 def _number(arch: Arch, data: bytes) -> int:

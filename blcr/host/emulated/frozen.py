@@ -10,7 +10,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from blcr.architecture import InterruptedCall
@@ -21,12 +21,14 @@ from blcr.errors import (
     RemoteCallError,
     RestartError,
 )
+from blcr.host import interface
 from blcr.host.emulated import signals
 from blcr.host.emulated.calls.table import table_of
 from blcr.host.emulated.calls.timers import timer_left
 from blcr.host.emulated.memory import DIRTY, FORCE, OWNED, PAGE, READ, WRITE, pages_of
 from blcr.host.emulated.tasks import Blocked, Ended, Interrupted, Thread
 from blcr.host.interface import (
+    Call,
     Contents,
     DescriptorFacts,
     Identity,
@@ -224,6 +226,22 @@ class FrozenProcess:
         for start, end in runs:
             self.read_into(start, buffer[at : at + end - start])
             at += end - start
+
+    def call_each(
+        self, room: int, calls: Callable[[int], Sequence[Call]]
+    ) -> list[tuple[list[int], bytes] | None]:
+        """Make the same calls in the name of each thread, one after the other."""
+        answers: list[tuple[list[int], bytes] | None] = []
+        for task in self.tasks:
+            self.write(task.scratch, bytes(room))
+            results = []
+            for name, args in calls(task.scratch):
+                try:
+                    results.append(task.call(name, *args))
+                except RemoteCallError as error:
+                    results.append(-error.errno)
+            answers.append((results, self.read(task.scratch, room)))
+        return answers
 
     def write(self, address: int, data: bytes) -> None:
         """Write memory, whatever its protection."""
@@ -578,7 +596,7 @@ class FrozenMachine:
             for guest in machine.guests.values()
             if guest.threads and (not pids or guest.pid in pids)
         ]
-        self.processes: Sequence[Process] = self._frozen
+        self.processes: Sequence[interface.FrozenProcess] = self._frozen
 
     def __enter__(self) -> FrozenMachine:
         self.clocks = self._machine.hold_clocks()

@@ -16,7 +16,7 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -32,7 +32,7 @@ from blcr.errors import (
     TaskGoneError,
     TracedError,
 )
-from blcr.host.interface import MappingFacts, ProcessFacts, Run
+from blcr.host.interface import Call, MappingFacts, ProcessFacts, Run
 from blcr.host.native import blocked, injection, procfs, ptrace, sleepers, yama
 from blcr.host.native.memory import Memory
 from blcr.host.native.process import NativeProcess, NativeTask
@@ -48,6 +48,10 @@ _SEIZING_S = 0.02
 """From here on the seizing of threads takes suspiciously long."""
 _FALLING_ASLEEP_S = 0.02
 """How long a thread that is about to go on sleeping may take until it does."""
+_AT_ONCE = 16
+"""Threads in whose name calls are made at the same time."""
+_BETWEEN_FRAMES = 128
+"""Bytes that aligning may take of each frame's room."""
 _LET_GO_S = 0.1
 """How long to wait for a thread that has to stop before tracing it can be ended."""
 
@@ -311,29 +315,73 @@ class HeldProcess(NativeProcess):
         Args:
             frames: For how many there shall be room, if it is the first injection.
         """
-        assert self._way is not None
+        sets = self._sets(task)
+        return self._inject(task, sets, self._area(frames * self._frame_size(sets)))
+
+    def call_each(
+        self, room: int, calls: Callable[[int], Sequence[Call]]
+    ) -> list[tuple[list[int], bytes] | None]:
+        """Make the same calls in the name of each thread, some at the same time."""
+        if self._lent:
+            # It lies where theirs will.
+            self._lent.give_back()
+        able = {task: self._sets(task) for task in self.tasks if task.can_call}
+        size = max((self._frame_size(sets) for sets in able.values()), default=0)
+        areas = self._areas(min(len(able), _AT_ONCE), room + size) if able else []
+        left = list(able.items())
+        answers: dict[NativeTask, tuple[list[int], bytes]] = {}
+        while left:
+            group, left = left[: len(areas)], left[len(areas) :]
+            injections = [
+                self._inject(task, sets, area)
+                for (task, sets), area in zip(group, areas, strict=False)
+            ]
+            try:
+                for one in injections:
+                    self.memory.write(one.scratch, bytes(room))
+                results = injection.call_together(
+                    injections, [calls(one.scratch) for one in injections]
+                )
+                for (task, _), one, found in zip(
+                    group, injections, results, strict=True
+                ):
+                    answers[task] = found, self.memory.read(one.scratch, room)
+            finally:
+                for area in areas:
+                    area.give_back()
+        return [answers.get(task) for task in self.tasks]
+
+    def _sets(self, task: NativeTask) -> dict[int, bytes]:
+        """Return the register sets of a thread as they are."""
         sets: dict[int, bytes] = {}
         for known in self.arch.register_sets:
             data = ptrace.register_set(task.outer_tid, known.note_type)
             if data is not None:
                 sets[known.note_type] = data
-        gp = self.arch.gp
-        if gp.note_type not in sets:
+        if self.arch.gp.note_type not in sets:
             raise TaskGoneError(f"thread {task.outer_tid} ended while it was held")
+        return sets
+
+    def _inject(
+        self, task: NativeTask, sets: dict[int, bytes], area: injection.Area
+    ) -> injection.Injection:
+        """Prepare calls in the name of a thread with those registers."""
+        assert self._way is not None
+        gp = self.arch.gp
         put_back = sets[gp.note_type]
         if task.waited:
-            sets[gp.note_type] = gp.encode(task.waited.again, put_back)
+            found = gp.encode(task.waited.again, put_back)
         else:
             # In no call: where rseq has been aborted, that is where it goes on, too.
-            sets[gp.note_type] = task.rewound(put_back)
+            found = task.rewound(put_back)
             if self.arch.interrupted_call(gp.decode(put_back)) is None:
-                put_back = sets[gp.note_type]
+                put_back = found
         return injection.Injection(
             task.outer_tid,
             self.arch,
             self._way,
-            self._area(frames * self._frame_size(sets)),
-            sets,
+            area,
+            {**sets, gp.note_type: found},
             put_back,
             ptrace.signal_mask(task.outer_tid),
         )
@@ -345,15 +393,25 @@ class HeldProcess(NativeProcess):
     def _area(self, size: int) -> injection.Area:
         """Return the memory for so many bytes of frames."""
         if self._lent is None:
-            gp = self.arch.gp
-            leader = ptrace.register_set(self.tasks[0].outer_tid, gp.note_type)
-            main_sp = gp.decode(leader)[self.arch.sp] if leader else None
-            self._lent = injection.find_area(
-                self.arch, self.memory, self.outline, main_sp, size
-            )
+            self._lent = self._find_area(size)
         if self._lent is None:
             raise injection.refuse(self.pid)
         return self._lent
+
+    def _areas(self, count: int, size: int) -> list[injection.Area]:
+        """Return memory for as many frames, of so many bytes, as there is room for."""
+        while count > 1:
+            if area := self._find_area(count * (size + _BETWEEN_FRAMES)):
+                return area.divided(count)
+            count //= 2
+        return [self._area(size)]
+
+    def _find_area(self, size: int) -> injection.Area | None:
+        """Look for memory for so many bytes of frames that nobody uses."""
+        gp = self.arch.gp
+        leader = ptrace.register_set(self.tasks[0].outer_tid, gp.note_type)
+        main_sp = gp.decode(leader)[self.arch.sp] if leader else None
+        return injection.find_area(self.arch, self.memory, self.outline, main_sp, size)
 
     def present(self, mappings: Sequence[MappingFacts]) -> Iterator[Run]:
         """Yield pages of its own, after the last call: what frames covered is back."""

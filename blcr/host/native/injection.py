@@ -21,15 +21,17 @@ The order of the writes is what makes it safe:
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 
 from blcr.architecture import AlternateStack, Arch, FrameRequest, Gadget, Registers
 from blcr.errors import RefusedError, RemoteCallError, TaskGoneError
-from blcr.host.interface import SCRATCH_SIZE
+from blcr.host.interface import SCRATCH_SIZE, Call
 from blcr.host.native import procfs, ptrace
 from blcr.host.native.memory import Memory
 from blcr.record import Record
 
 ALL_SIGNALS = (1 << 64) - 1
+_ALIGNMENT = 64
 NO_ALTERNATE_STACK = AlternateStack(0, 0, 0)
 """Too small to be taken by rt_sigreturn, which then leaves the present one alone."""
 
@@ -144,6 +146,12 @@ class Area:
             self._memory.write(address, data)
             self._holds = injection
 
+    def divided(self, count: int) -> list[Area]:
+        """Return parts of equal size, to be used and given back before the whole is."""
+        size = (self.end - self.start) // count & -_ALIGNMENT
+        starts = range(self.start, self.start + count * size, size)
+        return [Area(self._memory, start, start + size) for start in starts]
+
     def write(self, address: int, data: bytes) -> None:
         """Write something beside the frame."""
         self._memory.write(address, data)
@@ -241,15 +249,24 @@ class Injection:
             RemoteCallError: It failed.
             TaskGoneError: The thread was killed meanwhile.
         """
-        tid = self._tid
-        self.enter(name, args)
-        ptrace.set_signal_mask(tid, ALL_SIGNALS)
-        ptrace.request(ptrace.PTRACE_SYSCALL, tid)
-        self._await(system_call=True)
+        self.begin(name, args)
+        self.await_call()
         result = self.leave()
         if -_MAX_ERRNO <= result < 0:
             raise RemoteCallError(pid, name, -result)
         return result
+
+    def begin(self, name: str, args: tuple[int, ...]) -> None:
+        """Let the thread run to a call; up to step 4."""
+        goes_on = self.in_care
+        self.enter(name, args)
+        if not goes_on:
+            ptrace.set_signal_mask(self._tid, ALL_SIGNALS)
+        ptrace.request(ptrace.PTRACE_SYSCALL, self._tid)
+
+    def await_call(self) -> None:
+        """Wait until the thread has come to the call."""
+        self._await(system_call=True)
 
     def enter(self, name: str, args: tuple[int, ...]) -> None:
         """Hand the thread to its frame, about to make a call; steps 1 and 2."""
@@ -261,17 +278,31 @@ class Injection:
 
     def leave(self) -> int:
         """Take the thread, in a call, to the stop behind it; return the result."""
-        arch, tid, note = self._arch, self._tid, self._arch.gp.note_type
-        ptrace.interrupt(tid)
-        ptrace.resume(tid)
+        self.make_call()
+        result = self.result()
+        self.put_back()
+        return result
+
+    def make_call(self) -> None:
+        """Let the thread make the call, and ask it to stop behind it."""
+        ptrace.interrupt(self._tid)
+        ptrace.resume(self._tid)
+
+    def result(self) -> int:
+        """Wait for the stop behind the call, and return what that came to."""
+        arch = self._arch
         self._await(system_call=False)
-        after = ptrace.register_set(tid, note)
-        ptrace.set_signal_mask(tid, self._mask)
-        ptrace.set_register_set(tid, note, self._put_back)
-        self.in_care = False
+        after = ptrace.register_set(self._tid, arch.gp.note_type)
         if after is None:
-            raise TaskGoneError(f"thread {tid} ended while it was held")
+            raise TaskGoneError(f"thread {self._tid} ended while it was held")
         return arch.call_result(arch.gp.decode(after))
+
+    def put_back(self) -> None:
+        """Make the thread what it was; step 5."""
+        ptrace.set_signal_mask(self._tid, self._mask)
+        note = self._arch.gp.note_type
+        ptrace.set_register_set(self._tid, note, self._put_back)
+        self.in_care = False
 
     def about_to(self, name: str, args: tuple[int, ...], sp: int) -> Registers:
         """Return registers about to make a call, with a stack to return to."""
@@ -335,6 +366,35 @@ class Injection:
                 # once it is let go; with a later request it would be lost.
                 again = ptrace.PTRACE_SYSCALL if system_call else ptrace.PTRACE_CONT
                 ptrace.request(again, self._tid, 0, stop.signal)
+
+
+def call_together(
+    injections: Sequence[Injection], calls: Sequence[Sequence[Call]]
+) -> list[list[int]]:
+    """
+    Make calls in the name of several threads, which run at the same time.
+
+    Between its calls a thread stays in the care of its frame.
+
+    Args:
+        injections: Into the threads, each with an area of its own.
+        calls: Names and arguments, for each thread as many.
+
+    Returns:
+        Their results, errors negative.
+    """
+    results: list[list[int]] = [[] for _ in injections]
+    for step in zip(*calls, strict=True):
+        for injection, (name, args) in zip(injections, step, strict=True):
+            injection.begin(name, args)
+        for injection in injections:
+            injection.await_call()
+            injection.make_call()
+        for injection, found in zip(injections, results, strict=True):
+            found.append(injection.result())
+    for injection in injections:
+        injection.put_back()
+    return results
 
 
 def refuse(pid: int) -> RefusedError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from functools import cache
+from functools import lru_cache
 
 from blcr.context import records
 from blcr.host.interface import MappingFacts
@@ -93,82 +93,64 @@ class _Backing(Record):
     object: records.SharedMemory | None = None
 
 
-class _Kind(Record):
-    """What permissions and flags say of a mapping; see `records.Mapping`."""
+@lru_cache(4096)
+def _kind(
+    permissions: str, flags: frozenset[str], path: str, huge_page: int
+) -> tuple[records.Mapping, str]:
+    """
+    Return what a mapping is, but for where it is and the file, and why it is refused.
 
-    protection: int
-    max_protection: int
-    shared: bool
-    grows_down: bool
-    huge: int
-    noreserve: bool
-    advice: tuple[str, ...]
-    locked: int
-    droppable: bool
-    refused: str
-
-
-@cache
-def _kind(permissions: str, flags: frozenset[str]) -> _Kind:
-    """Return what permissions and flags mean; there are not many different ones."""
+    There are not many different ones.
+    """
+    ring = path.startswith(AIO_RING)
+    special = "aio" if ring else _SPECIAL.get(path, "")
+    named = path.startswith("[")
     shared = permissions[3] == "s"
-    return _Kind(
-        protection=sum(
+    droppable = "dp" in flags
+    refused = next((why for flag, why in _REFUSED_FLAGS.items() if flag in flags), "")
+    if named and not special and not path.startswith("[anon"):
+        refused = f"the kernel's mapping {path}"
+    advice = tuple(name for flag, name in _ADVICE.items() if flag in flags)
+    return records.Mapping(
+        0,
+        0,
+        sum(
             bit
             for bit, letter in ((1, "r"), (2, "w"), (4, "x"))
             if letter in permissions
         ),
-        max_protection=7 & ~2 if shared and "mw" not in flags else 7,
         shared=shared,
+        offset=0,
+        path="",
+        special=special,
         grows_down="gd" in flags,
         huge=1 if "hg" in flags else -1 if "nh" in flags else 0,
         noreserve="nr" in flags,
-        advice=tuple(name for flag, name in _ADVICE.items() if flag in flags),
+        max_protection=7 & ~2 if shared and "mw" not in flags else 7,
+        name=path if named else "",
+        advice=() if special in ("vdso", "vvar", "aio") or droppable else advice,
         locked=2 if "lf" in flags else 1 if "lo" in flags else 0,
-        droppable="dp" in flags,
-        refused=next(
-            (why for flag, why in _REFUSED_FLAGS.items() if flag in flags), ""
-        ),
-    )
+        huge_page=huge_page,
+        droppable=droppable,
+    ), "" if special else refused
 
 
 def _facts(opener: _Opener, part: procfs.Range, huge_page: int) -> MappingFacts:
     """Return one mapping."""
-    kind = _kind(part.permissions, part.flags)
-    ring = part.path.startswith(AIO_RING)
-    special = "aio" if ring else _SPECIAL.get(part.path, "")
-    named = part.path.startswith("[")
+    kind, refused = _kind(part.permissions, part.flags, part.path, huge_page)
+    record = records.Mapping(part.start, part.end, *kind[2:])
     backing = _backing(opener, part, huge_page)
-    refused = "" if special else backing.refused or kind.refused
-    if named and not special and not part.path.startswith("[anon"):
-        refused = f"the kernel's mapping {part.path}"
-    untold = special in ("vdso", "vvar", "aio") or kind.droppable
-    return MappingFacts(
-        records.Mapping(
-            part.start,
-            part.end,
-            kind.protection,
-            shared=kind.shared,
+    if backing is not _NOTHING:
+        record = record._replace(
             offset=part.offset if backing.path or backing.object else 0,
             path=backing.path,
-            special=special,
-            grows_down=kind.grows_down,
             size=backing.size,
             mtime=backing.mtime,
-            huge=kind.huge,
-            noreserve=kind.noreserve,
-            max_protection=kind.max_protection,
-            name=part.path if named else "",
-            advice=() if untold else kind.advice,
-            locked=kind.locked,
-            huge_page=huge_page,
-            droppable=kind.droppable,
-        ),
-        part.device,
-        part.inode,
-        backing.deleted,
-        refused,
-        backing.object,
+        )
+        if not kind.special:
+            refused = backing.refused or refused
+    return MappingFacts(
+        record, part.device, part.inode, backing.deleted, refused, backing.object
     )
 
 

@@ -12,7 +12,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Protocol
 
 from blcr import registry
@@ -54,6 +54,7 @@ _LARGE = 16 << 20
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+@cache
 def own_arch() -> Arch:
     """Return the architecture of this Python, whose call numbers its own calls have."""
     return registry.find(*procfs.program_identity(os.getpid()))
@@ -235,16 +236,16 @@ class NativeTask:
         blocked.resume(self, call)
 
 
-def _robust_list(tid: int, arch: Arch) -> tuple[int, int]:
+def _robust_list(tid: int, arch: Arch) -> tuple[int, int] | None:
     """
     Return head and length of the list of robust futexes of a thread.
 
-    A 64-bit Python gets the 64-bit list; a 32-bit program's is (0, 0) here and is
-    asked of the thread itself.
+    A 64-bit Python gets the 64-bit list; None: a 32-bit program's has to be asked of
+    the thread itself.
     """
     own = own_arch()
     if arch.word_size != own.word_size:
-        return (0, 0)
+        return None
     head, length = ctypes.c_ulong(), ctypes.c_size_t()
     if _libc.syscall(
         ctypes.c_long(own.syscalls["get_robust_list"]),
@@ -252,7 +253,7 @@ def _robust_list(tid: int, arch: Arch) -> tuple[int, int]:
         ctypes.byref(head),
         ctypes.byref(length),
     ):
-        return (0, 0)
+        return None
     return (head.value, length.value)
 
 

@@ -132,7 +132,7 @@ def status(pid: int, tid: int | None = None) -> Status:
     )
 
     def ids(key: str) -> tuple[int, ...]:
-        return tuple(int(word) for word in rows.get(key, "").split())
+        return _numbers(rows.get(key, ""))
 
     def three(key: str) -> tuple[int, int, int]:
         real, effective, saved, _file_system = ids(key)
@@ -158,7 +158,7 @@ def status(pid: int, tid: int | None = None) -> Status:
         ignored=int(rows["SigIgn"], 16),
         caught=int(rows["SigCgt"], 16),
         blocked=int(rows["SigBlk"], 16),
-        credentials=_credentials(rows),
+        credentials=_credentials(*[rows[key] for key in _CREDENTIALS]),
         speculation=_speculation(rows),
         no_new_privs=rows.get("NoNewPrivs", "0").strip() == "1",
         seccomp=int(rows.get("Seccomp", "0")),
@@ -166,16 +166,25 @@ def status(pid: int, tid: int | None = None) -> Status:
     )
 
 
-def _credentials(rows: Mapping[str, str]) -> records.Credentials:
+@lru_cache
+def _numbers(text: str) -> tuple[int, ...]:
+    """Return the decimal numbers of a row, most of which many threads share."""
+    return tuple(map(int, text.split()))
+
+
+_CREDENTIALS = ("Uid", "Gid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+
+
+@lru_cache
+def _credentials(uids: str, gids: str, *sets: str) -> records.Credentials:
     """Return ids, as this process's user namespace has them, and capabilities."""
 
-    def four(key: str) -> tuple[int, int, int, int]:
-        real, effective, saved, file_system = map(int, rows[key].split())
+    def four(text: str) -> tuple[int, int, int, int]:
+        real, effective, saved, file_system = _numbers(text)
         return real, effective, saved, file_system
 
-    sets = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
-    capabilities = (int(rows[name], 16) for name in sets)
-    return records.Credentials(four("Uid"), four("Gid"), *capabilities)
+    capabilities = (int(text, 16) for text in sets)
+    return records.Credentials(four(uids), four(gids), *capabilities)
 
 
 def _speculation(rows: Mapping[str, str]) -> tuple[tuple[int, int], ...]:
