@@ -15,7 +15,7 @@ __all__ = ["Record"]
 
 if TYPE_CHECKING or sys.version_info >= (3, 14):
     # Later interpreters do not leave the annotations in the class's body.
-    from typing import NamedTuple as Record
+    from typing import NamedTuple as Record  # noqa: TID251
 else:
     from _collections import _tuplegetter
     from collections.abc import Iterable

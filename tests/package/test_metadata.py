@@ -96,8 +96,20 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 def test_commands_start_without_what_they_do_not_need() -> None:
     """What costs tens of milliseconds is imported by those that need it."""
-    slow = {"argparse", "importlib.metadata", "dataclasses", "capstone", "unicorn"}
-    code = "import sys, blcr.cli.checkpoint; print(*sys.modules)"
+    slow = {
+        "argparse",
+        "capstone",
+        "dataclasses",
+        "importlib.metadata",
+        "inspect",
+        "pathlib",
+        "subprocess",
+        "threading",
+        "unicorn",
+        "zlib_ng",
+    }
+    native = "blcr.engine.checkpoint, blcr.host.native.freeze, blcr.host.native.host"
+    code = f"import sys, blcr.cli.checkpoint, {native}; print(*sys.modules)"
 
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
 
 from blcr.host.native import procfs
-
-_DEVICES = Path("/sys/dev/block")
 
 
 class Transfers:
@@ -52,8 +49,9 @@ def _devices(pid: int, direct: int) -> list[int]:
 
 def _inflight(device: int) -> int | None:
     """Return how many requests a device is at work for; None: it does not tell."""
-    name = f"{os.major(device)}:{os.minor(device)}"
+    name = f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/inflight"
     try:
-        return sum(map(int, (_DEVICES / name / "inflight").read_text().split()))
+        with open(name, encoding="ascii") as file:
+            return sum(map(int, file.read().split()))
     except OSError:
         return None
