@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-_LARGE = 1 << 20
+_LARGE = 1 << 18
 """Bytes from which on a faster function is worth its import."""
 
 _POLYNOMIAL = 0xEDB88320

@@ -294,6 +294,43 @@ class MemberWriter:
         self._archive.ended(Member(self._name, self._start, size, crc))
 
 
+def _from_the_beginning(fd: int) -> int:
+    """
+    Return a descriptor to read a file with from the beginning to the end.
+
+    It is opened anew where that may be done: the kernel reads ahead for each open file,
+    and two readers at different places of the same one make it stop.
+    """
+    try:
+        own = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        own = os.dup(fd)
+    os.posix_fadvise(own, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+    return own
+
+
+def _verify(fd: int, member: Member, progress: Callable[[int], None] | None) -> None:
+    """Compare the checksum of a member, telling how many bytes were looked at since."""
+    name, offset, size, expected = member
+    buffer = memoryview(bytearray(CHUNK))
+    crc, end = 0, offset + size
+    while offset < end:
+        try:
+            count = os.preadv(fd, [buffer[: end - offset]], offset)
+        except OSError as error:
+            raise unreadable(error, f"member '{name}': ") from error
+        if not count:
+            raise ContextError(f"member '{name}': cut off at byte {offset}")
+        crc = checksum.crc32(buffer[:count], crc)
+        offset += count
+        if progress:
+            progress(count)
+    if crc != expected:
+        raise ContextError(
+            f"member '{name}' is damaged: its checksum is {crc:08x}, not {expected:08x}"
+        )
+
+
 def _can_seek(fd: int) -> bool:
     mode = os.fstat(fd).st_mode
     return stat.S_ISREG(mode) or stat.S_ISBLK(mode)
@@ -399,25 +436,12 @@ class ContainerReader:
         Raises:
             ContextError: One is damaged or cannot be read; the message names it.
         """
-        buffer = memoryview(bytearray(CHUNK))
-        for name, offset, size, expected in members:
-            crc, end = 0, offset + size
-            while offset < end:
-                try:
-                    count = os.preadv(self.fd, [buffer[: end - offset]], offset)
-                except OSError as error:
-                    raise unreadable(error, f"member '{name}': ") from error
-                if not count:
-                    raise ContextError(f"member '{name}': cut off at byte {offset}")
-                crc = checksum.crc32(buffer[:count], crc)
-                offset += count
-                if progress:
-                    progress(count)
-            if crc != expected:
-                raise ContextError(
-                    f"member '{name}' is damaged: its checksum is {crc:08x}, "
-                    f"not {expected:08x}"
-                )
+        fd = _from_the_beginning(self.fd)
+        try:
+            for member in members:
+                _verify(fd, member, progress)
+        finally:
+            os.close(fd)
 
     def _walk(self) -> list[Member]:
         """Return the members in their order, up to the last."""
