@@ -394,6 +394,9 @@ class Arch(Record):
             arguments in place again.
         interrupt_call: ``(regs, number, error)``: from a rewound state, the state in
             which the kernel resumes a call interrupted with that error.
+        redirect_call: ``(regs, number, args)``: from registers of a thread stopped at
+            the entry of a call, those with which it makes another one; None: threads
+            with seccomp filters are refused.
         frame: The signal frame.
         gadgets: Code to look for in programs; None: no injection.
         stubs: Code of ours.
@@ -429,6 +432,7 @@ class Arch(Record):
     stubs: Stubs
     capstone: tuple[str, tuple[str, ...]]
     gadgets: Gadgets | None = None
+    redirect_call: Callable[[Registers, int, tuple[int, ...]], Registers] | None = None
     structures: Mapping[str, str] = {}
     constants: Mapping[str, int] = {}
     thread_pointer: str | None = None

@@ -34,6 +34,7 @@ ARCH = Arch(
     stubs=STUBS,
     capstone=("CS_ARCH_X86", ("CS_MODE_32",)),
     gadgets=GADGETS,
+    redirect_call=CONVENTION.redirect_call,
     structures=STRUCTURES,
     constants=CONSTANTS,
     portable_state=portable_state,

@@ -42,6 +42,13 @@ class Convention(Record):
         values = {name: arg & mask for name, arg in zip(self.args, args, strict=False)}
         return {**regs, **values, self.result: number, self.original: mask}
 
+    def redirect_call(
+        self, regs: Registers, number: int, args: tuple[int, ...]
+    ) -> Registers:
+        """Return registers at the entry of a call that make another one."""
+        begun = self.begin_call(regs, number, args)
+        return {**begun, self.result: regs[self.result], self.original: number}
+
     def call_result(self, regs: Registers) -> int:
         """Return the result: a negative errno, or the value, which is not negative."""
         value = regs[self.result]

@@ -34,6 +34,7 @@ ARCH = Arch(
     stubs=STUBS,
     capstone=("CS_ARCH_X86", ("CS_MODE_64",)),
     gadgets=GADGETS,
+    redirect_call=CONVENTION.redirect_call,
     structures=STRUCTURES,
     constants=CONSTANTS,
     thread_pointer="fs_base",

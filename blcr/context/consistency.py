@@ -97,6 +97,9 @@ def _check_process(process: records.Process, context: records.Context) -> None:
         if not 1 <= action.signal <= SIGNALS:
             raise ContextError(f"{where}: there is no signal {action.signal}")
     for thread in process.threads:
+        for index in thread.filters:
+            what = f"thread {thread.tid}: filter"
+            _check_index(what, index, process.filters)
         if thread.call:
             _check_call(f"thread {thread.tid}", thread.call)
 

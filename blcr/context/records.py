@@ -207,6 +207,19 @@ class Scheduling(Record):
     io_priority: int = 0
 
 
+class SeccompFilter(Record):
+    """
+    A filter of seccomp(2).
+
+    Attributes:
+        program: ``struct sock_filter[]``, in the byte order of the process.
+        flags: ``SECCOMP_FILTER_FLAG_*``.
+    """
+
+    program: bytes
+    flags: int = 0
+
+
 class MemoryPolicy(Record):
     """
     From which NUMA nodes a thread gets memory; set_mempolicy(2).
@@ -249,6 +262,8 @@ class Thread(Record):
         timer_slack: In ns; 0: as the restarter has it.
         speculation: Misfeature and control of each that has been set; prctl(2).
         memory_policy: None: as the restarter has it.
+        seccomp: ``SECCOMP_MODE_*``: 0 none, 1 strict, 2 filters.
+        filters: Indices into `Process.filters`, the one installed first coming first.
     """
 
     tid: int
@@ -265,6 +280,8 @@ class Thread(Record):
     timer_slack: int = 0
     speculation: tuple[tuple[int, int], ...] = ()
     memory_policy: MemoryPolicy | None = None
+    seccomp: int = 0
+    filters: tuple[int, ...] = ()
 
 
 class Watch(Record):
@@ -488,6 +505,7 @@ class Process(Record):
         guards: Pages by MADV_GUARD_INSTALL: first address, first behind; in order.
         lock_future: ``MCL_*`` bits of mlockall(2) for memory mapped from now on.
         aio: Contexts of asynchronous I/O, in order of address.
+        filters: Those of seccomp(2) that its threads have.
     """
 
     pid: int
@@ -520,6 +538,7 @@ class Process(Record):
     posix_timers: tuple[PosixTimer, ...] = ()
     ended_leader: EndedLeader | None = None
     aio: tuple[AioContext, ...] = ()
+    filters: tuple[SeccompFilter, ...] = ()
 
 
 class Clocks(Record):

@@ -45,6 +45,7 @@ from blcr.resources import (
     files,
     memory,
     objects,
+    seccomp,
     signals,
     threads,
     timers,
@@ -406,7 +407,8 @@ def _save_process(
     descriptors, locks = files.save(process, tables, wanted)
     mappings, mapping_facts = memory.save(process, tables, facts.exe, wanted)
     interval_timers, posix_timers, queues = timers.save(process)
-    saved_threads = threads.save(process, queues.threads)
+    filters = seccomp.Table([])
+    saved_threads = threads.save(process, queues.threads, filters)
     record = records.Process(
         pid=facts.pid,
         ppid=facts.ppid,
@@ -438,6 +440,7 @@ def _save_process(
         controls=controls.save(process),
         limits=facts.limits,
         aio=aio.save(process),
+        filters=tuple(filters.filters),
     )
     runs = list(memory.own_pages(process, mapping_facts))
     return _Saved(process, record, saved_threads, runs, facts.in_namespace)

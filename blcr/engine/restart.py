@@ -42,6 +42,7 @@ from blcr.resources import (
     memory,
     objects,
     scheduling,
+    seccomp,
     signals,
     threads,
     timers,
@@ -249,6 +250,7 @@ def _rebuild(
     files.rebuild(unnamed.opening, unnamed)
     for task, thread in zip(process.tasks, record.threads, strict=True):
         threads.rebuild(task, thread, record)
+    seccomp.rebuild(process, record)
     return moved
 
 

@@ -146,6 +146,10 @@ class TaskFacts(Record):
     speculation: tuple[tuple[int, int], ...] = ()
     memory_policy: records.MemoryPolicy | None = None
     """None for the default."""
+    seccomp: int = 0
+    """As in `records.Thread`."""
+    filters: tuple[records.SeccompFilter, ...] = ()
+    """Of seccomp(2), the one installed first coming first."""
 
 
 class Task(Protocol):

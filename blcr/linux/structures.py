@@ -717,6 +717,10 @@ DEFINITIONS: Mapping[str, str] = {
         flags       u32
         resfd       u32
     """,
+    "sock_fprog": """
+        len     ushort
+        filter  pointer
+    """,
     # Terminals.
     "termios": """
         iflag  uint

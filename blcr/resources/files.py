@@ -368,6 +368,9 @@ def unsupported(context: records.Context, kinds: Container[str]) -> list[str]:
         found.add("contents")
     if "aio" not in kinds and any(one.aio for one in context.processes):
         found.add("aio")
+    every = [thread for one in context.processes for thread in one.threads]
+    if "seccomp" not in kinds and any(thread.seccomp for thread in every):
+        found.add("seccomp")
     if "lock" not in kinds and any(one.locks for one in context.processes):
         found.add("lock")
     return sorted(found)

@@ -23,6 +23,7 @@ from blcr.host.interface import (
 )
 from blcr.linux import constants, structures
 from blcr.record import Record
+from blcr.resources import seccomp
 
 ALL_SIGNALS = (1 << 64) - 1
 
@@ -45,10 +46,15 @@ class _Answers(Record):
 
 
 def save(
-    process: FrozenProcess, pending: Sequence[tuple[bytes, ...]]
+    process: FrozenProcess,
+    pending: Sequence[tuple[bytes, ...]],
+    filters: seccomp.Table,
 ) -> list[tuple[records.Thread, dict[int, bytes]]]:
     """
     Return what each thread is, with its pending signals, and its register sets.
+
+    Args:
+        filters: To which its filters of system calls are added.
 
     Raises:
         RefusedError: One offers no way to ask it, and has something to be asked for.
@@ -56,7 +62,7 @@ def save(
     facts = [task.facts() for task in process.tasks]
     answers = _ask(process, robust=any(one.robust_list is None for one in facts))
     each = zip(process.tasks, facts, answers, pending, strict=True)
-    return [_save(*thread) for thread in each]
+    return [_save(*thread, filters) for thread in each]
 
 
 def _save(
@@ -64,6 +70,7 @@ def _save(
     facts: TaskFacts,
     told: _Answers | None,
     pending: tuple[bytes, ...],
+    filters: seccomp.Table,
 ) -> tuple[records.Thread, dict[int, bytes]]:
     """Return what a thread is, and its register sets by note type."""
     process = task.process
@@ -72,7 +79,7 @@ def _save(
             raise RefusedError(
                 process.pid,
                 f"thread {task.tid} cannot be asked about its signal stack without "
-                "harm (it runs under seccomp or has no code for a call in its name)",
+                "harm (it has no code for a call in its name)",
             )
         # No code for a return from signals, so no handler and no stack for one; and
         # one thread, for whose end nobody waits inside.
@@ -98,6 +105,8 @@ def _save(
             timer_slack=told.timer_slack,
             speculation=facts.speculation,
             memory_policy=facts.memory_policy,
+            seccomp=facts.seccomp,
+            filters=filters.add(task, facts),
         ),
         sets,
     )

@@ -13,7 +13,7 @@ HEADERS = """
     linux/eventpoll.h linux/eventfd.h linux/signalfd.h linux/prctl.h linux/auxvec.h
     linux/wait.h linux/elf.h linux/personality.h linux/random.h linux/rseq.h
     linux/membarrier.h linux/kcmp.h linux/ioprio.h linux/inotify.h linux/capability.h
-    linux/securebits.h asm/socket.h
+    linux/securebits.h linux/seccomp.h asm/socket.h
 """.split()
 
 # What no header for programs has; include/linux/errno.h, include/asm-generic/signal.h.

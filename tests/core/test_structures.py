@@ -19,7 +19,8 @@ KERNEL_HEADERS = """
     linux/prctl.h linux/futex.h linux/rseq.h linux/resource.h linux/utsname.h
     linux/sysinfo.h linux/uio.h linux/poll.h linux/eventpoll.h linux/openat2.h
     linux/fcntl.h linux/signalfd.h asm/stat.h
-    linux/aio_abi.h linux/stat.h asm/statfs.h linux/un.h linux/termios.h kernel.h
+    linux/aio_abi.h linux/filter.h linux/stat.h asm/statfs.h linux/un.h linux/termios.h
+    kernel.h
 """.split()
 
 # Structure: type in C, and the prefix of its members' names.
@@ -66,6 +67,7 @@ KERNEL = {
     "statfs": ("struct statfs", "f_"),
     "statfs64": ("struct statfs64", "f_"),
     "iocb": ("struct iocb", "aio_"),
+    "sock_fprog": ("struct sock_fprog", ""),
     "sockaddr_un": ("struct sockaddr_un", "sun_"),
     "termios": ("struct termios", "c_"),
     "winsize": ("struct winsize", "ws_"),

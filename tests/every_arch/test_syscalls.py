@@ -139,3 +139,19 @@ def test_interrupting_undoes_rewinding(
     again = arch.rewind_call(inside, InterruptedCall(NUMBER, ARGS, error))
     kept = {name for name in rewound if not name.startswith("orig_")}
     assert {n: again[n] for n in kept} == {n: rewound[n] for n in kept}
+
+
+def test_a_call_is_redirected_at_its_entry(
+    arch: Arch, case: Case, regs: Registers
+) -> None:
+    """In the middle of one call the kernel finds number and arguments of another."""
+    if arch.redirect_call is None:
+        return
+    inside = {**regs, **case.interrupted}
+
+    redirected = arch.redirect_call(inside, NUMBER + 1, ARGS[::-1])
+
+    failed = arch.set_result(redirected, -EINTR)
+    assert arch.interrupted_call(failed) == InterruptedCall(
+        NUMBER + 1, ARGS[::-1], EINTR
+    )

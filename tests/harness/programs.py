@@ -127,6 +127,7 @@ _APART = {
     ),
     *("threads_execve", "threads_leaderless", "threads_signalled", "timer_thread"),
     *("threads_parted", "timer_orphaned"),
+    *("seccomp_filter", "seccomp_shared", "seccomp_sleep", "seccomp_strict"),
     "refused_descriptor",
 }
 """Programs that tests of their own start."""

@@ -39,6 +39,7 @@ ROUNDS = 100 if seeds.FULL else 20
 
 STEPS = (
     Scenario("compute"),
+    *((Scenario("seccomp_shared"),) if os.geteuid() == 0 else ()),
     Scenario("rseq_section"),
     *(s for s in BLOCKED if not s.duration_s and s.args[0] not in EINTR_CALLS),
 )

@@ -167,6 +167,7 @@ def put_back(task: NativeTask, seen: Seen | None) -> Waited | None:
     if call is None:
         return None
     name = arch.syscall_name(call.number)
+    filtered = call.error == ERESTART_RESTARTBLOCK and task.status.seccomp != 0
     failed = call.error == EINTR
     if failed:
         known = blocking.fails(name or "", call.args)
@@ -175,6 +176,9 @@ def put_back(task: NativeTask, seen: Seen | None) -> Waited | None:
         call = call._replace(error=ERESTARTNOHAND)
         data = arch.gp.encode(arch.set_result(regs, -ERESTARTNOHAND), data)
         ptrace.set_register_set(task.outer_tid, note, data)
+    elif filtered:
+        # The kernel would go on by a call that the filters may never have let pass.
+        call = call._replace(error=ERESTARTNOHAND)
     if seen and seen.call.number != call.number:
         # It has gone from that call to this one before it stopped.
         seen = None
@@ -189,7 +193,7 @@ def put_back(task: NativeTask, seen: Seen | None) -> Waited | None:
     if name is None:
         return None
     waited = _waited(task, regs, call, name, seen, stopped_at, restarted=restarted)
-    if failed and waited.again != waited.saved:
+    if filtered or (failed and waited.again != waited.saved):
         again = arch.interrupt_call(waited.again, call.number, call.error)
         ptrace.set_register_set(task.outer_tid, note, arch.gp.encode(again, data))
     return waited
@@ -297,7 +301,7 @@ def resume(task: NativeTask, record: records.BlockedCall) -> None:
         call = InterruptedCall(number, record.args, error)
         again = with_time_left(task, regs, call, record.name, record.time_left)
         kind = blocking.waiting(record.name, record.args)
-        if kind and kind.after == "block":
+        if kind and kind.after == "block" and error != ERESTARTNOHAND:
             ptrace.set_register_set(tid, note, arch.gp.encode(again, data))
             _begin(task, record, regs, number)
             return

@@ -33,13 +33,15 @@ from blcr.errors import (
     TracedError,
 )
 from blcr.host.interface import Call, MappingFacts, ProcessFacts, Run
-from blcr.host.native import blocked, injection, procfs, ptrace, sleepers, yama
+from blcr.host.native import blocked, injection, procfs, ptrace, seccomp, sleepers, yama
 from blcr.host.native.memory import Memory
 from blcr.host.native.process import NativeProcess, NativeTask
 from blcr.linux import blocking
 
 if TYPE_CHECKING:
     from blcr.host.native.tracking import Tracking
+
+_OPTIONS = ptrace.PTRACE_O_TRACESYSGOOD
 
 _POLL_FIRST_S, _POLL_MAX_S = 0.0001, 0.005
 _LOOKS_AT_ONCE = 20
@@ -182,6 +184,8 @@ class HeldProcess(NativeProcess):
             status = task.status
             task.tid, task.pending_mask = status.tids[-1], status.pending
             self.pending_mask = status.shared_pending
+            if status.seccomp and self.arch.redirect_call:
+                task.unfiltered = seccomp.suspend(task.outer_tid, _OPTIONS)
 
     @cached_property
     def _ranges(self) -> list[procfs.Range]:
@@ -201,7 +205,7 @@ class HeldProcess(NativeProcess):
         """Begin to trace a thread; None if it has just ended."""
         try:
             self._seen[tid] = blocked.look(self.outer_pid, tid, self.arch)
-            ptrace.seize(tid, ptrace.PTRACE_O_TRACESYSGOOD)
+            ptrace.seize(tid, _OPTIONS)
         except (TaskGoneError, NotPermittedError) as error:
             if self._is_one_of_several(tid) and self._is_ending(tid):
                 return None
@@ -384,6 +388,7 @@ class HeldProcess(NativeProcess):
             {**sets, gp.note_type: found},
             put_back,
             ptrace.signal_mask(task.outer_tid),
+            filtered=task.unfiltered,
         )
 
     def _frame_size(self, sets: dict[int, bytes]) -> int:
@@ -548,7 +553,8 @@ class Freezer:
         """Stop every thread of every process, and look at the clocks."""
         archs = {}
         for pid in self._pids:
-            check(pid)
+            if check(pid).seccomp and not seccomp.may_suspend():
+                raise RefusedError(pid, seccomp.REFUSED)
             try:
                 archs[pid] = registry.find(*procfs.program_identity(_shown(pid)))
             except NotPermittedError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from blcr.errors import HostError, NoSuchProcessError
 from blcr.host.interface import CheckpointRequest, RestartPlan
-from blcr.host.native import freeze, kernel, procfs, yama
+from blcr.host.native import freeze, kernel, procfs, seccomp, yama
 
 if TYPE_CHECKING:
     from blcr.host import interface
@@ -29,7 +29,7 @@ class NativeHost:
         {
             "file", "directory", "device", "path", "contents", "lock", "inherited",
             "pipe", "fifo", "eventfd", "timerfd", "signalfd", "epoll", "inotify",
-            "pidfd", "pty", "memfd", "aio",
+            "pidfd", "pty", "memfd", "aio", "seccomp",
         }
     )  # fmt: skip
 
@@ -100,6 +100,12 @@ class NativeHost:
                 lacking.append(
                     f"process {record.pid} is a {arch.name} program, which "
                     "this machine does not run; try --emulate"
+                )
+            guarded = any(thread.seccomp for thread in record.threads)
+            if guarded and not seccomp.may_suspend():
+                lacking.append(
+                    f"process {record.pid} runs under seccomp, which takes root "
+                    "(CAP_SYS_ADMIN) to set up again"
                 )
         return lacking
 

@@ -216,6 +216,7 @@ class Injection:
             checkpointer dies: about to make again the call in which it was blocked.
         put_back: The general set to put back.
         mask: Its signal mask.
+        filtered: It has seccomp filters, which are suspended as long as it is traced.
     """
 
     def __init__(
@@ -227,7 +228,11 @@ class Injection:
         sets: dict[int, bytes],
         put_back: bytes,
         mask: int,
+        *,
+        filtered: bool = False,
     ) -> None:
+        self._filtered = filtered
+        self._wanted: Call = "", ()
         self._tid = tid
         self._arch = arch
         self._area = area
@@ -239,6 +244,9 @@ class Injection:
         self.scratch = area.start
         self._sets = sets
         self._sp, self._bytes = self._frame(area.end, sets, mask)
+        above = way.gadget.pops + len(way.back)
+        self._returned_sp = self._sp + above * arch.word_size
+        """The stack pointer once the frame's return address has been used."""
         self._base = arch.gp.decode(put_back)
 
     def call(self, pid: int, name: str, args: tuple[int, ...]) -> int:
@@ -259,7 +267,11 @@ class Injection:
     def begin(self, name: str, args: tuple[int, ...]) -> None:
         """Let the thread run to a call; up to step 4."""
         goes_on = self.in_care
-        self.enter(name, args)
+        self._wanted = name, args
+        if self._filtered:
+            self._enter_return()
+        else:
+            self.enter(name, args)
         if not goes_on:
             ptrace.set_signal_mask(self._tid, ALL_SIGNALS)
         ptrace.request(ptrace.PTRACE_SYSCALL, self._tid)
@@ -267,6 +279,8 @@ class Injection:
     def await_call(self) -> None:
         """Wait until the thread has come to the call."""
         self._await(system_call=True)
+        if self._filtered:
+            self._redirect(*self._wanted)
 
     def enter(self, name: str, args: tuple[int, ...]) -> None:
         """Hand the thread to its frame, about to make a call; steps 1 and 2."""
@@ -275,6 +289,38 @@ class Injection:
         self.in_care = True
         general = self._arch.gp.encode(regs, self._put_back)
         ptrace.set_register_set(self._tid, self._arch.gp.note_type, general)
+
+    def _enter_return(self) -> None:
+        """
+        Hand the thread to its frame, about to return from the signal.
+
+        Filters that let no other call pass let that one: if the checkpointer dies, it
+        puts everything back.
+        """
+        arch = self._arch
+        self._area.lend(self, self._sp, self._bytes)
+        regs = self.about_to("rt_sigreturn", (), self._returned_sp)
+        self.in_care = True
+        general = arch.gp.encode(regs, self._put_back)
+        ptrace.set_register_set(self._tid, arch.gp.note_type, general)
+
+    def _redirect(self, name: str, args: tuple[int, ...]) -> None:
+        """
+        Have a thread at that call make another one.
+
+        From here until the kernel has passed by the filters they would judge the call
+        if the checkpointer died.
+        """
+        arch, tid = self._arch, self._tid
+        assert arch.redirect_call is not None
+        data = ptrace.register_set(tid, arch.gp.note_type)
+        if data is None:
+            raise TaskGoneError(f"thread {tid} ended while it was held")
+        regs = arch.redirect_call(arch.gp.decode(data), arch.syscalls[name], args)
+        regs[arch.sp] = self._sp
+        general = arch.gp.encode(regs, data)
+        ptrace.interrupt(tid)
+        ptrace.set_register_set(tid, arch.gp.note_type, general)
 
     def leave(self) -> int:
         """Take the thread, in a call, to the stop behind it; return the result."""
@@ -285,7 +331,8 @@ class Injection:
 
     def make_call(self) -> None:
         """Let the thread make the call, and ask it to stop behind it."""
-        ptrace.interrupt(self._tid)
+        if not self._filtered:
+            ptrace.interrupt(self._tid)
         ptrace.resume(self._tid)
 
     def result(self) -> int:

@@ -40,6 +40,7 @@ from blcr.host.native import (
     procfs,
     ptrace,
     scheduling,
+    seccomp,
     transfers,
 )
 from blcr.host.native.memory import Memory
@@ -60,8 +61,8 @@ def own_arch() -> Arch:
     return registry.find(*procfs.program_identity(os.getpid()))
 
 
-_SECCOMP = ("none", "strict mode", "a filter")
-"""What a status calls 0, 1 and 2."""
+_FILTERED = 2
+"""SECCOMP_MODE_FILTER."""
 
 
 class Caller(Protocol):
@@ -84,6 +85,8 @@ class NativeTask:
         self.waited: blocked.Waited | None = None
         self.pending_mask = 0
         """Signals that waited for this thread when it stopped."""
+        self.unfiltered = False
+        """Its seccomp filters are suspended."""
         self.wakes_at: int | None = None
         """When a call that it was primed for ends, CLOCK_MONOTONIC in ns."""
 
@@ -169,7 +172,8 @@ class NativeTask:
     @cached_property
     def _is_guarded(self) -> bool:
         """Whether seccomp or a shadow stack is in the way of calls in its name."""
-        return self.status.seccomp != 0 or self.status.shadow_stack
+        filtered = self.status.seccomp != 0 and not self.unfiltered
+        return filtered or self.status.shadow_stack
 
     @cached_property
     def status(self) -> procfs.Status:
@@ -206,7 +210,15 @@ class NativeTask:
             self.status.credentials,
             self.status.speculation,
             procfs.memory_policy(self.process.outer_pid, self.outer_tid),
+            self.status.seccomp,
+            self._filters(),
         )
+
+    def _filters(self) -> tuple[records.SeccompFilter, ...]:
+        """Return the filters of its system calls."""
+        if self.status.seccomp != _FILTERED:
+            return ()
+        return seccomp.filters(self.process.pid, self.outer_tid)
 
     def blocked_call(self) -> records.BlockedCall | None:
         """Return the call in which it waited when it was stopped."""
@@ -358,8 +370,8 @@ class NativeProcess:
 
     def _refused(self, status: procfs.Status) -> str:
         """Return why the process cannot be saved at all, or empty."""
-        if status.seccomp:
-            return f"runs under seccomp ({_SECCOMP[status.seccomp]})"
+        if any(one.status.seccomp and not one.unfiltered for one in self.tasks):
+            return seccomp.REFUSED
         if any(task.status.shadow_stack for task in self.tasks):
             return "has a user shadow stack (glibc.cpu.x86_shstk)"
         if not self._is_folder("root"):

@@ -144,7 +144,7 @@ class Making:
         os.close(said_writer)
         os.close(seed)
         try:
-            ptrace.seize(pid, _OPTIONS)
+            ptrace.seize(pid, _options(record))
             with contextlib.suppress(BrokenPipeError):
                 os.write(go_writer, b"g")
             self._await_execve(pid, record, said_reader)
@@ -262,6 +262,13 @@ class Making:
     def wait(self) -> int:
         """Stay as parent of the first process."""
         return self._parent.wait()
+
+
+def _options(record: records.Process) -> int:
+    """Return the options with which a process is traced while it is made."""
+    if any(thread.seccomp for thread in record.threads):
+        return _OPTIONS | ptrace.PTRACE_O_SUSPEND_SECCOMP
+    return _OPTIONS
 
 
 def _free_descriptor(used: set[int]) -> int:

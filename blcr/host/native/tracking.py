@@ -304,6 +304,9 @@ def _userfaultfd(process: freeze.HeldProcess) -> int:
         NotTrackableError: It cannot be asked for it without harm, or got none.
     """
     task = next((one for one in process.tasks if one.can_call), None)
+    if any(one.status.seccomp for one in process.tasks):
+        # The thread that is to be made would be under its filters.
+        raise NotTrackableError("it runs under seccomp")
     if task is None:
         raise NotTrackableError("no call can be made in its name without harm")
     flags = constants.of(process.arch)["O_CLOEXEC"] | userfaultfd.USER_MODE_ONLY
