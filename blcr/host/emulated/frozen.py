@@ -23,7 +23,6 @@ from blcr.errors import (
 )
 from blcr.host import interface
 from blcr.host.emulated import signals
-from blcr.host.emulated.calls.table import table_of
 from blcr.host.emulated.calls.timers import timer_left
 from blcr.host.emulated.memory import DIRTY, FORCE, OWNED, PAGE, READ, WRITE, pages_of
 from blcr.host.emulated.tasks import Blocked, Ended, Interrupted, Thread
@@ -126,7 +125,7 @@ class FrozenTask:
         """Have the personality perform a call."""
         guest, thread, pid = self._guest, self.thread, self._guest.pid
         number = guest.arch.syscalls.get(name, -1)
-        entry = table_of(guest.arch).get(number)
+        entry = guest.machine.calls(guest.arch).get(number)
         if entry is None:
             raise RemoteCallError(pid, name, errno.ENOSYS)
         mask = (1 << 8 * guest.arch.word_size) - 1

@@ -54,12 +54,12 @@ class EmulatedHost:
 
     def forward(self, request: CheckpointRequest) -> list[str] | None:
         """Ask the machine."""
-        from blcr.host.emulated import service
+        from blcr.host.emulated.request import ask
 
         path = sockets.find(request.pid)
         if path is None:
             raise NoSuchProcessError(f"process {request.pid} is not a machine")
-        return service.request(path, request)
+        return ask(path, request)
 
     def select(self, scope: str, number: int) -> list[int]:
         """Return the guests of the machine that this process is."""

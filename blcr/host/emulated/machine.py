@@ -143,6 +143,10 @@ class Machine:
             self._tables[arch.name] = table_of(arch)
         return self._cpus[arch.name]
 
+    def calls(self, arch: Arch) -> CallTable:
+        """Return the system calls that are served, by their numbers."""
+        return self._tables[arch.name]
+
     def constants(self, arch: Arch) -> Mapping[str, int]:
         """Return the constants of an architecture."""
         if arch.name not in self._constants:
@@ -329,7 +333,7 @@ class Machine:
     # System calls.
 
     def _make_call(self, thread: Thread, call: Call) -> None:
-        entry = self._tables[thread.guest.arch.name].get(call.number)
+        entry = self.calls(thread.guest.arch).get(call.number)
         if entry is None:
             name = thread.guest.arch.syscall_name(call.number) or f"#{call.number}"
             self.unserved.add(name)
@@ -351,7 +355,7 @@ class Machine:
         wait, call = thread.wait, thread.call
         assert wait is not None, "the thread waits"
         assert call is not None, "a thread waits in a call"
-        entry = self._tables[thread.guest.arch.name][call.number]
+        entry = self.calls(thread.guest.arch)[call.number]
         if wait.result is not None:
             self._finish(thread, entry, wait.result)
             return True

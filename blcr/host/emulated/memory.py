@@ -115,6 +115,15 @@ class Ram:
         self._next += PAGE
         return frame
 
+    def take_many(self, count: int) -> range:
+        """Return frames of zeros that lie side by side, or none."""
+        # What was given back is to be used again before memory grows.
+        if len(self._free) >= count or self._next + count * PAGE > self.size:
+            return range(0)
+        frames = range(self._next, self._next + count * PAGE, PAGE)
+        self._next = frames.stop
+        return frames
+
     def give(self, frame: int) -> None:
         """Take a frame back from one who has it."""
         sharers = self._sharers.get(frame, 0)
@@ -329,6 +338,8 @@ class AddressSpace:
         end = address + size
         while address < end:
             before = self.pages.get(address // PAGE, 0)
+            if not before and access & WRITE and end - address > PAGE:
+                self._touch(address, end, access)
             entry = self.translate(address, access)
             if not entry:
                 raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
@@ -377,6 +388,19 @@ class AddressSpace:
                 return found
             address += len(piece)
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+
+    def _touch(self, start: int, end: int, access: int) -> None:
+        """Make the entries of anonymous pages that all are about to be written."""
+        area = self.find(start)
+        if area is None or area.backing != Backing():
+            return
+        allowed = _allowed(area.protection)
+        pages = range(start // PAGE, -(-min(end, area.end) // PAGE))
+        if (allowed | FORCE) & access and self.pages.keys().isdisjoint(pages):
+            frames = self.ram.take_many(len(pages))
+            bits = allowed | _ENTRY | DIRTY | OWNED
+            entries = range(frames.start | bits, frames.stop | bits, PAGE)
+            self.pages.update(zip(pages, entries, strict=False))
 
     def _populate(self, page: int) -> int:
         """Make the entry of a page that was not touched before, or return 0."""

@@ -1,9 +1,8 @@
 """
 How a machine is asked for a checkpoint: a socket in the user's runtime folder.
 
-The one who asks sends a line of JSON and, with it, the descriptor to write to.  The
-machine takes the checkpoint between two turns of its guests, in its own process, and
-answers with a line: warnings, or an error's message and exit status.
+It takes the checkpoint between two turns of its guests, in its own process, and answers
+with warnings, or with an error's message and exit status; see `request`.
 """
 
 from __future__ import annotations
@@ -24,59 +23,13 @@ from blcr.errors import (
 )
 from blcr.host import runtime
 from blcr.host.emulated.frozen import FrozenMachine
+from blcr.host.emulated.request import LINE_LIMIT
 
 if TYPE_CHECKING:
     from blcr.host.emulated.machine import Machine
     from blcr.host.emulated.tasks import Guest
-    from blcr.host.interface import CheckpointRequest
 
-_LINE_LIMIT = 1 << 16
 _ANSWER_TIMEOUT_S = 10.0
-
-
-class ForwardedError(BlcrError):
-    """The machine could not take the checkpoint; its own message and status."""
-
-    def __init__(self, message: str, status: int) -> None:
-        self.exit_status = status
-        super().__init__(message)
-
-
-def request(path: str, wanted: CheckpointRequest) -> list[str]:
-    """
-    Ask a machine for a checkpoint and return its warnings.
-
-    Raises:
-        BlcrError: It was not taken.
-    """
-    fields = wanted._asdict()
-    fields.pop("fd")
-    with socket.socket(socket.AF_UNIX) as connection:
-        try:
-            connection.connect(path)
-            line = json.dumps(fields).encode() + b"\n"
-            socket.send_fds(connection, [line], [wanted.fd])
-            answer = _read_line(connection)
-        except OSError as error:
-            raise NoSuchProcessError(
-                f"the machine {wanted.pid} does not answer: {error.strerror or error}"
-            ) from error
-    if not answer:
-        raise NoSuchProcessError(f"the machine {wanted.pid} ended meanwhile")
-    if "error" in answer:
-        raise ForwardedError(str(answer["error"]), int(answer["status"]))
-    return [str(warning) for warning in answer["warnings"]]
-
-
-def _read_line(connection: socket.socket) -> dict[str, Any]:
-    data = b""
-    while not data.endswith(b"\n") and len(data) < _LINE_LIMIT:
-        part = connection.recv(_LINE_LIMIT)
-        if not part:
-            break
-        data += part
-    answer = json.loads(data) if data else {}
-    return answer if isinstance(answer, dict) else {}
 
 
 def _clear(folder: Path) -> None:
@@ -129,7 +82,7 @@ class Listener:
             fds: list[int] = []
             try:
                 _check_peer(connection)
-                data, fds, _, _ = socket.recv_fds(connection, _LINE_LIMIT, 1)
+                data, fds, _, _ = socket.recv_fds(connection, LINE_LIMIT, 1)
                 if not data:
                     return  # somebody only wanted to know whether we are here
                 answer = {"warnings": self._checkpoint(json.loads(data), fds)}

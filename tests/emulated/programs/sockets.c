@@ -31,7 +31,7 @@ static void pass(int socket, int fd) {
     head->cmsg_level = SOL_SOCKET, head->cmsg_type = SCM_RIGHTS;
     head->cmsg_len = CMSG_LEN(sizeof fd);
     memcpy(CMSG_DATA(head), &fd, sizeof fd);
-    say("passed", sendmsg(socket, &message, 0));
+    if (sendmsg(socket, &message, 0) != 1) abort();
 }
 
 static int taken(int socket) {
