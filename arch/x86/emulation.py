@@ -78,7 +78,8 @@ FAULTS = {
 }
 ILLEGAL = Fault("SIGILL", "ILL_ILLOPN")
 
-FPU_SETUP = {"FPCW": 0x37F, "MXCSR": 0x1F80}
+# The tags of an empty stack: the engine does not look at them, hardware does.
+FPU_SETUP = {"FPCW": 0x37F, "FPTAG": 0xFFFF, "MXCSR": 0x1F80}
 
 # The image of the x87 and SSE state that fxsave leaves free to us: which features the
 # system has enabled, for debuggers, and which are in use.
