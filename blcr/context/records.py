@@ -29,6 +29,19 @@ class Identity(Record):
     byteorder: str
 
 
+class MemoryPolicy(Record):
+    """
+    From which NUMA nodes memory comes; set_mempolicy(2), mbind(2).
+
+    Attributes:
+        mode: ``MPOL_*`` with its flags.
+        nodes: First and last of each run of nodes.
+    """
+
+    mode: int
+    nodes: tuple[tuple[int, int], ...]
+
+
 class Mapping(Record):
     """
     One range of an address space.
@@ -54,6 +67,7 @@ class Mapping(Record):
         droppable: MAP_DROPPABLE.
         saved: The file's contents are in the context; the file is not needed.
         build_id: Of the mapped ELF file, in hexadecimal; empty: unknown.
+        policy: NUMA policy by mbind(2); None: the thread's.
     """
 
     start: int
@@ -77,6 +91,7 @@ class Mapping(Record):
     droppable: bool = False
     saved: bool = False
     build_id: str = ""
+    policy: MemoryPolicy | None = None
 
 
 class SharedMemory(Record):
@@ -218,19 +233,6 @@ class SeccompFilter(Record):
 
     program: bytes
     flags: int = 0
-
-
-class MemoryPolicy(Record):
-    """
-    From which NUMA nodes a thread gets memory; set_mempolicy(2).
-
-    Attributes:
-        mode: ``MPOL_*`` with its flags.
-        nodes: First and last of each run of nodes.
-    """
-
-    mode: int
-    nodes: tuple[tuple[int, int], ...]
 
 
 class Credentials(Record):

@@ -23,7 +23,7 @@ from blcr.context import records
 from blcr.errors import RefusedError, RemoteCallError, RestartError
 from blcr.host.interface import MappingFacts, NewProcess, Process, Run, Task
 from blcr.linux import constants, vdso
-from blcr.resources import files, mapped, objects
+from blcr.resources import files, mapped, objects, scheduling
 from blcr.resources.opening import Opening, open_file
 
 _WRITE = 2
@@ -392,6 +392,8 @@ class _Layout:
         if mapping.huge:
             advice = "MADV_HUGEPAGE" if mapping.huge > 0 else "MADV_NOHUGEPAGE"
             task.call("madvise", *where, known[advice])
+        if loss := scheduling.rebuild_mapping_policy(task, mapping):
+            self._made.opening.warn(loss)
         for word in mapping.advice:
             try:
                 task.call("madvise", *where, known[f"MADV_{word.upper()}"])

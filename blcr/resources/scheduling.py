@@ -151,19 +151,38 @@ def rebuild_memory_policy(task: Task, wanted: records.MemoryPolicy | None) -> li
     """Set the NUMA policy for memory to come; return what failed, as `rebuild`."""
     if wanted is None or wanted == task.facts().memory_policy:
         return []
-    nodes = _mask(task, wanted.nodes)
     try:
-        if nodes:
-            # The kernel takes the number of bits to be one too many.
-            bits = 8 * len(nodes) + 1
-            remote.call(task, "set_mempolicy", wanted.mode, nodes, bits)
-        else:
-            task.call("set_mempolicy", wanted.mode, 0, 0)
+        remote.call(task, "set_mempolicy", wanted.mode, *_nodes(task, wanted))
     except RemoteCallError as error:
-        reason = os.strerror(error.errno)
-        shown = f"{wanted.mode:#x} of nodes {_list(wanted.nodes)}"
-        return [f"no memory policy {shown} ({reason})"]
+        return [f"no memory policy {_shown(wanted)} ({os.strerror(error.errno)})"]
     return []
+
+
+def rebuild_mapping_policy(task: Task, mapping: records.Mapping) -> str:
+    """Set the NUMA policy of a mapping; return what failed, or empty."""
+    if mapping.policy is None:
+        return ""
+    where, mode = (mapping.start, mapping.end - mapping.start), mapping.policy.mode
+    try:
+        remote.call(task, "mbind", *where, mode, *_nodes(task, mapping.policy), 0)
+    except RemoteCallError as error:
+        return (
+            f"its memory at {mapping.start:#x} has no memory policy "
+            f"{_shown(mapping.policy)} ({os.strerror(error.errno)})"
+        )
+    return ""
+
+
+def _nodes(task: Task, policy: records.MemoryPolicy) -> tuple[bytes | int, int]:
+    """Return the nodes of a policy as two arguments: a mask, the number of its bits."""
+    mask = _mask(task, policy.nodes)
+    # The kernel takes the number of bits to be one too many.
+    return (mask, 8 * len(mask) + 1) if mask else (0, 0)
+
+
+def _shown(policy: records.MemoryPolicy) -> str:
+    """Return what a message calls a policy."""
+    return f"{policy.mode:#x} of nodes {_list(policy.nodes)}"
 
 
 def _set_io_priority(task: Task, it: records.Scheduling) -> None:

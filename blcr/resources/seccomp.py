@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from blcr import remote
 from blcr.context import records
 from blcr.errors import RefusedError
 from blcr.host.interface import SCRATCH_SIZE, NewProcess, Task, TaskFacts
 from blcr.linux import constants, structures
+from blcr.record import Record
 from blcr.resources import objects
 
 _INSTRUCTION_SIZE = 8
@@ -29,7 +29,7 @@ _USER_NOTIFICATION = 0x7FC0_0000
 """SECCOMP_RET_ACTION and SECCOMP_RET_USER_NOTIF of linux/seccomp.h."""
 
 
-class Table(NamedTuple):
+class Table(Record):
     """The filters of a process, filled in while its threads are saved."""
 
     filters: list[records.SeccompFilter]

@@ -16,7 +16,7 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -33,7 +33,17 @@ from blcr.errors import (
     TracedError,
 )
 from blcr.host.interface import Call, MappingFacts, ProcessFacts, Run
-from blcr.host.native import blocked, injection, procfs, ptrace, seccomp, sleepers, yama
+from blcr.host.native import (
+    blocked,
+    injection,
+    kernel,
+    mappings,
+    procfs,
+    ptrace,
+    seccomp,
+    sleepers,
+    yama,
+)
 from blcr.host.native.memory import Memory
 from blcr.host.native.process import NativeProcess, NativeTask
 from blcr.linux import blocking
@@ -54,6 +64,10 @@ _AT_ONCE = 16
 """Threads in whose name calls are made at the same time."""
 _BETWEEN_FRAMES = 128
 """Bytes that aligning may take of each frame's room."""
+_LARGE = 16 << 20
+"""Bytes of its own from which on a look at all pages is too long for a stop."""
+_MANY = 200
+"""Mappings from which on reading about each of them is."""
 _LET_GO_S = 0.1
 """How long to wait for a thread that has to stop before tracing it can be ended."""
 
@@ -134,6 +148,7 @@ class HeldProcess(NativeProcess):
         self.was_stopped = status.state == "T"
         self._way = self._find_way()
         self.can_inject = self._way is not None
+        self._early_policies = self._look_at_policies()
         self._lent: injection.Area | None = None
         self._seen: dict[int, blocked.Seen | None] = {}
 
@@ -141,6 +156,26 @@ class HeldProcess(NativeProcess):
         """Return the address space of the running program."""
         look = procfs.ranges if self._tracking else procfs.outline
         return look(self.shown_pid)
+
+    def _look_at_policies(self) -> Mapping[int, records.MemoryPolicy] | None:
+        """
+        Return NUMA policies of mappings where it takes long to look at them; else None.
+
+        They are nothing to wait for where there is but one node.
+        """
+        large = procfs.own_memory(self.shown_pid) > _LARGE
+        if large and not kernel.has_several_nodes():
+            return {}
+        if large or len(self._running) > _MANY:
+            return procfs.mapping_policies(self.shown_pid)
+        return None
+
+    def mappings(self) -> list[MappingFacts]:
+        """Return its address space in order of address."""
+        policies = self._early_policies
+        if policies is None:
+            policies = procfs.mapping_policies(self.shown_pid)
+        return mappings.facts(self.shown_pid, self._ranges, policies)
 
     def _find_way(self) -> injection.Way | None:
         """Look for code to call through, while the program still runs."""

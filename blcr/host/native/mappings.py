@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 from functools import lru_cache
 
 from blcr.context import records
@@ -60,17 +61,32 @@ _ADVICE = {
 }
 
 
-def facts(pid: int, ranges: list[procfs.Range]) -> list[MappingFacts]:
-    """Return the mappings that belong to the process; the kernel's own page is none."""
+def facts(
+    pid: int,
+    ranges: list[procfs.Range],
+    policies: Mapping[int, records.MemoryPolicy] | None = None,
+) -> list[MappingFacts]:
+    """
+    Return the mappings that belong to the process; the kernel's own page is none.
+
+    Args:
+        pid: The process.
+        ranges: Its address space.
+        policies: NUMA policies by the first address of mappings.
+    """
     sizes = {}
     if any("ht" in part.flags for part in ranges):
         sizes = procfs.page_sizes(pid)
     opener = _Opener(pid)
-    return [
+    found = [
         _facts(opener, part, sizes.get(part.start, 0) if "ht" in part.flags else 0)
         for part in ranges
         if part.path != "[vsyscall]"
     ]
+    for at, one in enumerate(found) if policies else ():
+        policy = policies.get(one.record.start) if policies else None
+        found[at] = one._replace(record=one.record._replace(policy=policy))
+    return found
 
 
 class _Backing(Record):

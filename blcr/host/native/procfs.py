@@ -233,8 +233,33 @@ def memory_policy(pid: int, tid: int) -> records.MemoryPolicy | None:
         line = os.read(fd, 128).decode(errors="replace")
     finally:
         os.close(fd)
+    return _policy(line)
+
+
+def mapping_policies(pid: int) -> dict[int, records.MemoryPolicy]:
+    """
+    Return the NUMA policies of mappings that are others than the main thread's.
+
+    By the first address.  The kernel looks at all pages.
+    """
+    try:
+        lines = read(pid, "numa_maps").decode(errors="replace").split("\n")
+    except TaskGoneError:
+        # A kernel without NUMA.
+        return {}
+    own = _policy(lines[0])
+    found = {}
+    for line in lines[1:]:
+        policy = _policy(line)
+        if policy and policy != own:
+            found[int(line.split(" ", 1)[0], 16)] = policy
+    return found
+
+
+def _policy(line: str) -> records.MemoryPolicy | None:
+    """Return the NUMA policy in a line of numa_maps; None: the default."""
     # Compiling the pattern takes longer than all the rest of this.
-    if line.split(" ", 2)[1:2] == ["default"]:
+    if line.split(" ", 2)[1:2] in (["default"], []):
         return None
     found = re.match(_POLICY, line)
     if not found or found[1] not in _POLICIES:
