@@ -18,7 +18,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+
+from benchmarks.rows import Row, command, seconds, show
 
 SOURCE = Path(__file__).parent / "tiny.c"
 
@@ -26,15 +27,6 @@ MIB = 1 << 20
 
 WRITTEN = 8
 """Pages that the program writes each millisecond: 32 MiB in a second."""
-
-
-class Row(NamedTuple):
-    """One result: what was measured, its value and unit, and the limit claimed."""
-
-    what: str
-    value: float
-    unit: str
-    limit: str = ""
 
 
 class Program:
@@ -69,18 +61,6 @@ def running(
         yield program
     finally:
         program.end()
-
-
-def command(name: str, *args: str | Path) -> list[str]:
-    """Return what starts ``cr_NAME``."""
-    return [sys.executable, "-m", f"blcr.cli.{name}", *map(str, args)]
-
-
-def seconds(args: list[str], stdin: bytes = b"") -> float:
-    """Return how long a command took."""
-    began = time.perf_counter()
-    subprocess.run(args, input=stdin, check=True, capture_output=True)
-    return time.perf_counter() - began
 
 
 def median(measure: Callable[[], float], count: int) -> float:
@@ -209,16 +189,8 @@ def main() -> int:
         folder = Path(name)
         executable = folder / "program"
         subprocess.run(["cc", "-O2", SOURCE, "-o", executable], check=True)
-        rows: list[Row] = []
-        if not options.json:
-            _print("what", "measured", "limit")
-            _print("---", "---:", "---:")
-        for row in _all_rows(executable, folder, options.size_mib, options.count):
-            rows.append(row)
-            if not options.json:
-                _print(row.what, f"{row.value:.4g} {row.unit}".strip(), row.limit)
-    if options.json:
-        json.dump([row._asdict() for row in rows], sys.stdout, indent=2)
+        rows = _all_rows(executable, folder, options.size_mib, options.count)
+        show(rows, as_json=options.json)
     return 0
 
 
@@ -229,11 +201,6 @@ def _all_rows(
     yield from tiny_rows(executable, folder)
     yield from ahead_rows(executable, folder, size_mib, count)
     yield from large_rows(executable, folder, size_mib, count)
-
-
-def _print(*cells: str) -> None:
-    sys.stdout.write("| " + " | ".join(cells) + " |\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":
