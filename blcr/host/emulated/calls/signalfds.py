@@ -62,6 +62,7 @@ def read_signals(thread: Thread, file: OpenFile, size: int) -> bytes:
             values["status"] = child["status"]
         else:
             values["ptr"] = head["value"]
-            values["int"] = signed(head["value"])
+            # Of the union of number and pointer the first bytes.
+            values["int"] = child["status"]
         data += row.pack(**values)
     return data
