@@ -265,12 +265,14 @@ class SignalFrame(Record):
         build: The frame for a request.
         parse: The state that ``rt_sigreturn`` (`rt` true) or ``sigreturn`` restores,
             from the register sets at the call and a way to read memory.
+        ignores_restorer: No handler returns to the restorer of its action.
     """
 
     red_zone: int
     size: int
     build: Callable[[FrameRequest], Frame]
     parse: Callable[[Mapping[int, bytes], ReadMemory, bool], Restored]
+    ignores_restorer: bool = False
 
 
 class Gadget(Record):
@@ -347,6 +349,7 @@ class Stubs(Record):
         returns: What a handler returns to whose action has no restorer: the call
             ``rt_sigreturn`` and, where there are frames without siginfo, ``sigreturn``,
             as the kernel's vdso has them.  Empty: the frame holds the code.
+        unwinding: What stands behind these, for unwinders to know them by.
     """
 
     call: Listing
@@ -355,6 +358,7 @@ class Stubs(Record):
     jump: Listing | None = None
     jump_target: Place | None = None
     returns: tuple[Listing, ...] = ()
+    unwinding: bytes = b""
 
 
 def call_table(text: str) -> dict[str, int]:
@@ -402,6 +406,10 @@ class Arch(Record):
         stubs: Code of ours.
         structures: Structures of the kernel that differ here from ``blcr.linux``.
         constants: Constants that differ here.
+        start_function: ``(address, base, elf_flags, read)``: the general registers,
+            beside the stack pointer, with which a function begins that is known by
+            `address`, in a program with these flags in its ELF header; `base` is added
+            to what has not been relocated.  None: the address is the pc.
         portable_state: Names of features that saved register sets have in use and that
             an engine for the baseline of this architecture does not offer.
         cpu_levels: For ``cr_run --cpu``: environment by level name.
@@ -436,6 +444,7 @@ class Arch(Record):
     structures: Mapping[str, str] = {}
     constants: Mapping[str, int] = {}
     thread_pointer: str | None = None
+    start_function: Callable[[int, int, int, ReadMemory], Registers] | None = None
     portable_state: Callable[[Mapping[int, bytes]], tuple[str, ...]] | None = None
     cpu_levels: Mapping[str, Mapping[str, str]] = {}
     emulation: str | None = None

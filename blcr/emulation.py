@@ -106,6 +106,10 @@ class Recipe(Record):
             changes.
         call_exception: The exception that a system call raises; None: see next.
         call_instruction: The instruction that the engine hooks as system call.
+        noted: What the kernel notes of a call in general registers that the engine does
+            not have, and that the architecture's functions look at.
+        illegal_calls: Instructions of 4 bytes that make a system call though the engine
+            takes them for illegal, and what the kernel notes of those.
         faults: By exception number; others are illegal instructions.
         illegal: What an illegal instruction becomes.
         undecoded: What an instruction becomes at which the engine stops without an
@@ -138,6 +142,8 @@ class Recipe(Record):
     undecoded: Fault | None = None
     call_state: tuple[str, ...] = ()
     call_instruction: str | None = None
+    noted: Mapping[str, int] = {}
+    illegal_calls: Mapping[bytes, Mapping[str, int]] = {}
     transfers: tuple[Transfer, ...] = ()
     auxv: Mapping[str, int] = {}
     platform: str | None = None

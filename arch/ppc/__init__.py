@@ -6,18 +6,9 @@ from blcr.architecture import Arch
 
 from .abi import CONSTANTS, LAYOUT, STRUCTURES
 from .registers import REGISTER_SETS
-from .signals import FRAME
-from .stubs import STUBS
-from .syscalls import (
-    ARGS,
-    SYSCALLS,
-    begin_call,
-    call_result,
-    interrupt_call,
-    interrupted_call,
-    rewind_call,
-    set_result,
-)
+from .signals import FRAME, RETURNS
+from .stubs import stubs
+from .syscalls import ARGS, CONVENTION, SYSCALLS
 
 ARCH = Arch(
     name="ppc",
@@ -32,14 +23,14 @@ ARCH = Arch(
     call_number="gpr0",
     call_args=ARGS,
     syscalls=SYSCALLS,
-    begin_call=begin_call,
-    call_result=call_result,
-    set_result=set_result,
-    interrupted_call=interrupted_call,
-    rewind_call=rewind_call,
-    interrupt_call=interrupt_call,
+    begin_call=CONVENTION.begin_call,
+    call_result=CONVENTION.call_result,
+    set_result=CONVENTION.set_result,
+    interrupted_call=CONVENTION.interrupted_call,
+    rewind_call=CONVENTION.rewind_call,
+    interrupt_call=CONVENTION.interrupt_call,
     frame=FRAME,
-    stubs=STUBS,
+    stubs=stubs(LAYOUT, *RETURNS),
     capstone=("CS_ARCH_PPC", ("CS_MODE_32", "CS_MODE_BIG_ENDIAN")),
     structures=STRUCTURES,
     constants=CONSTANTS,

@@ -62,7 +62,21 @@ CONSTANTS = {
     "TIOCGPTPEER": 0x2000_5441,
 }
 
+STRUCTURES_OF_FAMILY = {
+    "termios": """
+        iflag   uint
+        oflag   uint
+        cflag   uint
+        lflag   uint
+        cc      char[19]
+        line    u8
+        ispeed  uint
+        ospeed  uint
+    """,
+}
+
 STRUCTURES = {
+    **STRUCTURES_OF_FAMILY,
     "stat": """
         dev         ulong
         ino         ulong
@@ -101,15 +115,5 @@ STRUCTURES = {
         ctime       int
         ctime_nsec  uint
         _           uint[2]
-    """,
-    "termios": """
-        iflag   uint
-        oflag   uint
-        cflag   uint
-        lflag   uint
-        cc      char[19]
-        line    u8
-        ispeed  uint
-        ospeed  uint
     """,
 }

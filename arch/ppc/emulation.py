@@ -1,16 +1,17 @@
 """
 How an engine is told to be a 32-bit PowerPC CPU with AltiVec.
 
-Source: Power ISA 2.03; PowerPC Processor Abstract of exceptions as QEMU numbers them
-(target/ppc/cpu.h, POWERPC_EXCP_*).
+Source: Power ISA 2.03; exceptions as QEMU numbers them (target/ppc/cpu.h,
+POWERPC_EXCP_*).
 """
 
 from __future__ import annotations
 
-from blcr.architecture import Listing
 from blcr.emulation import Fault, Recipe, Transfer
 
 from .registers import NT_PPC_VMX, NT_PRSTATUS, PT_REGS
+from .stubs import TRAP, listing
+from .syscalls import SC
 
 # Floating point and vectors on.  Problem state is left off: the C library reads the
 # processor version register, which Linux emulates.
@@ -19,100 +20,102 @@ MSR = 1 << 13 | 1 << 25
 # translation, FP on.
 USER_MSR = 0xF032
 
-_XER_AT = next(row.offset for row in PT_REGS.registers if row.name == "xer")
-_TRAP = ("7f e0 00 08", "trap")
+# The engine adds 4 to the pc on every exception.
+FAULTS = {
+    5: Fault("SIGBUS", "BUS_ADRALN", 4),
+    6: Fault("SIGTRAP", "TRAP_BRKPT", 4),
+}
+ILLEGAL = Fault("SIGILL", "ILL_ILLOPC", 4)
+REGISTERS = {
+    **{f"gpr{i}": str(i) for i in range(32)},
+    "nip": "PC",
+    "ctr": "CTR",
+    "link": "LR",
+    "ccr": "CR",
+    **{f"fpr{i}": f"FPR{i}" for i in range(32)},
+    "fpscr": "FPSCR",
+}
+# Registers that the kernel has and the CPU has not.
+KERNELS = dict.fromkeys(("orig_gpr3", "trap", "dar", "dsisr", "result"), 0)
 
 
-def _vectors(number: int, name: str) -> tuple[tuple[str, str], ...]:
+def _vectors(number: int, name: str) -> list[tuple[str, str]]:
     """Return ``stvx`` or ``lvx`` of all vector registers at r3, which moves on."""
     rows = []
     for i in range(32):
         word = 0x7C00_0000 | i << 21 | 3 << 11 | number << 1
         rows.append((word.to_bytes(4, "big").hex(" "), f"{name} v{i}, 0, r3"))
         rows.append(("38 63 00 10", "addi r3, r3, 0x10"))
-    return tuple(rows)
+    return rows
+
+
+def vmx_transfer(byteorder: str) -> Transfer:
+    """Return how the vector registers are saved and loaded."""
+    return Transfer(
+        NT_PPC_VMX,
+        0,
+        bytes(544),
+        save=listing(
+            byteorder,
+            *_vectors(231, "stvx"),
+            ("10 00 06 04", "mfvscr v0"),
+            ("7c 00 19 ce", "stvx v0, 0, r3"),
+            ("7c 80 42 a6", "mfspr r4, 0x100"),
+            ("90 83 00 10", "stw r4, 0x10(r3)"),
+            # What mfvscr needed is put back.
+            ("38 63 fe 00", "addi r3, r3, -0x200"),
+            ("7c 00 18 ce", "lvx v0, 0, r3"),
+            TRAP,
+        ),
+        load=listing(
+            byteorder,
+            ("38 83 02 00", "addi r4, r3, 0x200"),
+            ("7c 00 20 ce", "lvx v0, 0, r4"),
+            ("10 00 06 44", "mtvscr v0"),
+            ("80 84 00 10", "lwz r4, 0x10(r4)"),
+            ("7c 80 43 a6", "mtspr 0x100, r4"),
+            *_vectors(103, "lvx"),
+            TRAP,
+        ),
+        base="3",
+        clobbers=("4",),
+    )
 
 
 RECIPE = Recipe(
     engine="UC_ARCH_PPC",
     modes=("UC_MODE_PPC32", "UC_MODE_BIG_ENDIAN"),
     constants=("unicorn.ppc_const", "UC_PPC_REG_"),
-    registers={
-        **{f"gpr{i}": str(i) for i in range(32)},
-        "nip": "PC",
-        "ctr": "CTR",
-        "link": "LR",
-        "ccr": "CR",
-        **{f"fpr{i}": f"FPR{i}" for i in range(32)},
-        "fpscr": "FPSCR",
-    },
+    registers=REGISTERS,
     start={},
-    fixed={
-        "msr": USER_MSR,
-        **dict.fromkeys(("orig_gpr3", "mq", "trap", "dar", "dsisr", "result"), 0),
-    },
+    fixed={"msr": USER_MSR, "mq": 0, **KERNELS},
     setup={"MSR": MSR},
     call_exception=8,
     call_state=("ccr",),
-    # The engine adds 4 to the pc on every exception.
-    faults={
-        5: Fault("SIGBUS", "BUS_ADRALN", 4),
-        6: Fault("SIGTRAP", "TRAP_BRKPT", 4),
-    },
-    illegal=Fault("SIGILL", "ILL_ILLOPC", 4),
+    noted={"trap": SC},
+    faults=FAULTS,
+    illegal=ILLEGAL,
     transfers=(
         Transfer(
             NT_PRSTATUS,
-            _XER_AT,
+            next(row.offset for row in PT_REGS.registers if row.name == "xer"),
             bytes(4),
-            save=Listing(
-                (
-                    ("7c 81 02 a6", "mfxer r4"),
-                    ("90 83 00 00", "stw r4, 0(r3)"),
-                    _TRAP,
-                )
+            save=listing(
+                "big",
+                ("7c 81 02 a6", "mfxer r4"),
+                ("90 83 00 00", "stw r4, 0(r3)"),
+                TRAP,
             ),
-            load=Listing(
-                (
-                    ("80 83 00 00", "lwz r4, 0(r3)"),
-                    ("7c 81 03 a6", "mtxer r4"),
-                    _TRAP,
-                )
+            load=listing(
+                "big",
+                ("80 83 00 00", "lwz r4, 0(r3)"),
+                ("7c 81 03 a6", "mtxer r4"),
+                TRAP,
             ),
             base="3",
             clobbers=("4",),
         ),
-        Transfer(
-            NT_PPC_VMX,
-            0,
-            bytes(544),
-            save=Listing(
-                (
-                    *_vectors(231, "stvx"),
-                    ("10 00 06 04", "mfvscr v0"),
-                    ("7c 00 19 ce", "stvx v0, 0, r3"),
-                    ("7c 80 42 a6", "mfspr r4, 0x100"),
-                    ("90 83 00 10", "stw r4, 0x10(r3)"),
-                    # What mfvscr needed is put back.
-                    ("38 63 fe 00", "addi r3, r3, -0x200"),
-                    ("7c 00 18 ce", "lvx v0, 0, r3"),
-                    _TRAP,
-                )
-            ),
-            load=Listing(
-                (
-                    ("38 83 02 00", "addi r4, r3, 0x200"),
-                    ("7c 00 20 ce", "lvx v0, 0, r4"),
-                    ("10 00 06 44", "mtvscr v0"),
-                    ("80 84 00 10", "lwz r4, 0x10(r4)"),
-                    ("7c 80 43 a6", "mtspr 0x100, r4"),
-                    *_vectors(103, "lvx"),
-                    _TRAP,
-                )
-            ),
-            base="3",
-            clobbers=("4",),
-        ),
+        vmx_transfer("big"),
     ),
     # PPC_FEATURE_32 and _HAS_FPU, _HAS_MMU: vectors are not advertised, so that the C
     # library's string functions stay with what every CPU has.

@@ -24,8 +24,10 @@ from blcr.architecture import (
 )
 
 from .registers import FP_REGS, NT_FPREGSET, NT_PPC_VMX, NT_PRSTATUS, PT_REGS, VMX_REGS
-from .stubs import RT_SIGRETURN, SIGRETURN
+from .stubs import sigreturn
+from .syscalls import SYSCALLS
 
+RETURNS = tuple(sigreturn("big", SYSCALLS[n]) for n in ("rt_sigreturn", "sigreturn"))
 SA_SIGINFO = 4
 MSR_VEC = 0x0200_0000
 """The mcontext holds vector registers."""
@@ -39,7 +41,7 @@ _ABI_GAP = 224
 # pointer to the mcontext.
 _SIGCONTEXT = struct.Struct(">12xIIIII")
 # uc_flags, uc_link, uc_stack, pointer to the mcontext, uc_sigmask in words.
-_UCONTEXT = struct.Struct(">IIIiI28xIII132x")
+_UCONTEXT = struct.Struct(">IIIII28xIII132x")
 _RT_EXTRA, _SIGINFO_SIZE = 16, 128
 # General registers, floating-point ones, code, vector ones.
 _MCONTEXT = struct.Struct(">192s264s8s528s")
@@ -65,7 +67,7 @@ def build(request: FrameRequest) -> Frame:
     old = PT_REGS.decode(request.sets[NT_PRSTATUS])
     upper, lower = request.mask >> 32, request.mask & 0xFFFF_FFFF
     rt = bool(request.flags & SA_SIGINFO)
-    code = (RT_SIGRETURN if rt else SIGRETURN).code
+    code = RETURNS[not rt].code
     context = _mcontext(request.sets, code)
     before = _SIGINFO_SIZE + _UCONTEXT.size if rt else _SIGCONTEXT.size
     frame_at = (request.sp - before - len(context) - _ABI_GAP) & -16
@@ -128,4 +130,5 @@ FRAME = SignalFrame(
     size=_SIGNAL_FRAME_SIZE + _RT_EXTRA + 1312 + _ABI_GAP + 16,
     build=build,
     parse=parse,
+    ignores_restorer=True,
 )

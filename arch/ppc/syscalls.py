@@ -1,79 +1,95 @@
 """
-System calls made with ``sc``, which say failure in the condition register.
+System calls: ``sc`` says failure in the condition register, ``scv`` in the result.
 
 Source: arch/powerpc/kernel/syscalls/syscall.tbl, interrupt.c and check_syscall_restart
-in signal.c there; Linux 6.12.
+in signal.c there; Documentation/arch/powerpc/syscall64-abi.rst; Linux 6.12.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from blcr.architecture import InterruptedCall, Registers, call_table
 
 INSTRUCTION_SIZE = 4
 SUMMARY_OVERFLOW = 0x1000_0000
-"""CR0.SO in ccr: the call failed, and gpr3 is the errno."""
-SYSTEM_CALL_TRAP = 0xC00
+"""CR0.SO in ccr: a call by ``sc`` failed, and gpr3 is the errno."""
+MAX_ERRNO = 4095
+SC, SCV = 0xC00, 0x3000
 """In trap while in a call; anything else, and nothing is resumed."""
+SCV_AHEAD = 0x3010
+"""In trap of a thread about to make a call by ``scv``: no trap that there is."""
 INTERRUPTED = frozenset({4, 512, 513, 514, 516})
 """EINTR, ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK."""
 ARGS = ("gpr3", "gpr4", "gpr5", "gpr6", "gpr7", "gpr8")
-MASK = 0xFFFF_FFFF
 
 
-def begin_call(regs: Registers, number: int, args: tuple[int, ...]) -> Registers:
-    """Return registers that make the call."""
-    values = {name: arg & MASK for name, arg in zip(ARGS, args, strict=False)}
-    return {
-        **regs,
-        **values,
-        "gpr0": number,
-        "ccr": regs["ccr"] & ~SUMMARY_OVERFLOW,
-        "trap": 0,
-    }
-
-
-def call_result(regs: Registers) -> int:
-    """Return the result: a negative errno, or the value, which is not negative."""
-    return -regs["gpr3"] if regs["ccr"] & SUMMARY_OVERFLOW else regs["gpr3"]
-
-
-def set_result(regs: Registers, result: int) -> Registers:
-    """Return registers as after a call."""
-    ccr = regs["ccr"] & ~SUMMARY_OVERFLOW
-    if result < 0:
-        return {**regs, "gpr3": -result, "ccr": ccr | SUMMARY_OVERFLOW}
-    return {**regs, "gpr3": result & MASK, "ccr": ccr}
-
-
-def interrupted_call(regs: Registers) -> InterruptedCall | None:
-    """Return the call that the kernel is about to resume or has just broken off."""
+def _trap(regs: Registers) -> int:
     # The low four bits of trap are flags of the kernel's.
-    if (
-        regs["trap"] & 0xFFF0 != SYSTEM_CALL_TRAP
-        or -call_result(regs) not in INTERRUPTED
-    ):
-        return None
-    args = (regs["orig_gpr3"], *(regs[name] for name in ARGS[1:]))
-    return InterruptedCall(regs["gpr0"], args, regs["gpr3"])
+    return regs["trap"] & ~0xF
 
 
-def rewind_call(regs: Registers, call: InterruptedCall) -> Registers:
-    """Return registers about to make the call again, which no kernel will touch."""
-    back = {**regs, "nip": regs["nip"] - INSTRUCTION_SIZE}
-    return begin_call(back, call.number, call.args)
+class Convention(NamedTuple):
+    """How system calls are made, fail and are resumed; `mask` has a word's bits."""
+
+    mask: int
+
+    def begin_call(
+        self, regs: Registers, number: int, args: tuple[int, ...]
+    ) -> Registers:
+        """Return registers that make the call."""
+        values = {name: arg & self.mask for name, arg in zip(ARGS, args, strict=False)}
+        return {
+            **regs,
+            **values,
+            "gpr0": number,
+            "ccr": regs["ccr"] & ~SUMMARY_OVERFLOW,
+            "trap": 0,
+        }
+
+    def call_result(self, regs: Registers) -> int:
+        """Return the result: a negative errno, or the value, which is not negative."""
+        value = regs["gpr3"]
+        if _trap(regs) == SCV:
+            return value - self.mask - 1 if value > self.mask - MAX_ERRNO else value
+        return -value if regs["ccr"] & SUMMARY_OVERFLOW else value
+
+    def set_result(self, regs: Registers, result: int) -> Registers:
+        """Return registers as after a call."""
+        if _trap(regs) == SCV:
+            return {**regs, "gpr3": result & self.mask}
+        ccr = regs["ccr"] & ~SUMMARY_OVERFLOW
+        if result < 0:
+            return {**regs, "gpr3": -result, "ccr": ccr | SUMMARY_OVERFLOW}
+        return {**regs, "gpr3": result & self.mask, "ccr": ccr}
+
+    def interrupted_call(self, regs: Registers) -> InterruptedCall | None:
+        """Return the call that the kernel is about to resume or has just broken off."""
+        error = -self.call_result(regs)
+        if _trap(regs) not in {SC, SCV} or error not in INTERRUPTED:
+            return None
+        args = (regs["orig_gpr3"], *(regs[name] for name in ARGS[1:]))
+        return InterruptedCall(regs["gpr0"], args, error)
+
+    def rewind_call(self, regs: Registers, call: InterruptedCall) -> Registers:
+        """Return registers about to make the call again, which no kernel will touch."""
+        back = {**regs, "nip": regs["nip"] - INSTRUCTION_SIZE}
+        begun = self.begin_call(back, call.number, call.args)
+        return {**begun, "trap": SCV_AHEAD} if _trap(regs) == SCV else begun
+
+    def interrupt_call(self, regs: Registers, number: int, error: int) -> Registers:
+        """Return registers as the kernel has them before it resumes a rewound call."""
+        inside = {
+            **regs,
+            "nip": regs["nip"] + INSTRUCTION_SIZE,
+            "gpr0": number,
+            "orig_gpr3": regs["gpr3"],
+            "trap": SCV if regs["trap"] == SCV_AHEAD else SC,
+        }
+        return self.set_result(inside, -error)
 
 
-def interrupt_call(regs: Registers, number: int, error: int) -> Registers:
-    """Return registers as the kernel has them before it resumes a rewound call."""
-    inside = {
-        **regs,
-        "nip": regs["nip"] + INSTRUCTION_SIZE,
-        "gpr0": number,
-        "orig_gpr3": regs["gpr3"],
-        "trap": SYSTEM_CALL_TRAP,
-    }
-    return set_result(inside, -error)
-
+CONVENTION = Convention(0xFFFF_FFFF)
 
 SYSCALLS = call_table(
     """

@@ -76,7 +76,7 @@ def test_register_sets_come_back_as_they_were_set(
             assert {name: decoded[name] for name in wanted} == wanted
 
 
-def test_extended_registers_come_back_as_they_were_set(cpu: Cpu) -> None:
+def test_extended_registers_come_back_as_they_were_set(arch: Arch, cpu: Cpu) -> None:
     """What stubs load, they save, in the current state and after another was there."""
     for part in cpu.recipe.transfers:
         data = cpu.read_set(part.note_type)
@@ -85,7 +85,9 @@ def test_extended_registers_come_back_as_they_were_set(cpu: Cpu) -> None:
         if len(part.blank) > 500:
             changed[160:288] = bytes(range(128))  # vector registers, on all
         else:
-            changed[part.offset] = 0xE0  # SO, OV and CA
+            number = 0xE000_0000  # of a status register SO, OV and CA
+            at = slice(part.offset, part.offset + len(part.blank))
+            changed[at] = number.to_bytes(len(part.blank), arch.layout.byteorder)
         cpu.write_set(part.note_type, bytes(changed))
 
         here = cpu._state

@@ -7,8 +7,13 @@ static const unsigned char code[] = {0xb8, 42, 0, 0, 0, 0xc3}; /* mov eax, 42; r
 #define VALUE 1
 #define SYNC(at) (void)(at)
 #elif defined __powerpc__
+#ifdef __LITTLE_ENDIAN__
+static const unsigned char code[] = {42, 0, 0x60, 0x38, 0x20, 0, 0x80, 0x4e}; /* li; blr */
+#define VALUE 0
+#else
 static const unsigned char code[] = {0x38, 0x60, 0, 42, 0x4e, 0x80, 0, 0x20}; /* li; blr */
 #define VALUE 3
+#endif
 #define SYNC(at) \
     __asm__ volatile("dcbst 0, %0; sync; icbi 0, %0; sync; isync" : : "r"(at) : "memory")
 #elif defined __riscv

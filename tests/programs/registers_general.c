@@ -42,6 +42,23 @@ __asm__(".text\nspin: stwu 1, -272(1); stmw 14, 200(1); stw 4, 192(1); li 0, 0\n
         "lwz 3, 192(1); li 4, 28; mtctr 4; addi 5, 1, 12; addi 3, 3, -4\n"
         "2: lwzu 0, 4(5); stwu 0, 4(3); bdnz 2b\n"
         "lmw 14, 200(1); addi 1, 1, 272; blr");
+#elif defined __powerpc64__
+#define COUNT 28
+#define UNIT 0x0102030405060708
+#define ALL "3,4,5,6,7,8,9,10,11,12," KEPT
+#define KEPT "14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31"
+__asm__(".text\nspin: stdu 1, -512(1); std 4, 448(1); li 0, 0; std 0, 40(1)\n"
+        ".irp r, " KEPT "\nstd \\r, 160+\\r*8(1); .endr\n"
+        "addi 5, 1, 40; std 5, 0(3); .set n, 0\n"
+        ".irp r, " ALL "\n.set n, n + 1\n"
+        "lis \\r, (n * 0x0102); ori \\r, \\r, (n * 0x0304); sldi \\r, \\r, 32\n"
+        "oris \\r, \\r, (n * 0x0506); ori \\r, \\r, (n * 0x0708); .endr\n"
+        "1: ld 0, 40(1); cmpdi 0, 0; beq 1b; .set n, 0\n"
+        ".irp r, " ALL "\nstd \\r, 48+n*8(1); .set n, n + 1; .endr\n"
+        "ld 3, 448(1); li 4, 28; mtctr 4; addi 5, 1, 40; addi 3, 3, -8\n"
+        "2: ldu 0, 8(5); stdu 0, 8(3); bdnz 2b\n"
+        ".irp r, " KEPT "\nld \\r, 160+\\r*8(1); .endr\n"
+        "addi 1, 1, 512; blr");
 #elif defined __riscv
 #define COUNT 28
 #define UNIT 0x0102030405060708

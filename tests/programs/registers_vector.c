@@ -27,14 +27,42 @@ SPIN(spin_avx512, "vmovups", "zmm", 64, ",16,17,18,19,20,21,22,23,24,25,26,27,28
 #else
 SPIN(spin_avx512, "vmovups", "zmm", 64, "")
 #endif
-#elif defined __powerpc__ && !defined __powerpc64__
+#elif defined __powerpc__
 void spin_float(uint32_t *bytes, volatile int *go);
-#define ALL "14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31"
-__asm__(".text\nspin_float: stwu 1, -176(1); .set n, 0\n"
-        ".irp r, " ALL "\nstfd \\r, 16+n*8(1); lfd \\r, n*8(3); .set n, n + 1; .endr\n"
-        "1: lwz 0, 0(4); cmpwi 0, 0; beq 1b; .set n, 0\n"
-        ".irp r, " ALL "\nstfd \\r, n*8(3); lfd \\r, 16+n*8(1); .set n, n + 1; .endr\n"
-        "addi 1, 1, 176; blr");
+/* Registers by number: vector ones alone, or from 32 behind those they share with FP. */
+#ifdef __powerpc64__
+#define WHOLE "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25," \
+    "26,27,28,29,30,31,32,33,34,35,36,37,38,39,40,41,42,43,44,45,46,47,48,49,50," \
+    "51,52,53,54,55,56,57,58,59,60,61,62,63"
+#define KEPT "14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31," \
+    "52,53,54,55,56,57,58,59,60,61,62,63"
+#define LOAD "0x7c000698 | \\r / 32" /* lxvd2x */
+#define STORE "0x7c000798 | \\r / 32" /* stxvd2x */
+#define GROW "stdu"
+#else
+#define WHOLE "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19," KEPT
+#define KEPT "20,21,22,23,24,25,26,27,28,29,30,31"
+#define FLOAT "14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31"
+#define LOAD "0x7c0000ce" /* lvx */
+#define STORE "0x7c0001ce" /* stvx */
+#define GROW "stwu"
+#endif
+#define MOVE(what, regs, base, from) ".set n, 0; .irp r, " regs "\n" \
+    "li 5, " from "+n*16; .long " what " | (\\r & 31) << 21 | " base " << 16 | 5 << 11\n" \
+    ".set n, n + 1; .endr\n"
+#define MOVE_FP(what, base, from) ".set n, 0; .irp r, " FLOAT "\n" \
+    what " \\r, " from "+n*8(" base "); .set n, n + 1; .endr\n"
+__asm__(".text\nspin_float: " GROW " 1, -672(1)\n"
+        MOVE(STORE, KEPT, "1", "48") MOVE(LOAD, WHOLE, "3", "0")
+#ifndef __powerpc64__
+        MOVE_FP("stfd", "1", "256") MOVE_FP("lfd", "3", "1024")
+#endif
+        "1: lwz 0, 0(4); cmpwi 0, 0; beq 1b\n"
+        MOVE(STORE, WHOLE, "3", "0") MOVE(LOAD, KEPT, "1", "48")
+#ifndef __powerpc64__
+        MOVE_FP("stfd", "3", "1024") MOVE_FP("lfd", "1", "256")
+#endif
+        "addi 1, 1, 672; blr");
 #elif defined __riscv
 void spin_float(uint32_t *bytes, volatile int *go);
 #define ALL \
@@ -57,7 +85,7 @@ static void *release(void *unused)
 
 int main(void)
 {
-    static uint32_t bytes[512];
+    static uint32_t bytes[512] __attribute__((aligned(64)));
     for (int i = 0; i < 512; i++)
         bytes[i] = 0x3f000000 + i * 0x10203;
     start(release, NULL);

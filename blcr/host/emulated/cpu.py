@@ -88,6 +88,8 @@ class State:
         """Base, limit and flags of the thread's own descriptors."""
         self.selectors: Registers = {}
         """Selectors whose descriptors are still to come."""
+        self.noted: Mapping[str, int] = {}
+        """What a kernel has noted of the call that is being made."""
 
 
 class _Batch:
@@ -265,6 +267,7 @@ class Cpu:
         self.load(state)
         copy = State(self._engine)
         copy.tls, copy.selectors = list(state.tls), dict(state.selectors)
+        copy.noted = state.noted
         return copy
 
     def load(self, state: State, space: AddressSpace | None = None) -> None:
@@ -311,6 +314,8 @@ class Cpu:
         """
         self._refresh()
         self._start(self._pc.read()[0] if self._next is None else self._next, budget)
+        if self.recipe.noted:
+            self._note_call()
         if self._called:
             values = self._call_values = self._call.read()
             call = Call(values[self._number_at], self._args_of(values))
@@ -324,6 +329,17 @@ class Cpu:
         if self._status:
             return self._failure(), self._budget[0]
         return Cut(), max(0, self._budget[0])
+
+    def _note_call(self) -> None:
+        """Note by which instruction a call was made, one the engine lacks included."""
+        state, space, recipe = self._state, self._space, self.recipe
+        assert state is not None, "no thread is loaded"
+        state.noted = recipe.noted if self._called else {}
+        if self._exception is not None and self._exception not in recipe.faults:
+            assert space is not None, "no memory is loaded"
+            code = space.read(self._pc.read()[0] - recipe.illegal.step, 4, READ | FORCE)
+            if code in recipe.illegal_calls:
+                self._called, state.noted = True, recipe.illegal_calls[code]
 
     def _start(self, pc: int, budget: int) -> None:
         self._called, self._exception, self._fault_at = False, None, None
@@ -464,7 +480,11 @@ class Cpu:
         held, self._call_values = self._call_values, None
         names, values_of = self._ended
         values = values_of(held or self._call.read())
-        after = self.arch.set_result(dict(zip(names, values, strict=True)), result)
+        regs = dict(zip(names, values, strict=True))
+        if self.recipe.noted:
+            assert self._state is not None, "no thread is loaded"
+            regs |= self._state.noted or self.recipe.noted
+        after = self.arch.set_result(regs, result)
         self._result.write([after[name] for name in self._result.names])
         self._next = values[0]
 
@@ -497,13 +517,13 @@ class Cpu:
                 *(n for slot, row in rows for n in (slot, *row))
             )
         parts = [part for part in self.recipe.transfers if part.note_type == note_type]
-        if not parts and registers.size is None:
+        batch = self._batches[note_type]
+        if not parts and not batch.names:
             return None
         size = registers.size or max(part.offset + len(part.blank) for part in parts)
-        batch = self._batches[note_type]
         values = dict(zip(batch.names, batch.read(), strict=True))
         if note_type == self.arch.gp.note_type:
-            values = {**values, **self._selectors(), **self.recipe.fixed}
+            values |= {**self._selectors(), **self.recipe.fixed, **state.noted}
         data = bytearray(registers.encode(values, bytes(size)))
         for part in parts:
             end = part.offset + len(part.blank)
@@ -543,6 +563,8 @@ class Cpu:
         if note_type == self.arch.gp.note_type:
             selectors = self._selectors()
             self._load_selectors({k: v for k, v in values.items() if k in selectors})
+            if self._state is not None and self.recipe.noted.keys() <= values.keys():
+                self._state.noted = {name: values[name] for name in self.recipe.noted}
 
     def _selectors(self) -> Registers:
         """Return the selectors that a program may change."""

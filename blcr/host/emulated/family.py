@@ -87,6 +87,7 @@ def fork(thread: Thread, *, share_memory: bool, share_files: bool) -> Guest:
     child.ppid, child.pgid, child.sid = parent.pid, parent.pgid, parent.sid
     child.actions = dict(parent.actions)
     child.cwd, child.umask, child.exe = parent.cwd, parent.umask, parent.exe
+    child.elf_flags = parent.elf_flags
     child.layout, child.personality = parent.layout, parent.personality
     child.dumpable, child.no_new_privs = parent.dumpable, parent.no_new_privs
     child.vdso, child.nice = parent.vdso, parent.nice

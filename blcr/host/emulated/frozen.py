@@ -22,7 +22,7 @@ from blcr.errors import (
     RestartError,
 )
 from blcr.host import interface
-from blcr.host.emulated import signals
+from blcr.host.emulated import loader, signals
 from blcr.host.emulated.calls.timers import timer_left
 from blcr.host.emulated.memory import DIRTY, FORCE, OWNED, PAGE, READ, WRITE, pages_of
 from blcr.host.emulated.tasks import Blocked, Ended, Interrupted, Thread
@@ -581,7 +581,8 @@ class FrozenProcess:
         self.guest.exe = exe
 
     def settle(self) -> None:
-        """Turn the functions of a saved vdso into plain calls."""
+        """Turn the functions of a saved vdso into plain calls; read the ELF header."""
+        self.guest.elf_flags = loader.loaded_flags(self.guest)
         self.guest.vdso.divert(self.guest)
 
 

@@ -22,6 +22,7 @@ from blcr.context import records
 from blcr.errors import ArchitectureError, BlcrError
 from blcr.host.emulated.memory import (
     EXECUTE,
+    FORCE,
     PAGE,
     READ,
     WRITE,
@@ -69,6 +70,7 @@ class Executable(Record):
     kind: int
     entry: int
     table: int
+    elf_flags: int
     row_size: int
     segments: tuple[Segment, ...]
 
@@ -186,7 +188,9 @@ def _headers(file: MappedFile, head: bytes) -> Executable:
         kind, machine, _, entry, table = struct.unpack_from(
             order + ("HHIQQ" if wide else "HHIII"), head, _IDENT
         )
-        row_size, count = struct.unpack_from(order + "HH", head, 54 if wide else 42)
+        flags, row_size, count = struct.unpack_from(
+            order + "I2xHH", head, 48 if wide else 36
+        )
         rows = [
             struct.unpack_from(order + ("IIQQQQQ" if wide else "IIIIIII"), head, at)
             for at in range(table, table + row_size * count, row_size)
@@ -202,7 +206,7 @@ def _headers(file: MappedFile, head: bytes) -> Executable:
     segments = tuple(_segment(row, wide=wide) for row in rows)
     if kind not in {GENERIC["ET_EXEC"], GENERIC["ET_DYN"]}:
         raise NotExecutableError(f"'{path}' is an ELF file, but not an executable")
-    found = Executable(file, arch, kind, entry, table, row_size, segments)
+    found = Executable(file, arch, kind, entry, table, flags, row_size, segments)
     if not found.loaded:
         raise NotExecutableError(f"'{path}' has nothing to load")
     for segment in found.loaded:
@@ -232,7 +236,7 @@ def load(guest: Guest, program: Program, env: Sequence[str]) -> Thread:
         OSError: ENOMEM, it does not fit.
     """
     space, executable = guest.space, program.executable
-    guest.exe = executable.file.path
+    guest.exe, guest.elf_flags = executable.file.path, executable.elf_flags
     base = 0
     if executable.kind == GENERIC["ET_DYN"]:
         base = guest.arch.task_size // 3 & (-PAGE << 4)
@@ -269,10 +273,29 @@ def load(guest: Guest, program: Program, env: Sequence[str]) -> Thread:
     sp = _Stack(guest, stack_top).fill(program, env, auxv)
     state = guest.cpu.new_state()
     guest.cpu.load(state, space)
-    guest.cpu.set_general({guest.arch.pc: entry, guest.arch.sp: sp})
+    start = guest.function_start(entry, interpreter_base or base)
+    guest.cpu.set_general({**start, guest.arch.sp: sp})
     thread = guest.machine.add_thread(guest, guest.pid, state)
     thread.comm = os.path.basename(program.name)[:15]
     return thread
+
+
+def loaded_flags(guest: Guest) -> int:
+    """Return the flags in the ELF header that precedes the program headers."""
+    size, order = guest.arch.word_size, guest.arch.layout.byteorder
+    vector = guest.layout.auxv
+    words = [
+        int.from_bytes(vector[at : at + size], order)
+        for at in range(0, len(vector), size)
+    ]
+    table = dict(zip(words[::2], words[1::2], strict=False)).get(GENERIC["AT_PHDR"], 0)
+    wide = size == 8
+    try:
+        head = guest.space.read(table - (64 if wide else 52), 52, READ | FORCE)
+    except OSError:
+        return 0
+    at = 48 if wide else 36
+    return int.from_bytes(head[at : at + 4], order) if head[:4] == b"\x7fELF" else 0
 
 
 def _room(guest: Guest, executable: Executable, top: int) -> int:

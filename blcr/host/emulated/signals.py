@@ -250,12 +250,14 @@ def _call_handler(thread: Thread, number: int, info: bytes, action: Action) -> N
     )
     try:
         guest.space.write(frame.address, frame.data)
+        start = guest.function_start(action.handler)
     except OSError:
         # No stack to run a handler on: the kernel kills with SIGSEGV.
         _take_default(guest, guest.constants["SIGSEGV"])
     if stack.flags & GENERIC["SS_AUTODISARM"]:
         thread.altstack = NO_ALTSTACK
     cpu.write_set(arch.gp.note_type, frame.registers)
+    cpu.set_general(start)
     if action.flags & GENERIC["SA_RESETHAND"]:
         guest.actions[number] = Action()
     thread.mask |= action.mask & ~UNBLOCKABLE
@@ -265,7 +267,8 @@ def _call_handler(thread: Thread, number: int, info: bytes, action: Action) -> N
 
 def _restorer(guest: Guest, action: Action) -> int:
     """Return where a handler returns to; 0: to code in its frame."""
-    if action.flags & GENERIC["SA_RESTORER"] and action.restorer:
+    ignored = guest.arch.frame.ignores_restorer
+    if action.flags & GENERIC["SA_RESTORER"] and action.restorer and not ignored:
         return action.restorer
     return guest.vdso.way_back(guest, rt=bool(action.flags & GENERIC["SA_SIGINFO"]))
 

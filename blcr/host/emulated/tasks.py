@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from blcr.architecture import AlternateStack, Arch
+from blcr.architecture import AlternateStack, Arch, Registers
 from blcr.context import records
 from blcr.host.emulated.cpu import Call, Cpu, State
 from blcr.host.emulated.memory import AddressSpace, Area, Backing
@@ -228,6 +228,8 @@ class Guest:
         self.cwd = "/"
         self.umask = 0o022
         self.exe = ""
+        self.elf_flags = 0
+        """Those in the ELF header of the executable."""
         self.layout = NO_LAYOUT
         self.personality = 0
         self.dumpable = 1
@@ -262,6 +264,13 @@ class Guest:
             ]
         self.space = AddressSpace(self.machine.ram, arch.task_size)
         self.space.stack_limit = stack_limit
+
+    def function_start(self, address: int, base: int = 0) -> Registers:
+        """Return the registers with which a function begins: see `Arch`."""
+        start = self.arch.start_function
+        if start is None:
+            return {self.arch.pc: address}
+        return start(address, base, self.elf_flags, self.space.read)
 
     def let_go(self) -> None:
         """Let a parent go on that has waited until its memory is its own again."""

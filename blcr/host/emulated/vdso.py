@@ -49,7 +49,8 @@ class Vdso:
 
     def make(self, guest: Guest, top: int) -> None:
         """Map our own below `top`, if the architecture has use for it."""
-        code = b"".join(listing.code for listing in guest.arch.stubs.returns)
+        stubs = guest.arch.stubs
+        code = b"".join(listing.code for listing in stubs.returns) + stubs.unwinding
         if code:
             start = guest.space.gap(PAGE, top)
             guest.space.add(Area(start, start + PAGE, READ | EXECUTE))

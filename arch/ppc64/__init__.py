@@ -1,0 +1,47 @@
+"""
+PowerPC, 64-bit, big-endian.
+
+Programs follow one of two conventions, told by the flags of the ELF header: in ELFv1
+(glibc) the address of a function is that of a descriptor, in ELFv2 (musl) its own.
+"""
+
+from __future__ import annotations
+
+from blcr.architecture import Arch
+
+from ..ppc.stubs import stubs
+from ..ppc.syscalls import ARGS
+from .abi import CONSTANTS, LAYOUT, STRUCTURES, TASK_SIZE
+from .registers import portable_state, register_sets
+from .signals import frame, return_code, start_function, unwinding
+from .syscalls import CONVENTION, SYSCALLS
+
+ARCH = Arch(
+    name="ppc64",
+    elf_machine=21,
+    layout=LAYOUT,
+    page_size=4096,
+    task_size=TASK_SIZE,
+    register_sets=register_sets("big"),
+    pc="nip",
+    sp="gpr1",
+    result="gpr3",
+    call_number="gpr0",
+    call_args=ARGS,
+    syscalls=SYSCALLS,
+    begin_call=CONVENTION.begin_call,
+    call_result=CONVENTION.call_result,
+    set_result=CONVENTION.set_result,
+    interrupted_call=CONVENTION.interrupted_call,
+    rewind_call=CONVENTION.rewind_call,
+    interrupt_call=CONVENTION.interrupt_call,
+    frame=frame("big"),
+    stubs=stubs(LAYOUT, return_code("big"), unwinding=unwinding("big")),
+    capstone=("CS_ARCH_PPC", ("CS_MODE_64", "CS_MODE_BIG_ENDIAN")),
+    structures=STRUCTURES,
+    constants=CONSTANTS,
+    thread_pointer="gpr13",
+    portable_state=portable_state,
+    start_function=start_function,
+    emulation=f"{__name__}.emulation",
+)

@@ -1,0 +1,23 @@
+"""PowerPC, 64-bit, little-endian: as big-endian, but for the order of bytes."""
+
+from __future__ import annotations
+
+from blcr.architecture import Arch, Layout
+
+from ..ppc.stubs import stubs
+from ..ppc64 import ARCH as BIG_ENDIAN
+from ..ppc64.registers import register_sets
+from ..ppc64.signals import frame, return_code, start_here, unwinding
+
+LAYOUT = Layout(word_size=8, byteorder="little")
+
+ARCH: Arch = BIG_ENDIAN._replace(
+    name="ppc64le",
+    layout=LAYOUT,
+    register_sets=register_sets("little"),
+    frame=frame("little"),
+    stubs=stubs(LAYOUT, return_code("little"), unwinding=unwinding("little")),
+    capstone=("CS_ARCH_PPC", ("CS_MODE_64", "CS_MODE_LITTLE_ENDIAN")),
+    start_function=start_here,
+    emulation=f"{__name__}.emulation",
+)
