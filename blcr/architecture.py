@@ -385,7 +385,7 @@ class Arch(Record):
         task_size: End of the address space that programs can use.
         register_sets: What to save of each thread; the first is the general one.
         pc, sp, result: Roles of registers of the general set.
-        thread_pointer: The TLS register if the general set has it.
+        thread_pointer: The TLS register, in whichever set has it.
         call_number, call_args: Registers of a system call about to be made.
         syscalls: Number by name: those that blcr uses or serves.
         begin_call: ``(regs, number, args)``: registers that make the call when run at a
@@ -466,6 +466,18 @@ class Arch(Record):
                 return register_set
         return None
 
+    def set_with(self, register: str) -> RegisterSet:
+        """
+        Return the register set that has a register.
+
+        Raises:
+            KeyError: None has it.
+        """
+        for register_set in self.register_sets:
+            if any(row.name == register for row in register_set.registers):
+                return register_set
+        raise KeyError(register)
+
     def syscall_name(self, number: int) -> str | None:
         """Return the name of a call number, or None if the table lacks it."""
         for name, value in self.syscalls.items():
@@ -476,7 +488,7 @@ class Arch(Record):
 
 def check(arch: Arch) -> None:
     """
-    Check that the roles name registers of the general set.
+    Check that the roles name registers: those of calls ones of the general set.
 
     Raises:
         ArchDefinitionError: One does not; the message names it.
@@ -484,7 +496,8 @@ def check(arch: Arch) -> None:
     names = {row.name for row in arch.gp.registers}
     roles = {arch.pc, arch.sp, arch.result, arch.call_number, *arch.call_args}
     if arch.thread_pointer:
-        roles.add(arch.thread_pointer)
+        all_names = {row.name for each in arch.register_sets for row in each.registers}
+        roles |= {arch.thread_pointer} - all_names
     if unknown := roles - names:
         raise ArchDefinitionError(f"{arch.name}: no register '{min(unknown)}'")
     numbers = list(arch.syscalls.values())

@@ -97,13 +97,17 @@ class Recipe(Record):
     Attributes:
         engine, modes: ``UC_ARCH_*`` and ``UC_MODE_*``.
         constants: The engine's module of names, and the prefix of its registers.
-        registers: Engine register by the name in a register set.
+        registers: Engine register by the name in a register set; empty: the upper half
+            of the one before.
         start: General registers that are not zero when a program starts.
-        fixed: Values of general registers that are not the program's to choose.
+        fixed: Values of registers that are not the program's to choose.
         setup: What engine registers are set to before anything runs.
         call_state: General registers, besides number, arguments, pc and result, that
             the architecture's `set_result` looks at, and besides the result that it
             changes.
+        odd_code: A general register and its bit that says that the engine wants odd
+            addresses of code, for instructions of another kind.  Setting the pc sets
+            the bit, too, so that the register is to be set after that.
         call_exception: The exception that a system call raises; None: see next.
         call_instruction: The instruction that the engine hooks as system call.
         noted: What the kernel notes of a call in general registers that the engine does
@@ -112,9 +116,14 @@ class Recipe(Record):
             takes them for illegal, and what the kernel notes of those.
         faults: By exception number; others are illegal instructions.
         illegal: What an illegal instruction becomes.
-        undecoded: What an instruction becomes at which the engine stops without an
-            exception; None: it is illegal.
+        breakpoints: What instructions become, by their bytes, that the engine takes for
+            illegal ones and the kernel does not.
         transfers: Parts of register sets beyond the engine's interface.
+        passing: An engine register and its bits that tell of the instruction under way
+            only.  The engine forgets to clear them when it has asked for a translation.
+        page_size: Of the engine, in bytes, where it has smaller pages; 0: it has none.
+        helpers: Code of the kernel's that programs call, by offset in the page behind
+            their address space.
         auxv: Further entries of the auxiliary vector by name.
         platform: AT_PLATFORM.
         descriptors, entry: For CPUs with segments.
@@ -139,11 +148,15 @@ class Recipe(Record):
     call_exception: int | None
     faults: Mapping[int, Fault]
     illegal: Fault
-    undecoded: Fault | None = None
     call_state: tuple[str, ...] = ()
     call_instruction: str | None = None
     noted: Mapping[str, int] = {}
     illegal_calls: Mapping[bytes, Mapping[str, int]] = {}
+    odd_code: tuple[str, int] | None = None
+    breakpoints: Mapping[bytes, Fault] = {}
+    passing: tuple[str, int] | None = None
+    page_size: int = 0
+    helpers: Mapping[int, Listing] = {}
     transfers: tuple[Transfer, ...] = ()
     auxv: Mapping[str, int] = {}
     platform: str | None = None

@@ -40,8 +40,11 @@ RECIPE = Recipe(
         6: Fault("SIGBUS", "BUS_ADRALN", 4),
     },
     illegal=Fault("SIGILL", "ILL_ILLOPC", 4),
-    # Only for ebreak.
-    undecoded=Fault("SIGTRAP", "TRAP_BRKPT"),
+    # ebreak and c.ebreak.
+    breakpoints={
+        bytes.fromhex("73 00 10 00"): Fault("SIGTRAP", "TRAP_BRKPT"),
+        bytes.fromhex("02 90"): Fault("SIGTRAP", "TRAP_BRKPT"),
+    },
     auxv={"AT_HWCAP": HWCAP},
     clone_tls_first=True,
 )

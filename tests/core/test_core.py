@@ -257,11 +257,11 @@ def test_notes_have_the_sizes_that_the_kernel_gives_them(
         for size, name in re.findall(r"(0x[0-9a-f]+)\t(NT_\w+)", notes)
     }
     word = arch.word_size
-    sizes = {4: {68: (144, 124), 192: (268, 128)}, 8: {}}
+    sizes = {4: {68: (144, 124), 72: (148, 124), 192: (268, 128)}, 8: {}}
     sizes[8] = {216: (336, 136), 256: (376, 136), 272: (392, 136), 384: (504, 136)}
 
     # binutils' include/elf/external.h and bfd/hosts/x86-64linux.h: i386, ppc, x86-64;
-    # bfd/elfnn-riscv.c, elfnn-aarch64.c and elf64-ppc.c.
+    # bfd/elf32-arm.c, elfnn-riscv.c, elfnn-aarch64.c and elf64-ppc.c.
     expected = sizes[word][arch.gp.size or 0]
     assert (size_of["NT_PRSTATUS"], size_of["NT_PRPSINFO"]) == expected
 

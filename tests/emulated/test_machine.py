@@ -84,6 +84,11 @@ def test_division_by_zero_can_be_handled_many_times() -> None:
     assert run(program, "divide", "9").stdout == "8 1\n" * 9
 
 
+def test_condition_ends_with_its_block() -> None:
+    """A translation within Thumb's if-then block does not make the block go on."""
+    assert run(build("conditional", "arm")).stdout == "100\n"
+
+
 def test_signals_arrive_with_real_frames(variant: str) -> None:
     """Handlers of every kind run, and what they interrupt does not notice."""
     assert run(build("signals", variant)).stdout == SIGNALS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from blcr.architecture import Arch, InterruptedCall, Registers
@@ -30,10 +32,13 @@ def shown(case: Case, error: int) -> InterruptedCall | None:
 def test_numbers_are_those_of_the_headers(arch: Arch) -> None:
     """Every call that the compiler's headers know is in the table, and right."""
     defined = headers.macros(arch.name, ["asm/unistd.h"])
+    plain = re.compile(r"\d+|\(__NR_SYSCALL_BASE \+ (\d+)\)")  # the base is 0
     numbers = {
-        name.removeprefix("__NR_"): int(value)
+        name.removeprefix("__NR_"): int(found[1] or found[0])
         for name, value in defined.items()
-        if name.startswith("__NR_") and value.isdecimal()
+        if name.startswith("__NR_")
+        and name != "__NR_SYSCALL_BASE"
+        and (found := plain.fullmatch(value))
     }
 
     assert numbers.items() <= arch.syscalls.items()

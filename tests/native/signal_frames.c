@@ -35,8 +35,25 @@
 #define FRAME(signal, info, context) ((uintptr_t)(info))
 #define RETURN(sp, number) \
     asm volatile("mv a7, %1\n mv sp, %0\n ecall" : : "r"(sp), "r"((long)(number)))
+#elif defined(__arm__)
+#define ILLEGAL "udf #0"
+/* Both kinds of frame begin at the stack pointer, where one begins with the siginfo. */
+void with_frame(int signal, siginfo_t *info, void *context);
+__asm__(".text\n.arm\nwith_frame: mov r1, sp\n b handler");
+#define ENTRY with_frame
+#define FRAME(signal, info, context) ((uintptr_t)(info))
+#define RETURN(sp, number) \
+    asm volatile("mov sp, %0\n mov r7, %1\n svc #0" : : "r"(sp), "r"(number))
+#elif defined(__aarch64__)
+#define ILLEGAL ".long 0"
+#define FRAME(signal, info, context) ((uintptr_t)(context) - 128)
+#define RETURN(sp, number) \
+    asm volatile("mov sp, %0\n mov x8, %1\n svc #0" : : "r"(sp), "r"((long)(number)))
 #endif
 
+#ifndef ENTRY
+#define ENTRY handler
+#endif
 #ifndef SYS_sigreturn
 #define SYS_sigreturn SYS_rt_sigreturn
 #endif
@@ -56,7 +73,7 @@ static void all(long (*act)(int, void *, size_t), int fd, void *at, size_t size)
     }
 }
 
-static void handler(int signal, siginfo_t *info, void *context)
+__attribute__((used)) static void handler(int signal, siginfo_t *info, void *context)
 {
     uint64_t show[3], load[3];
 
@@ -77,7 +94,7 @@ int main(int argc, char **argv)
 
     old = argc > 1 && !strcmp(argv[1], "old");
     memset(&action, 0, sizeof action);
-    action.sa_sigaction = handler;
+    action.sa_sigaction = ENTRY;
     action.sa_flags = SA_ONSTACK | (old ? 0 : SA_SIGINFO);
     sigaddset(&action.sa_mask, SIGUSR2);
     sigaction(SIGILL, &action, 0);

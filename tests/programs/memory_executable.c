@@ -22,6 +22,17 @@ static const unsigned char code[] = {0x13, 5, 0xa0, 2, 0x67, 0x80, 0, 0};
 #define VALUE 2
 #define CHANGED 0xb0
 #define SYNC(at) __builtin___clear_cache((char *)(at), (char *)(at) + 8)
+#elif defined __aarch64__
+/* mov w0, #42; ret */
+static const unsigned char code[] = {0x40, 5, 0x80, 0x52, 0xc0, 3, 0x5f, 0xd6};
+#define VALUE 0
+#define CHANGED 0x60
+#define SYNC(at) __builtin___clear_cache((char *)(at), (char *)(at) + 8)
+#elif defined __arm__
+/* mov r0, #42; bx lr */
+static const unsigned char code[] = {42, 0, 0xa0, 0xe3, 0x1e, 0xff, 0x2f, 0xe1};
+#define VALUE 0
+#define SYNC(at) __builtin___clear_cache((char *)(at), (char *)(at) + 8)
 #endif
 #ifndef CHANGED
 #define CHANGED 43

@@ -75,6 +75,37 @@ __asm__(".text\nspin: addi sp, sp, -368; .set n, 0\n"
         "bnez a2, 2b; .set n, 0\n"
         ".irp r, " KEPT "\nld \\r, 232+n*8(sp); .set n, n + 1; .endr\n"
         "addi sp, sp, 368; ret");
+#elif defined __aarch64__
+#define COUNT 30
+#define UNIT 0x0102030405060708
+#define ALL "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29"
+#define KEPT "18,19,20,21,22,23,24,25,26,27,28,29,30"
+__asm__(".text\nspin: sub sp, sp, #384; .set n, 0\n"
+        ".irp r, " KEPT "\nstr x\\r, [sp, #(256+n*8)]; .set n, n + 1; .endr\n"
+        "str x1, [sp, #368]; str xzr, [sp]; mov x2, sp; str x2, [x0]; .set n, 0\n"
+        ".irp r, " ALL "\n.set n, n + 1; .set v, n * 0x0102030405060708\n"
+        "movz x\\r, #(v & 0xffff); movk x\\r, #(v >> 16 & 0xffff), lsl #16\n"
+        "movk x\\r, #(v >> 32 & 0xffff), lsl #32\n"
+        "movk x\\r, #(v >> 48 & 0xffff), lsl #48; .endr\n"
+        "1: ldr x30, [sp]; cbz x30, 1b; .set n, 0\n"
+        ".irp r, " ALL "\nstr x\\r, [sp, #(8+n*8)]; .set n, n + 1; .endr\n"
+        "ldr x0, [sp, #368]; add x1, sp, #8; mov x2, #30\n"
+        "2: ldr x3, [x1], #8; str x3, [x0], #8; subs x2, x2, #1; b.ne 2b; .set n, 0\n"
+        ".irp r, " KEPT "\nldr x\\r, [sp, #(256+n*8)]; .set n, n + 1; .endr\n"
+        "add sp, sp, #384; ret");
+#elif defined __arm__
+#define COUNT 13
+#define UNIT 0x01020304
+#define ALL "r0,r1,r2,r3,r4,r5,r6,r7,r8,r9,r10,r11,r12"
+__asm__(".text\n.arm\nspin: push {r4-r11, lr}; sub sp, sp, #80; str r1, [sp, #72]\n"
+        "mov r2, #0; str r2, [sp]; str sp, [r0]; .set n, 0\n"
+        ".irp r, " ALL "\n.set n, n + 1; movw \\r, #(n * 0x0304)\n"
+        "movt \\r, #(n * 0x0102); .endr\n"
+        "1: ldr lr, [sp]; cmp lr, #0; beq 1b; .set n, 0\n"
+        ".irp r, " ALL "\nstr \\r, [sp, #(8+n*4)]; .set n, n + 1; .endr\n"
+        "ldr r0, [sp, #72]; add r1, sp, #8; mov r2, #13\n"
+        "2: ldr r3, [r1], #4; str r3, [r0], #4; subs r2, r2, #1; bne 2b\n"
+        "add sp, sp, #80; pop {r4-r11, pc}");
 #endif
 
 static volatile long *go;

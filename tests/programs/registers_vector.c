@@ -72,6 +72,32 @@ __asm__(".text\nspin_float: addi sp, sp, -256; .set n, 0\n"
         "1: lw t0, 0(a1); beqz t0, 1b; .set n, 0\n"
         ".irp r, " ALL "\nfsd f\\r, n*8(a0); fld f\\r, n*8(sp); .set n, n + 1; .endr\n"
         "addi sp, sp, 256; ret");
+#elif defined __aarch64__ || defined __arm__
+void spin_float(uint32_t *bytes, volatile int *go);
+#define ALL \
+    "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31"
+#ifdef __aarch64__
+#define ARCH ""
+#define LOAD "ldr q\\r, [x0, #(n*16)]"
+#define STORE "str q\\r, [x0, #(n*16)]"
+#define WAIT "1: ldr w2, [x1]; cbz w2, 1b\n"
+#define BEFORE \
+    "sub sp, sp, #64; stp d8, d9, [sp]; stp d10, d11, [sp, #16]\n" \
+    "stp d12, d13, [sp, #32]; stp d14, d15, [sp, #48]\n"
+#define AFTER \
+    "ldp d8, d9, [sp]; ldp d10, d11, [sp, #16]; ldp d12, d13, [sp, #32]\n" \
+    "ldp d14, d15, [sp, #48]; add sp, sp, #64; ret"
+#else
+#define ARCH ".arm; .fpu neon\n"
+#define LOAD "vldr d\\r, [r0, #(n*8)]"
+#define STORE "vstr d\\r, [r0, #(n*8)]"
+#define WAIT "1: ldr r2, [r1]; cmp r2, #0; beq 1b\n"
+#define BEFORE "vpush {d8-d15}\n"
+#define AFTER "vpop {d8-d15}; bx lr"
+#endif
+__asm__(".text\n" ARCH "spin_float: " BEFORE ".set n, 0\n"
+        ".irp r, " ALL "\n" LOAD "; .set n, n + 1; .endr\n" WAIT ".set n, 0\n"
+        ".irp r, " ALL "\n" STORE "; .set n, n + 1; .endr\n" AFTER);
 #endif
 
 static volatile int go;

@@ -17,6 +17,7 @@ import ctypes
 import importlib
 import mmap
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
@@ -27,7 +28,7 @@ from unicorn.unicorn_py3 import unicorn as binding
 
 from blcr import registry
 from blcr.architecture import Arch, Registers
-from blcr.emulation import Recipe, Transfer
+from blcr.emulation import Fault, Recipe, Transfer
 from blcr.errors import ArchitectureError, HostError
 from blcr.host.emulated.memory import (
     CODE,
@@ -50,7 +51,6 @@ _ACCESS = {
     unicorn_const.UC_MEM_WRITE: WRITE,
     unicorn_const.UC_MEM_FETCH: EXECUTE,
 }
-_READ = unicorn_const.UC_MEM_READ
 _FRAME = ~(PAGE - 1)
 
 # The page behind the guest's address space: descriptors, stubs, what stubs work on.
@@ -97,18 +97,25 @@ class _Batch:
     Engine registers read and written in one go.
 
     The engine reads and writes only as many bytes as a register has.  So what is read
-    has a place of its own, the rest of which stays zero.
+    has a place of its own, the rest of which stays zero.  One of 16 bytes has two names
+    and the id None for the second.
     """
 
-    def __init__(self, handle: object, ids: Mapping[str, int]) -> None:
+    def __init__(self, handle: object, ids: Mapping[str, int | None]) -> None:
         self.names = tuple(ids)
-        count = len(ids)
-        cells, pointers = ctypes.c_uint64 * count, ctypes.c_void_p * count
+        rows = [(one, 8 * i) for i, one in enumerate(ids.values()) if one is not None]
+        count = len(rows)
+        cells, pointers = ctypes.c_uint64 * len(ids), ctypes.c_void_p * count
 
         def arguments(values: ctypes.Array[ctypes.c_uint64]) -> tuple[object, ...]:
             start = ctypes.addressof(values)
-            places = pointers(*range(start, start + 8 * count, 8))
-            return (handle, (ctypes.c_int * count)(*ids.values()), places, count)
+            places = pointers(*(start + at for _, at in rows))
+            return (
+                handle,
+                (ctypes.c_int * count)(*(one for one, _ in rows)),
+                places,
+                count,
+            )
 
         self._read, self._written = cells(), cells()
         self._reading, self._writing = arguments(self._read), arguments(self._written)
@@ -140,13 +147,26 @@ class Cpu:
         modes = sum(getattr(unicorn_const, mode) for mode in recipe.modes)
         self._engine = Uc(getattr(unicorn_const, recipe.engine), modes)
         self._handle = self._engine._uch
+        if recipe.page_size:
+            self._engine.ctl_set_page_size(recipe.page_size)
         self._engine.ctl_set_tlb_mode(unicorn_const.UC_TLB_VIRTUAL)
         self._engine.mem_map_ptr(0, ram.total, unicorn_const.UC_PROT_ALL, ram.base)
         self._engine.ctl_exits_enabled(True)
         # A page behind the guest's address space.
         self._hidden_at = pages_of(arch.task_size)
         self._hidden = ram.take()
+        for at, listing in recipe.helpers.items():
+            start = self._hidden + at
+            ram.view[start : start + len(listing.code)] = listing.code
         self._in_stub = False
+        self._passing: tuple[int, int] | None = None
+        if recipe.passing:
+            self._passing = (self._id(recipe.passing[0]), recipe.passing[1])
+        self._passing_value = ctypes.c_uint32()
+        self._shown = READ | EXECUTE if recipe.helpers else 0
+        if recipe.descriptors:
+            self._shown |= READ
+        """What programs may do with the hidden page."""
         self._stubs: dict[bytes, int] = {}
         self._space: AddressSpace | None = None
         self._state: State | None = None
@@ -207,13 +227,20 @@ class Cpu:
         self._callbacks.append(callback)
 
     def _make_batches(self) -> None:
-        arch, held = self.arch, self.recipe.registers
+        arch, held, fixed = self.arch, self.recipe.registers, self.recipe.fixed
 
         def batch(names: Iterable[str]) -> _Batch:
-            ids = {name: self._id(held[name]) for name in names if name in held}
-            return _Batch(self._handle, ids)
+            known = {name: held[name] for name in names if name in held}
+            return _Batch(
+                self._handle,
+                {
+                    name: self._id(each) if each else None
+                    for name, each in known.items()
+                },
+            )
 
-        self._pc = batch([arch.pc])
+        odd = self.recipe.odd_code
+        self._pc = batch([arch.pc, *(odd[:1] if odd else ())])
         roles = (arch.call_number, *arch.call_args, arch.result, arch.pc)
         self._call = batch(dict.fromkeys((*roles, *self.recipe.call_state)))
         at = {name: i for i, name in enumerate(self._call.names)}
@@ -225,6 +252,15 @@ class Cpu:
         self._ended = names, itemgetter(*(at[name] for name in names))
         self._batches = {
             registers.note_type: batch(row.name for row in registers.registers)
+            for registers in arch.register_sets
+        }
+
+        self._fixed = {
+            registers.note_type: {
+                row.name: fixed[row.name]
+                for row in registers.registers
+                if row.name in fixed
+            }
             for registers in arch.register_sets
         }
 
@@ -313,7 +349,7 @@ class Cpu:
             What happened, and how much of the budget is left.
         """
         self._refresh()
-        self._start(self._pc.read()[0] if self._next is None else self._next, budget)
+        self._start(self._entry() if self._next is None else self._next, budget)
         if self.recipe.noted:
             self._note_call()
         if self._called:
@@ -322,8 +358,9 @@ class Cpu:
             return call, self._budget[0]
         if self._exception is not None:
             fault = self.recipe.faults.get(self._exception, self.recipe.illegal)
-            pc = self._pc.read()[0] - fault.step
-            self._pc.write([pc])
+            pc, *rest = self._pc.read()
+            pc -= fault.step
+            self._pc.write([pc, *rest])
             self._renew()
             return Trap(fault.signal, fault.code, pc), self._budget[0]
         if self._status:
@@ -340,6 +377,12 @@ class Cpu:
             code = space.read(self._pc.read()[0] - recipe.illegal.step, 4, READ | FORCE)
             if code in recipe.illegal_calls:
                 self._called, state.noted = True, recipe.illegal_calls[code]
+
+    def _entry(self) -> int:
+        """Return where to start the engine."""
+        pc, *rest = self._pc.read()
+        odd = self.recipe.odd_code
+        return pc | 1 if odd and rest[0] & odd[1] else pc
 
     def _start(self, pc: int, budget: int) -> None:
         self._called, self._exception, self._fault_at = False, None, None
@@ -371,9 +414,19 @@ class Cpu:
         if self._fault_at is not None and self._space is not None:
             return Trap(*self._space.refusal, self._fault_at)
         if self._status == unicorn_const.UC_ERR_INSN_INVALID:
-            signal, code, _ = self.recipe.undecoded or self.recipe.illegal
-            return Trap(signal, code, self._pc.read()[0])
+            pc = self._pc.read()[0]
+            signal, code, _ = self._illegal(pc)
+            return Trap(signal, code, pc)
         raise HostError(f"the engine failed: {UcError(self._status)}")
+
+    def _illegal(self, pc: int) -> Fault:
+        """Return what an instruction that the engine does not know becomes."""
+        for code, fault in self.recipe.breakpoints.items():
+            with suppress(OSError):
+                assert self._space is not None, "a thread has memory"
+                if self._space.read(pc, len(code), READ | FORCE) == code:
+                    return fault
+        return self.recipe.illegal
 
     def _renew(self) -> None:
         """
@@ -400,11 +453,9 @@ class Cpu:
         _data: int,
     ) -> bool:
         try:
-            if address & _FRAME == self._hidden_at and (
-                self._in_stub or (access == _READ and self.recipe.descriptors)
-            ):
+            if address & _FRAME == self._hidden_at and self._may(access):
                 result.contents.paddr = self._hidden
-                result.contents.perms = 7 if self._in_stub else READ
+                result.contents.perms = 7 if self._in_stub else self._shown
                 return True
             if self._space is None:
                 return False
@@ -418,10 +469,24 @@ class Cpu:
                 | (entry & WRITE if entry & (DIRTY | COPIED) == DIRTY else 0)
                 | (entry & EXECUTE if entry & CODE else 0)
             )
+            if self._passing:
+                self._clear_passing(*self._passing)
         except BaseException as error:
             self._error = error
             return False
         return True
+
+    def _may(self, access: int) -> bool:
+        """Tell whether the hidden page may be accessed now."""
+        return self._in_stub or bool(_ACCESS[access] & self._shown)
+
+    def _clear_passing(self, register: int, bits: int) -> None:
+        """Clear what is of the instruction under way and would be of the next one."""
+        value = self._passing_value
+        _lib.uc_reg_read(self._handle, register, ctypes.byref(value))
+        if value.value & bits:
+            value.value &= ~bits
+            _lib.uc_reg_write(self._handle, register, ctypes.byref(value))
 
     def _on_exception(self, engine: int, number: int, _data: int) -> None:
         if number == self.recipe.call_exception:
@@ -486,7 +551,7 @@ class Cpu:
             regs |= self._state.noted or self.recipe.noted
         after = self.arch.set_result(regs, result)
         self._result.write([after[name] for name in self._result.names])
-        self._next = values[0]
+        self._next = None if self.recipe.odd_code else values[0]
 
     def pc(self) -> int:
         """Return the program counter."""
@@ -501,6 +566,17 @@ class Cpu:
     def set_general(self, regs: Registers) -> None:
         """Set general registers; those not given stay."""
         self._write_named(self.arch.gp.note_type, regs)
+
+    def set_register(self, name: str, value: int) -> None:
+        """Set one register, in whichever set has it."""
+        self._write_named(self.arch.set_with(name).note_type, {name: value})
+
+    def register(self, name: str) -> int:
+        """Return one register, from whichever set has it."""
+        known = self.arch.set_with(name)
+        data = self.read_set(known.note_type)
+        assert data is not None, "the set has a register"
+        return known.decode(data)[name]
 
     def read_set(self, note_type: int) -> bytes | None:
         """Return a register set as the kernel lays it out, or None."""
@@ -517,13 +593,13 @@ class Cpu:
                 *(n for slot, row in rows for n in (slot, *row))
             )
         parts = [part for part in self.recipe.transfers if part.note_type == note_type]
-        batch = self._batches[note_type]
-        if not parts and not batch.names:
+        batch, fixed = self._batches[note_type], self._fixed[note_type]
+        if not (parts or batch.names or fixed):
             return None
         size = registers.size or max(part.offset + len(part.blank) for part in parts)
-        values = dict(zip(batch.names, batch.read(), strict=True))
+        values = dict(zip(batch.names, batch.read(), strict=True)) | fixed
         if note_type == self.arch.gp.note_type:
-            values |= {**self._selectors(), **self.recipe.fixed, **state.noted}
+            values |= {**self._selectors(), **fixed, **state.noted}
         data = bytearray(registers.encode(values, bytes(size)))
         for part in parts:
             end = part.offset + len(part.blank)

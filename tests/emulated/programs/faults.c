@@ -31,6 +31,8 @@ static void commit(const char *what)
     if (!strcmp(what, "illegal"))
 #if defined(__x86_64__) || defined(__i386__)
         __asm__ volatile("ud2");
+#elif defined(__arm__)
+        __asm__ volatile("udf #0");
 #else
         __asm__ volatile(".long 0");
 #endif

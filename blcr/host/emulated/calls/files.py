@@ -468,7 +468,7 @@ def sync(_thread: Thread) -> int:
     return 0
 
 
-@call("fadvise64", "fadvise64_64", "readahead")
+@call("fadvise64", "fadvise64_64", "arm_fadvise64_64", "readahead")
 def fadvise64(_thread: Thread) -> int:
     """Take advice on how a file will be read, and do nothing."""
     return 0

@@ -239,6 +239,13 @@ def msync(thread: Thread, address: int, size: int) -> int:
     return 0
 
 
+@call("cacheflush")
+def cacheflush(thread: Thread) -> int:
+    """Have code that was written be run as it is now."""
+    thread.guest.machine.ram.code_changed = True
+    return 0
+
+
 @call("mlockall", "munlockall")
 def mlockall(_thread: Thread) -> int:
     """Keep memory from being swapped, which it never is."""

@@ -20,7 +20,7 @@ def set_tls(thread: Thread, tls: int) -> None:
     """Give a thread its thread pointer, in a register or by a descriptor."""
     guest = thread.guest
     if guest.arch.thread_pointer is not None:
-        thread.load().set_general({guest.arch.thread_pointer: tls})
+        thread.load().set_register(guest.arch.thread_pointer, tls)
     else:
         _set_descriptor(thread, tls)
 
@@ -54,6 +54,22 @@ def set_thread_area(thread: Thread, address: int) -> int:
         raise fail(errno.ESRCH) from None
     thread.guest.store_int(address, slot)
     return 0
+
+
+@call("set_tls")
+def set_tls_call(thread: Thread, tls: int) -> int:
+    """Set the thread pointer."""
+    set_tls(thread, tls)
+    return 0
+
+
+@call("get_tls")
+def get_tls(thread: Thread) -> int:
+    """Return the thread pointer."""
+    name = thread.guest.arch.thread_pointer
+    if name is None:
+        raise fail(errno.ENOSYS)
+    return thread.load().register(name)
 
 
 @call("get_thread_area")
