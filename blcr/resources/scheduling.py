@@ -31,6 +31,9 @@ def rebuild(task: Task, wanted: records.Scheduling | None) -> list[str]:
         return []
     # Who might use all CPUs stays on those that the restarter was given.
     wanted = wanted._replace(cpus=wanted.cpus or present.cpus)
+    if not wanted.util_max:
+        # Where it was saved there is no such clamp.
+        wanted = wanted._replace(util_min=present.util_min, util_max=present.util_max)
     losses = []
     for shown, set_it in _ATTRIBUTES:
         if shown(wanted) == shown(present):

@@ -13,12 +13,10 @@ from harness.subject import Subject
 
 HOST_ONLY = frozenset(
     """
-    limits memory_advice process_controls scheduling file_owner file_unlinked
-    terminal_pair file_names file_locks fifo timerfd inotify pidfd epoll_nested
-    pipe_packets
-    memory_locked memory_file memory_droppable memory_huge_pages mapping_gone
-    signal_queued timer_posix
-    credentials root_directory process_modes aio_contexts aio_transfers
+    file_owner file_unlinked terminal_pair file_names file_locks fifo timerfd inotify
+    pidfd epoll_nested memory_file memory_droppable memory_huge_pages mapping_gone
+    signal_queued timer_posix credentials root_directory process_modes aio_contexts
+    aio_transfers
     """.split()
 )
 """Programs about what only a real kernel has, or forks."""

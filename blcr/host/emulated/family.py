@@ -90,7 +90,7 @@ def fork(thread: Thread, *, share_memory: bool, share_files: bool) -> Guest:
     child.elf_flags = parent.elf_flags
     child.layout, child.personality = parent.layout, parent.personality
     child.dumpable, child.no_new_privs = parent.dumpable, parent.no_new_privs
-    child.vdso, child.nice = parent.vdso, parent.nice
+    child.vdso, child.limits = parent.vdso, list(parent.limits)
     child.has_signalfd = parent.has_signalfd
     machine.guests[child.pid] = child
     return child
@@ -121,7 +121,7 @@ def execute(thread: Thread, program: Program, env: Sequence[str]) -> None:
         for number, action in guest.actions.items()
         if action.handler == signals.SIG_IGN
     }
-    guest.vdso, guest.parent_death_signal = Vdso(), 0
+    guest.vdso, guest.parent_death_signal, guest.lock_future = Vdso(), 0, 0
     guest.posix_timers.clear()
     try:
         new = loader.load(guest, program, env)
@@ -130,6 +130,7 @@ def execute(thread: Thread, program: Program, env: Sequence[str]) -> None:
         machine.end_guest(guest, GENERIC["SIGKILL"])
     else:
         new.mask, new.pending, new.altstack = mask, pending, NO_ALTSTACK
+        new.scheduling = thread.scheduling
     raise Ended
 
 

@@ -143,7 +143,13 @@ class FrozenTask:
     def facts(self) -> TaskFacts:
         """Return what an outsider sees."""
         thread = self.thread
-        return TaskFacts(thread.tid, thread.comm, thread.robust_list, thread.rseq)
+        return TaskFacts(
+            thread.tid,
+            thread.comm,
+            thread.robust_list,
+            thread.rseq,
+            thread.scheduling,
+        )
 
     def blocked_call(self) -> records.BlockedCall | None:
         """Return the call in which it waits."""
@@ -276,6 +282,10 @@ class FrozenProcess:
             gids=os.getresgid(),
             groups=tuple(os.getgroups()),
             refused="",
+            limits=tuple(guest.limits),
+            # The machine's, which its guests get at by the same names.
+            oom_score_adj=_own_number("oom_score_adj", 10),
+            coredump_filter=_own_number("coredump_filter", 16),
             ended_leader=None
             if guest.pid in guest.threads
             else records.EndedLeader(guest.leader.comm, 0),
@@ -308,6 +318,8 @@ class FrozenProcess:
             grows_down=area.grows_down,
             huge=area.huge,
             noreserve=area.noreserve,
+            advice=area.advice,
+            locked=area.locked,
             name=special.name if special else "",
         )
         if file is None:
@@ -441,19 +453,22 @@ class FrozenProcess:
         path = f"/proc/self/fd/{file.fd}"
         reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         writer = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        data = b""
+        parts = []
         try:
+            # In packet mode each reading returns one.
             while part := os.read(reader, capacity):
-                data += part
+                parts.append(part)
         except BlockingIOError:
             pass
         finally:
-            left = data
-            while left:
-                left = left[os.write(writer, left) :]
+            if len(parts) > 1:
+                fcntl.fcntl(writer, fcntl.F_SETFL, os.O_NONBLOCK | os.O_DIRECT)
+            for part in parts:
+                os.write(writer, part)
             os.close(reader)
             os.close(writer)
-        return records.Pipe(capacity, data)
+        packets = tuple(map(len, parts)) if len(parts) > 1 else ()
+        return records.Pipe(capacity, b"".join(parts), packets)
 
     def file_object(self, identity: Identity) -> tuple[records.SharedMemory, list[Run]]:
         """Return size of shared memory or of a mapped file, and where it has data."""
@@ -631,6 +646,15 @@ def _is_open(fd: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _own_number(name: str, base: int) -> int | None:
+    """Return the number in a file of our own in ``/proc``; None: there is none."""
+    try:
+        with open(f"/proc/self/{name}") as file:
+            return int(file.read(), base)
+    except (OSError, ValueError):
+        return None
 
 
 def _fdinfo(fd: int) -> dict[str, str]:

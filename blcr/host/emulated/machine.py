@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import resource
 import select
 import shutil
 import signal
@@ -37,6 +38,11 @@ FIRST_PID = 1000
 # Blocks of code in a turn, and what a system call counts for.
 _TURN = (100_000, 400_000)
 _CALL_COST = 1000
+_LIMITS = 16
+"""How many ``RLIMIT_*`` there are; asm-generic/resource.h, Linux 6.12."""
+_UNLIMITED = (1 << 64) - 1
+_MOST_STACK, _MOST_FILES = 8 << 20, 1 << 16
+"""What guests get unless they ask for more."""
 _ENOSYS = 38
 
 _FORWARDED = [
@@ -78,6 +84,7 @@ class Machine:
         self.sysroot = sysroot
         # Guests have masks of their own, which ours must not add to.
         self.umask = os.umask(0)
+        self.limits = tuple(map(_limit, range(_LIMITS)))
         self.random = Random(seed)
         self.ram = Ram(_ram_size(), _WINDOW)
         self.guests: dict[int, Guest] = {}
@@ -155,7 +162,9 @@ class Machine:
 
     def add_guest(self, arch: Arch, pid: int | None = None) -> Guest:
         """Make a process without memory or threads, with our standard descriptors."""
-        guest = Guest(self, arch, pid or self.new_pid(), files.Descriptors())
+        table = files.Descriptors(self.limits[resource.RLIMIT_NOFILE][0])
+        guest = Guest(self, arch, pid or self.new_pid(), table)
+        guest.space.stack_limit = self.limits[resource.RLIMIT_STACK][0]
         guest.cwd = os.getcwd()
         guest.umask = self.umask
         self.guests[guest.pid] = guest
@@ -435,6 +444,13 @@ class Machine:
         os.kill(os.getpid(), signal.SIGSTOP)
         for guest in list(self.guests.values()):
             family.go_on(guest)
+
+
+def _limit(number: int) -> tuple[int, int]:
+    """Return a limit of ours, without a sign."""
+    soft, hard = (part & _UNLIMITED for part in resource.getrlimit(number))
+    most = {resource.RLIMIT_STACK: _MOST_STACK, resource.RLIMIT_NOFILE: _MOST_FILES}
+    return min(soft, most.get(number, _UNLIMITED)), hard
 
 
 def _find_program(name: str) -> str:

@@ -239,7 +239,7 @@ class Area(Record):
     Attributes:
         protection: ``PROT_*``.
         offset: Bytes into the file or object.
-        huge: As in `records.Mapping`.
+        huge, advice, locked: As in `records.Mapping`.
     """
 
     start: int
@@ -250,6 +250,8 @@ class Area(Record):
     grows_down: bool = False
     noreserve: bool = False
     huge: int = 0
+    advice: tuple[str, ...] = ()
+    locked: int = 0
 
     @property
     def is_private(self) -> bool:
@@ -581,6 +583,12 @@ class AddressSpace:
                 self.ram.share(entry & _FRAME)
                 self.pages[page] = entry | COPIED
         copy.pages = dict(self.pages)
+        for area in self.areas:
+            if "dontfork" in area.advice:
+                copy.remove(area.start, area.end)
+            elif "wipeonfork" in area.advice:
+                copy.discard(area.start, area.end)
+        copy.areas = [area._replace(locked=0) for area in copy.areas]
         self.stale = True
         return copy
 
@@ -589,6 +597,10 @@ class AddressSpace:
         self.users -= 1
         if not self.users:
             self.clear()
+
+    def resident(self, area: Area) -> int:
+        """Return how many pages of an area there are."""
+        return sum(1 for _ in self._touched(area.start, area.end))
 
     def dirty_runs(self, area: Area) -> Iterator[tuple[int, int]]:
         """Yield start and end of the pages of a private area that a file lacks."""

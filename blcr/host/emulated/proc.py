@@ -7,10 +7,11 @@ Source: proc(5).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from blcr.host.emulated.files import own_link, own_proc
+from blcr.host.emulated.memory import PAGE, WRITE
 
 if TYPE_CHECKING:
     from blcr.host.emulated.memory import Area
@@ -67,7 +68,48 @@ def _label(guest: Guest, area: Area) -> str:
 
 
 def _maps(guest: Guest) -> bytes:
-    lines = []
+    return os.fsencode("".join(line for line, _ in _lines(guest)))
+
+
+_FLAGS = (
+    ("gd", lambda area: area.grows_down),
+    ("lo", lambda area: area.locked),
+    ("sr", lambda area: "sequential" in area.advice),
+    ("rr", lambda area: "random" in area.advice),
+    ("dc", lambda area: "dontfork" in area.advice),
+    ("lf", lambda area: area.locked > 1),
+    ("ac", lambda area: area.commits and area.protection & WRITE),
+    ("nr", lambda area: area.noreserve),
+    ("wf", lambda area: "wipeonfork" in area.advice),
+    ("dd", lambda area: "dontdump" in area.advice),
+    ("hg", lambda area: area.huge > 0),
+    ("nh", lambda area: area.huge < 0),
+    ("mg", lambda area: "mergeable" in area.advice),
+)
+"""What ``VmFlags`` tells besides access rights; fs/proc/task_mmu.c, Linux 6.12."""
+
+
+def _smaps(guest: Guest) -> bytes:
+    parts = []
+    for line, area in _lines(guest):
+        pages = guest.space.resident(area) * PAGE >> 10
+        words = [
+            w for i, w in enumerate(("rd", "wr", "ex")) if area.protection >> i & 1
+        ]
+        words += [] if area.is_private else ["sh"]
+        words += ["mr", "mw", "me", *([] if area.is_private else ["ms"])]
+        words += [name for name, is_set in _FLAGS if is_set(area)]
+        size = area.end - area.start >> 10
+        rows = {"Size": size, "KernelPageSize": PAGE >> 10, "MMUPageSize": PAGE >> 10}
+        rows |= {"Rss": pages, "Pss": pages, "Locked": pages if area.locked else 0}
+        parts.append(line)
+        parts += [f"{name + ':':<15} {value:8} kB\n" for name, value in rows.items()]
+        parts.append(f"VmFlags: {' '.join(words)} \n")
+    return os.fsencode("".join(parts))
+
+
+def _lines(guest: Guest) -> Iterator[tuple[str, Area]]:
+    """Yield what ``maps`` says of each area."""
     for area in guest.space.areas:
         letters = "".join(
             letter if area.protection >> i & 1 else "-"
@@ -80,8 +122,7 @@ def _maps(guest: Guest) -> bytes:
             f"{area.start:08x}-{area.end:08x} {letters}{kind} {area.offset:08x} "
             f"{major:02x}:{minor:02x} {file.inode if file else 0} "
         )
-        lines.append(f"{line:<73}{_label(guest, area)}".rstrip() + "\n")
-    return os.fsencode("".join(lines))
+        yield f"{line:<73}{_label(guest, area)}".rstrip() + "\n", area
 
 
 def _range(guest: Guest, start: int, end: int) -> bytes:
@@ -140,6 +181,7 @@ def _stat(guest: Guest) -> bytes:
 
 _FILES: Mapping[str, Callable[[Guest], bytes]] = {
     "maps": _maps,
+    "smaps": _smaps,
     "status": _status,
     "stat": _stat,
     "comm": lambda guest: os.fsencode(_comm(guest) + "\n"),

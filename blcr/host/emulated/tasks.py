@@ -129,6 +129,7 @@ class Thread:
         """The earlier wait of the call that is being made again."""
         self.interrupted: Interrupted | None = None
         """The call that a checkpoint interrupted and that it is about to make again."""
+        self.scheduling = records.Scheduling()
         self.restore_mask: int | None = None
         """The mask to put back when the next handler returns."""
 
@@ -236,11 +237,14 @@ class Guest:
         self.no_new_privs = False
         self.vdso = Vdso()
         self.parent_death_signal = 0
+        self.limits = list(machine.limits)
+        """Soft and hard one by number, 2**64 - 1 for none."""
+        self.lock_future = 0
+        """How memory to come is locked, as in `records.Mapping`."""
         self.child_subreaper = False
         self.stopped = False
         self.status: int | None = None
         """How it ended, as `os.waitpid` says it."""
-        self.nice = 0
         self.exit_signal = GENERIC["SIGCHLD"]
         self.change: Change | None = None
         """That it stopped or went on, until its parent has asked."""

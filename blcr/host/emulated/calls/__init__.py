@@ -18,6 +18,7 @@ from blcr.host.emulated.calls import (
     paths,
     polling,
     process,
+    scheduling,
     signalfds,
     signals,
     sockets,

@@ -95,6 +95,9 @@ def _clone(
     tid = guest.machine.new_pid() if is_thread else child.pid
     cpu = thread.load()
     new = guest.machine.add_thread(child, tid, cpu.copy_state(thread.state))
+    reset = guest.constants["SCHED_FLAG_RESET_ON_FORK"]
+    if not thread.scheduling.flags & reset:
+        new.scheduling = thread.scheduling
     new.mask, new.comm = thread.mask, thread.comm
     if not is_thread and (
         flags & names["CLONE_VFORK"] or child.space is not guest.space

@@ -1,5 +1,5 @@
 """
-Who a process is: users, groups, capabilities, priorities.
+Who a process is: users, groups, capabilities.
 
 Guests are what we are, and can become nobody else; asking to be what one is succeeds.
 
@@ -149,33 +149,3 @@ def chroot(_thread: Thread) -> int:
 def unshare(_thread: Thread) -> int:
     """Refuse namespaces."""
     raise fail(errno.EPERM)
-
-
-# Priorities, which the scheduler does not look at.
-
-
-@call("getpriority")
-def getpriority(thread: Thread, which: int, _who: int) -> int:
-    """Tell the nice value, counted down from 20."""
-    if which > 2:
-        raise fail(errno.EINVAL)
-    return 20 - thread.guest.nice
-
-
-@call("setpriority")
-def setpriority(thread: Thread, which: int, _who: int, nice: int) -> int:
-    """Set the nice value, without effect but on what is told."""
-    if which > 2:
-        raise fail(errno.EINVAL)
-    wanted = max(-20, min(19, signed(nice)))
-    if wanted < thread.guest.nice and os.getuid():
-        raise fail(errno.EACCES)
-    thread.guest.nice = wanted
-    return 0
-
-
-@call("nice")
-def nice(thread: Thread, increment: int) -> int:
-    """Change the nice value."""
-    wanted = thread.guest.nice + signed(increment)
-    return setpriority(thread, 0, 0, wanted) or 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping
 
 from blcr.host.emulated.calls.table import call, fail
 from blcr.host.emulated.memory import (
@@ -25,6 +26,27 @@ from blcr.host.emulated.tasks import Guest, Thread, signed
 
 _MMAP2_UNIT = 4096
 _PROTECTION = 7
+_LOCKED, _ON_FAULT = 1, 2
+"""How memory is locked, as in `records.Mapping`."""
+
+_ADVICE = {
+    "MADV_DONTDUMP": "dontdump",
+    "MADV_DONTFORK": "dontfork",
+    "MADV_WIPEONFORK": "wipeonfork",
+    "MADV_MERGEABLE": "mergeable",
+    "MADV_SEQUENTIAL": "sequential",
+    "MADV_RANDOM": "random",
+}
+_TAKEN_BACK: Mapping[str, tuple[str, ...]] = {
+    "MADV_SEQUENTIAL": ("random",),
+    "MADV_RANDOM": ("sequential",),
+    "MADV_DODUMP": ("dontdump",),
+    "MADV_DOFORK": ("dontfork",),
+    "MADV_KEEPONFORK": ("wipeonfork",),
+    "MADV_UNMERGEABLE": ("mergeable",),
+    "MADV_NORMAL": ("random", "sequential"),
+}
+"""Advice that is kept, by constant, and what takes which of it back."""
 
 
 def _top(guest: Guest) -> int:
@@ -81,8 +103,12 @@ def mmap(
         offset if backing != Backing() else 0,
         grows_down=bool(flags & names["MAP_GROWSDOWN"]),
         noreserve=bool(flags & names["MAP_NORESERVE"]),
+        locked=guest.lock_future,
     )
     space.add(area)
+    if area.locked == _LOCKED and area.protection:
+        for page in range(area.start, area.end, PAGE):
+            space.translate(page, READ)
     return address
 
 
@@ -214,20 +240,36 @@ def madvise(thread: Thread, address: int, size: int, advice: int) -> int:
     end = address + pages_of(size)
     if address % PAGE:
         raise fail(errno.EINVAL)
+    areas = [
+        area.cut(max(address, area.start), min(end, area.end))
+        for area in space.overlapping(address, end)
+    ]
+    word = next(
+        (name for name in (*_ADVICE, *_TAKEN_BACK) if names[name] == advice), ""
+    )
     if advice in {names["MADV_HUGEPAGE"], names["MADV_NOHUGEPAGE"]}:
         huge = 1 if advice == names["MADV_HUGEPAGE"] else -1
         space.change(address, end, huge=huge)
     elif advice in {names["MADV_DONTNEED"], names["MADV_FREE"]}:
-        for area in space.overlapping(address, end):
-            space.discard(max(address, area.start), min(end, area.end))
+        if any(area.locked for area in areas):
+            raise fail(errno.EINVAL)
+        for area in areas:
+            space.discard(area.start, area.end)
+    elif word:
+        for area in areas:
+            kept = {*area.advice, _ADVICE.get(word, "")} - {
+                *_TAKEN_BACK.get(word, ()),
+                "",
+            }
+            space.change(area.start, area.end, advice=tuple(sorted(kept)))
     elif advice in {names["MADV_GUARD_INSTALL"], names["MADV_GUARD_REMOVE"]}:
         raise fail(errno.EINVAL)
     return 0
 
 
-@call("msync", "mlock", "munlock", "mlock2")
+@call("msync")
 def msync(thread: Thread, address: int, size: int) -> int:
-    """Check that the range is mapped: files are shared, memory is never swapped."""
+    """Check that the range is mapped: files are shared."""
     end = address + pages_of(size)
     at = address & -PAGE
     for area in thread.guest.space.overlapping(at, end):
@@ -239,6 +281,7 @@ def msync(thread: Thread, address: int, size: int) -> int:
     return 0
 
 
+<<<<<<< HEAD
 @call("cacheflush")
 def cacheflush(thread: Thread) -> int:
     """Have code that was written be run as it is now."""
@@ -249,6 +292,56 @@ def cacheflush(thread: Thread) -> int:
 @call("mlockall", "munlockall")
 def mlockall(_thread: Thread) -> int:
     """Keep memory from being swapped, which it never is."""
+=======
+@call("mlock")
+def mlock(thread: Thread, address: int, size: int) -> int:
+    """Keep memory from being swapped, which it never is; it is told, though."""
+    return _lock(thread, address, size, _LOCKED)
+
+
+@call("mlock2")
+def mlock2(thread: Thread, address: int, size: int, flags: int) -> int:
+    """Lock memory, perhaps only what is touched."""
+    on_fault = flags == thread.guest.constants["MLOCK_ONFAULT"]
+    if flags and not on_fault:
+        raise fail(errno.EINVAL)
+    return _lock(thread, address, size, _ON_FAULT if on_fault else _LOCKED)
+
+
+@call("munlock")
+def munlock(thread: Thread, address: int, size: int) -> int:
+    """Take a lock back."""
+    return _lock(thread, address, size, 0)
+
+
+def _lock(thread: Thread, address: int, size: int, locked: int) -> int:
+    start = address & -PAGE
+    thread.guest.space.change(start, pages_of(address + size), locked=locked)
+    return 0
+
+
+@call("mlockall")
+def mlockall(thread: Thread, flags: int) -> int:
+    """Lock all memory that there is, or will be."""
+    guest, names = thread.guest, thread.guest.constants
+    locked = _ON_FAULT if flags & names["MCL_ONFAULT"] else _LOCKED
+    if not flags & (names["MCL_CURRENT"] | names["MCL_FUTURE"]):
+        raise fail(errno.EINVAL)
+    guest.lock_future = locked if flags & names["MCL_FUTURE"] else 0
+    if flags & names["MCL_CURRENT"]:
+        for area in list(guest.space.areas):
+            guest.space.change(area.start, area.end, locked=locked)
+    return 0
+
+
+@call("munlockall")
+def munlockall(thread: Thread) -> int:
+    """Take all locks back."""
+    guest = thread.guest
+    guest.lock_future = 0
+    for area in list(guest.space.areas):
+        guest.space.change(area.start, area.end, locked=0)
+>>>>>>> de1e073 (emulated: limits, scheduling, advice, locks of memory and packets are kept and told)
     return 0
 
 

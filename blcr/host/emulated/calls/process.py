@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 
 from blcr.host.emulated import family
 from blcr.host.emulated.calls.family import store_usage
@@ -25,7 +24,8 @@ _WITHOUT_EFFECT = (
     "PR_GET_SECCOMP",
 )
 _UNLIMITED = (1 << 64) - 1
-_LOWEST_PRIORITY, _HIGHEST_PRIORITY = 1, 99
+_MOST_STACK, _MOST_FILES = 1 << 30, 1 << 16
+"""What no limit lets a guest go beyond."""
 
 
 @call("getpid")
@@ -148,32 +148,37 @@ def getrandom(thread: Thread, result: int, size: int, _flags: int) -> int:
     return size
 
 
-def _limits(thread: Thread, which: int) -> tuple[int, int]:
-    names = thread.guest.constants
+def _limit(guest: Guest, which: int) -> tuple[int, int]:
+    if which >= len(guest.limits):
+        raise fail(errno.EINVAL)
+    return guest.limits[which]
+
+
+def _set_limit(guest: Guest, which: int, limit: tuple[int, int]) -> None:
+    """Set a limit; only those that the machine keeps itself have an effect."""
+    names = guest.constants
+    _, hard = _limit(guest, which)
+    if limit[0] > limit[1]:
+        raise fail(errno.EINVAL)
+    if limit[1] > hard and os.geteuid():
+        raise fail(errno.EPERM)
+    guest.limits[which] = limit
     if which == names["RLIMIT_STACK"]:
-        return thread.guest.space.stack_limit, _UNLIMITED
-    if which == names["RLIMIT_NOFILE"]:
-        return thread.guest.descriptors.limit, thread.guest.descriptors.limit
-    try:
-        soft, hard = resource.getrlimit(which)
-    except ValueError:
-        raise fail(errno.EINVAL) from None
-    return soft & _UNLIMITED, hard & _UNLIMITED
+        guest.space.stack_limit = min(limit[0], _MOST_STACK)
+    elif which == names["RLIMIT_NOFILE"]:
+        guest.descriptors.limit = min(limit[0], _MOST_FILES)
 
 
 @call("prlimit64")
 def prlimit64(thread: Thread, pid: int, which: int, new: int, old: int) -> int:
     """Look at, or set, a limit."""
-    guest, names = thread.guest, thread.guest.constants
+    guest = thread.guest
     if pid not in {0, guest.pid}:
         raise fail(errno.ESRCH)
-    soft, hard = _limits(thread, which)
+    soft, hard = _limit(guest, which)
     if new:
-        wanted = guest.fetch("rlimit64", new)["cur"]
-        if which == names["RLIMIT_STACK"]:
-            guest.space.stack_limit = min(wanted, 1 << 30)
-        elif which == names["RLIMIT_NOFILE"]:
-            guest.descriptors.limit = min(wanted, 1 << 16)
+        wanted = guest.fetch("rlimit64", new)
+        _set_limit(guest, which, (wanted["cur"], wanted["max"]))
     if old:
         guest.store("rlimit64", old, cur=soft, max=hard)
     return 0
@@ -183,20 +188,21 @@ def prlimit64(thread: Thread, pid: int, which: int, new: int, old: int) -> int:
 def getrlimit(thread: Thread, which: int, result: int) -> int:
     """Look at a limit, in a word."""
     top = (1 << 8 * thread.guest.arch.word_size) - 1
-    soft, hard = (min(limit, top) for limit in _limits(thread, which))
+    soft, hard = (min(limit, top) for limit in _limit(thread.guest, which))
     thread.guest.store("rlimit", result, cur=soft, max=hard)
     return 0
 
 
 @call("setrlimit")
 def setrlimit(thread: Thread, which: int, new: int) -> int:
-    """Set a limit; only those that the machine keeps itself have an effect."""
-    guest, names = thread.guest, thread.guest.constants
-    wanted = guest.fetch("rlimit", new)["cur"]
-    if which == names["RLIMIT_STACK"]:
-        guest.space.stack_limit = min(wanted, 1 << 30)
-    elif which == names["RLIMIT_NOFILE"]:
-        guest.descriptors.limit = min(wanted, 1 << 16)
+    """Set a limit, in a word, where all ones are none."""
+    guest = thread.guest
+    top = (1 << 8 * guest.arch.word_size) - 1
+    wanted = guest.fetch("rlimit", new)
+    soft, hard = (
+        _UNLIMITED if wanted[part] == top else wanted[part] for part in ("cur", "max")
+    )
+    _set_limit(guest, which, (soft, hard))
     return 0
 
 
@@ -256,50 +262,6 @@ def umask(thread: Thread, mask: int) -> int:
     """Set the permissions that new files do not get."""
     before, thread.guest.umask = thread.guest.umask, mask & 0o777
     return before
-
-
-@call("sched_yield")
-def sched_yield(_thread: Thread) -> int:
-    """Let others run; the turn is soon over anyway."""
-    return 0
-
-
-@call("sched_getaffinity")
-def sched_getaffinity(thread: Thread, _tid: int, size: int, mask: int) -> int:
-    """Tell which CPUs the thread may use: there is one."""
-    word = thread.guest.arch.word_size
-    if size < word:
-        raise fail(errno.EINVAL)
-    thread.guest.store_int(mask, 1, word)
-    return word
-
-
-@call("sched_setaffinity", "sched_setscheduler", "sched_setparam")
-def sched_setaffinity(_thread: Thread, _tid: int, _first: int, _second: int) -> int:
-    """Choose CPUs or a policy, without effect."""
-    return 0
-
-
-@call("sched_getscheduler")
-def sched_getscheduler(_thread: Thread, _tid: int) -> int:
-    """Tell the policy: the usual one."""
-    return 0
-
-
-@call("sched_getparam")
-def sched_getparam(thread: Thread, _tid: int, result: int) -> int:
-    """Tell the priority within the policy."""
-    thread.guest.store("sched_param", result, priority=0)
-    return 0
-
-
-@call("sched_get_priority_max", "sched_get_priority_min")
-def sched_get_priority(thread: Thread, policy: int) -> int:
-    """Tell a limit of priorities; the policies in use have none."""
-    names = thread.guest.constants
-    if policy in {names["SCHED_FIFO"], names["SCHED_RR"]}:
-        return _LOWEST_PRIORITY
-    return 0
 
 
 @call("getcpu")
