@@ -281,18 +281,13 @@ def msync(thread: Thread, address: int, size: int) -> int:
     return 0
 
 
-<<<<<<< HEAD
-@call("cacheflush")
+@call("cacheflush", "riscv_flush_icache")
 def cacheflush(thread: Thread) -> int:
     """Have code that was written be run as it is now."""
     thread.guest.machine.ram.code_changed = True
     return 0
 
 
-@call("mlockall", "munlockall")
-def mlockall(_thread: Thread) -> int:
-    """Keep memory from being swapped, which it never is."""
-=======
 @call("mlock")
 def mlock(thread: Thread, address: int, size: int) -> int:
     """Keep memory from being swapped, which it never is; it is told, though."""
@@ -341,7 +336,6 @@ def munlockall(thread: Thread) -> int:
     guest.lock_future = 0
     for area in list(guest.space.areas):
         guest.space.change(area.start, area.end, locked=0)
->>>>>>> de1e073 (emulated: limits, scheduling, advice, locks of memory and packets are kept and told)
     return 0
 
 
@@ -352,10 +346,4 @@ def mincore(thread: Thread, address: int, size: int, result: int) -> int:
     msync(thread, address, size)
     first, last = address // PAGE, (address + size + PAGE - 1) // PAGE
     space.write(result, bytes(int(page in space.pages) for page in range(first, last)))
-    return 0
-
-
-@call("riscv_flush_icache")
-def riscv_flush_icache(_thread: Thread, _start: int, _end: int, _flags: int) -> int:
-    """Do nothing: the engine sees what is written over code."""
     return 0
