@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from blcr.context.records import MemoryPolicy
-from blcr.host.native import mappings, procfs, tracking
+from blcr.errors import NoSuchProcessError
+from blcr.host.native import freeze, mappings, procfs, tracking
 from blcr.host.native.process import NativeProcess, NativeTask, own_arch
 
 # As Linux 6.12 prints it, on a CPU with protection keys.
@@ -94,3 +95,19 @@ def test_returns_in_a_mapped_path(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert procfs.page_sizes(4711) == {0x1000: 4096}
     assert procfs.may_be_huge(4711, 0x2000)
+
+
+def test_process_that_is_ending_is_no_kernel_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has given up its memory, and is not a zombie yet."""
+    read = procfs.read
+
+    def without_memory(pid: int, name: str) -> bytes:
+        text = read(pid, name)
+        return text.replace(b"VmSize", b"Other") if name == "status" else text
+
+    monkeypatch.setattr(procfs, "read", without_memory)
+
+    with pytest.raises(NoSuchProcessError, match="is ending"):
+        freeze.check(os.getpid())

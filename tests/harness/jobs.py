@@ -17,10 +17,13 @@ from typing import NamedTuple
 import pytest
 
 from harness import seeds
-from harness.programs import build
+from harness.programs import SOURCES, build
 from harness.staging import interpreter
 
-FILE_SIZE = int(os.environ.get("BLCR_FILE_SIZE", "200" if seeds.FULL else "20")) << 20
+OWN = SOURCES.parent / "real" / "programs"
+"""Programs of our own that have no state to judge, but much of it in use."""
+
+FILE_SIZE = int(os.environ.get("BLCR_FILE_SIZE", "500" if seeds.FULL else "20")) << 20
 """Of the file to be compressed, bytes."""
 
 PYTHON = """
@@ -228,9 +231,49 @@ def _cc1(folder: Path, _user: int | None) -> list[str]:
     return [done.stdout.strip(), "-quiet", "-O2", "file.c", "-o", "file.s"]
 
 
-def _c_program(name: str, variant: str, amount: int) -> Job:
+def _esbuild(folder: Path, _user: int | None) -> list[str]:
+    """Bundle modules by goroutines, which signals preempt."""
+    chance = random.Random(3)
+    count = 100 * (5 if seeds.FULL else 1)
+    for n in range(count):
+        lines = (
+            f"export const f{n}_{k} = (a: number, b: string): number => {{ let s = {k};"
+            f" for (const c of b) s = (s * {chance.randrange(3, 99)} + a) % "
+            f"{chance.randrange(1 << 20)}; return s > {k} ? s : f{n}_{k // 2}(a, b) }}"
+            for k in range(500)
+        )
+        (folder / f"module{n}.ts").write_text("\n".join(lines) + "\n")
+    (folder / "all.ts").write_text(
+        "".join(f"export * from './module{n}'\n" for n in range(count))
+    )
+    words = "--bundle --minify --sourcemap --log-level=error --outfile=all.js"
+    return [_found("esbuild"), "all.ts", "--format=esm", *words.split()]
+
+
+def _ruff(folder: Path, _user: int | None) -> list[str]:
+    """Check modules by the threads of rayon; what is found comes in order."""
+    chance = random.Random(4)
+    ruff = pytest.importorskip("ruff", reason="not applicable: ruff is not installed")
+    for n in range(60 * (5 if seeds.FULL else 1)):
+        lines = (
+            f"def f{k}(a, b=[]):\n    import os\n    x = {chance.randrange(1 << 20)}\n"
+            f"    return [b[i] for i in range(len(a)) if a[i] == None or i != {k}]\n"
+            for k in range(400)
+        )
+        (folder / f"module{n}.py").write_text("\n".join(lines))
+    words = "check --no-cache --isolated --select=ALL --exit-zero --quiet"
+    words += " --output-format=concise --output-file=found"
+    shutil.copy2(ruff.find_ruff_bin(), folder / "ruff")
+    return [str(folder / "ruff"), *words.split(), "."]
+
+
+def _c_program(
+    name: str, variant: str, *amounts: int, folder: Path = SOURCES, times: int = 5
+) -> Job:
     def prepare(_folder: Path, _user: int | None) -> list[str]:
-        return [str(build(name, variant)), str(amount * (5 if seeds.FULL else 1))]
+        times_here = times if seeds.FULL else 1
+        words = [str(amount * times_here) for amount in amounts]
+        return [str(build(name, variant, folder)), *words]
 
     return Job(prepare)
 
@@ -257,4 +300,11 @@ JOBS = {
     "musl": _c_program("compute", "musl", 300_000_000),
     "threads-64": _c_program("mixture", "dynamic", 3000),
     "threads-64-m32": _c_program("mixture", "m32", 2500),
+    "esbuild": Job(_esbuild, ("all.js", "all.js.map")),
+    "ruff": Job(_ruff, ("found",)),
+    "vectors": _c_program("vector_rounds", "dynamic", 60_000_000, folder=OWN),
+    "mappings-2000": _c_program("mappings_walk", "dynamic", 150_000, folder=OWN),
+    "memory": _c_program(
+        "memory_walk", "dynamic", 256, 2_000_000, folder=OWN, times=16
+    ),
 }

@@ -17,6 +17,9 @@ from typing import NamedTuple
 
 PROC = Path("/proc")
 
+PATIENCE = float(os.environ.get("BLCR_PATIENCE", "1"))
+"""By how much everything may take longer: machines that are emulated are slow."""
+
 _STATUS = "SigPnd ShdPnd SigBlk SigIgn SigCgt Umask NoNewPrivs".split()
 
 
@@ -145,7 +148,7 @@ def wait_until(
     Raises:
         TimeoutError: It did not come true in time; says `what` was waited for.
     """
-    end = time.monotonic() + timeout_s
+    end = time.monotonic() + timeout_s * PATIENCE
     while not condition():
         if time.monotonic() > end:
             raise TimeoutError(f"{what}: not within {timeout_s} s")

@@ -101,7 +101,7 @@ class Subject:
 
     def expect(self, word: bytes, *, timeout_s: float = 30) -> None:
         """Wait until the program has said this since it was expected last."""
-        end = time.monotonic() + timeout_s
+        end = time.monotonic() + timeout_s * outside.PATIENCE
         while word not in self.output:
             if not self._read(end):
                 raise SubjectError(
@@ -143,7 +143,7 @@ class Subject:
         Raises:
             SubjectError: It did not end in time, or badly.
         """
-        end = time.monotonic() + timeout_s
+        end = time.monotonic() + timeout_s * outside.PATIENCE
         while self._read(end):
             pass
         try:
@@ -208,7 +208,7 @@ class Subject:
             except FileNotFoundError as error:
                 raise GoneError(f"process {self.pid} has ended") from error
         path = self.checkpoint("--kill", *options)
-        end = time.monotonic() + 30
+        end = time.monotonic() + 30 * outside.PATIENCE
         while self._read(end):
             pass
         self.bury()
@@ -267,7 +267,7 @@ class Subject:
             with contextlib.suppress(OSError):
                 stream.close()
         try:
-            self.command.wait(30)
+            self.command.wait(30 * outside.PATIENCE)
         except subprocess.TimeoutExpired:
             raise SubjectError(f"not gone: {self.state()}") from None
         self._log.close()

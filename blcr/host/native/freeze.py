@@ -98,8 +98,12 @@ def check(pid: int) -> procfs.Status:
         if living is None:
             raise NoSuchProcessError(f"process {pid} has ended; it is a zombie")
         status = procfs.status(living)
-    if status.kernel_thread:
-        raise NotPermittedError(f"process {pid} ('{status.name}') is a kernel thread")
+    if not status.has_memory:
+        if procfs.is_kernel_thread(pid):
+            raise NotPermittedError(
+                f"process {pid} ('{status.name}') is a kernel thread"
+            )
+        raise NoSuchProcessError(f"process {pid} is ending")
     if status.tracer:
         raise _traced(pid, status.tracer)
     if os.geteuid() not in (0, status.uids[0]):

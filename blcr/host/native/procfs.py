@@ -79,6 +79,11 @@ def stat_named(pid: int, path: str, inode: int) -> os.stat_result:
     return os.lstat(path)
 
 
+_FLAGS_FIELD = 9
+"""Of proc_pid_stat(5): ``PF_*`` of include/linux/sched.h."""
+_PF_KTHREAD = 0x0020_0000
+
+
 def exists(pid: int) -> bool:
     """Tell whether there is a process or thread of that id."""
     return os.path.exists(f"/proc/{pid}")
@@ -109,7 +114,7 @@ class Status(Record):
     pgids: tuple[int, ...]
     sids: tuple[int, ...]
     umask: int
-    kernel_thread: bool
+    has_memory: bool
     pending: int
     shared_pending: int
     ignored: int
@@ -152,7 +157,7 @@ def status(pid: int, tid: int | None = None) -> Status:
         pgids=ids("NSpgid"),
         sids=ids("NSsid"),
         umask=int(rows.get("Umask", "0"), 8),
-        kernel_thread=rows.get("Kthread", "0").strip() == "1" or "VmSize" not in rows,
+        has_memory="VmSize" in rows,
         pending=int(rows["SigPnd"], 16),
         shared_pending=int(rows["ShdPnd"], 16),
         ignored=int(rows["SigIgn"], 16),
@@ -309,6 +314,11 @@ def stat(pid: int, tid: int | None = None) -> Stat:
         errors="surrogateescape"
     )
     return Stat(tuple(text[text.rindex(")") + 2 :].split()))
+
+
+def is_kernel_thread(pid: int) -> bool:
+    """Tell whether the kernel has made a thread for itself."""
+    return stat(pid).field(_FLAGS_FIELD) & _PF_KTHREAD != 0
 
 
 def tids(pid: int) -> list[int]:
