@@ -1,10 +1,11 @@
 """
 Runs a program that moves to another machine again and again.
 
-    python migrating.py TURNS FOLDER PROGRAM [ARGUMENT ...]
+    python migrating.py TURNS FOLDER SYSROOT PROGRAM [ARGUMENT ...]
 
 After every so many turns of its threads the process is saved, its machine thrown away,
 and the process rebuilt from the context in a new machine.  Prints how often, last.
+SYSROOT is where the program looks for files first; empty: there is none.
 """
 
 from __future__ import annotations
@@ -56,11 +57,11 @@ class Mover:
         raise Moved
 
 
-def main(turns: int, folder: Path, program: list[str]) -> int:
+def main(turns: int, folder: Path, sysroot: str, program: list[str]) -> int:
     """Run the program; return its wait status."""
     path = folder / "context"
     setattr(service, "Listener", lambda machine: Mover(machine, turns, path))  # noqa: B010
-    machine = Machine(seed=1)
+    machine = Machine(sysroot=sysroot or None, seed=1)
     guest = machine.start(program, {})
     moves = 0
     try:
@@ -72,7 +73,12 @@ def main(turns: int, folder: Path, program: list[str]) -> int:
         moves += 1
         try:
             with path.open("rb") as file:
-                status = restart.restart(file.fileno(), "context", host=HOST.name)
+                status = restart.restart(
+                    file.fileno(),
+                    "context",
+                    host=HOST.name,
+                    sysroot=sysroot or None,
+                )
         except Moved:
             continue
     sys.stdout.write(f"moved {moves} times\n")
@@ -80,4 +86,4 @@ def main(turns: int, folder: Path, program: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]) >> 8)
+    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4:]) >> 8)

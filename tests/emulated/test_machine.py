@@ -124,7 +124,7 @@ def test_program_that_moves_all_the_time_does_not_notice(
     turns = "12" if name == "mixture" else "3"
 
     done = subprocess.run(
-        [sys.executable, script, turns, tmp_path, program],
+        [sys.executable, script, turns, tmp_path, "", program],
         capture_output=True,
         text=True,
         check=True,
