@@ -22,6 +22,9 @@ SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
 """Where this machine's apt knows no mirror of Debian's."""
 
+MERGED = ("bin", "lib", "lib64", "sbin")
+"""Folders that are one with those below ``/usr``, as in every installation."""
+
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 PROGRAMS = (
@@ -68,7 +71,8 @@ def sysroot(architecture: str, packages: Sequence[str] = PROGRAMS) -> Path:
     Raises:
         subprocess.CalledProcessError: A tool failed; stderr has what it said.
     """
-    key = hashlib.sha256("\0".join((SUITE, *packages)).encode()).hexdigest()[:12]
+    parts = (SUITE, *MERGED, *packages)
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
     folder = cache_folder() / f"{SUITE}-{architecture}-{key}"
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -76,9 +80,20 @@ def sysroot(architecture: str, packages: Sequence[str] = PROGRAMS) -> Path:
             made = Path(work, "root")
             for archive in _download(Path(work), architecture, packages):
                 _run("dpkg-deb", "--extract", archive, made)
+            _merge(made)
             made.chmod(0o755)
             _put_in_place(made, folder)
     return folder
+
+
+def _merge(made: Path) -> None:
+    """Make one of folders that Debian's installer makes one of."""
+    for name in MERGED:
+        if (made / name).exists():
+            inside = made / "usr" / name
+            shutil.copytree(made / name, inside, symlinks=True, dirs_exist_ok=True)
+            shutil.rmtree(made / name)
+            (made / name).symlink_to(f"usr/{name}")
 
 
 def _put_in_place(made: Path, folder: Path) -> None:
