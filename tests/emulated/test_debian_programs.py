@@ -163,14 +163,14 @@ def test_program_gives_the_right_result(
     (tmp_path / "words").write_bytes(words)
     args = [arg.replace("FILE", str(tmp_path / "words")) for arg in job.args]
     root = packages.sysroot(packages.DEBIAN[variant])
-    command: list[str | Path] = [root / job.program, *args]
+    before: list[str | Path]
     if job.turns:
         before = [MIGRATING, str(job.turns), tmp_path, root]
     else:
         before = ["-m", "blcr.cli.run", "--emulate", "--sysroot", root]
 
     done = subprocess.run(
-        [sys.executable, *before, *command],
+        [sys.executable, *before, root / job.program, *args],
         env={"PATH": "/bin:/usr/bin", "LC_ALL": "C"},
         capture_output=True,
         check=False,
