@@ -341,6 +341,10 @@ class Stubs(Record):
 
     Attributes:
         call: One system call from the registers, then a trap.
+        batch: System calls one after the other, each from eight words at the stack
+            pointer: the number, in whose place the result comes, the error negative;
+            six arguments; where the eight words of the call are that follows a failure.
+            It does not end by itself.  None: calls are made one at a time.
         fallback: The plain call that stands in for a vdso function, the number
             to be filled in; then a return.
         fallback_number: The place of that number in `fallback`, which is zero there.
@@ -353,6 +357,7 @@ class Stubs(Record):
     """
 
     call: Listing
+    batch: Listing | None = None
     fallback: Listing | None = None
     fallback_number: Place | None = None
     jump: Listing | None = None

@@ -7,9 +7,12 @@ memory that the call fills.  Structures come packed, from `blcr.linux.structures
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from blcr.architecture import Arch
 from blcr.errors import RemoteCallError
-from blcr.host.interface import SCRATCH_SIZE, Task
+from blcr.host.interface import SCRATCH_SIZE, Call, NewProcess, Run, Task
+from blcr.record import Record
 
 _ALIGNMENT = 16
 
@@ -79,3 +82,103 @@ def halves(arch: Arch, value: int) -> tuple[int, ...]:
 def _text(text: str) -> bytes:
     """Return a path as C has it."""
     return text.encode(errors="surrogateescape") + b"\0"
+
+
+class _Added(Record):
+    """A call of a batch: what it calls itself in messages, and who wants to know."""
+
+    call: Call
+    shown: str
+    done: Callable[[int], object] | None
+    failed: Callable[[RemoteCallError], object] | None
+
+
+class Batch:
+    """
+    Calls of a process that is being made, collected to be made together.
+
+    None of them may need what another one returns.
+
+    Args:
+        process: In the name of whose first task they are made.
+    """
+
+    def __init__(self, process: NewProcess) -> None:
+        self._process = process
+        self._added: list[_Added] = []
+        self._data = bytearray()
+
+    def add(
+        self,
+        name: str,
+        *args: int | bytes | str,
+        done: Callable[[int], object] | None = None,
+        failed: Callable[[RemoteCallError], object] | None = None,
+    ) -> None:
+        """
+        Add a call.
+
+        Args:
+            name: As of `call`; so are `args`, which are together a page at most.
+            args: Numbers, bytes and text.
+            done: Given its result by `make`.
+            failed: Given the error, which else is raised; if it returns, the calls that
+                follow are made, too.
+        """
+        pieces = [_text(arg) if isinstance(arg, str) else arg for arg in args]
+        room = self._process.room
+        place = room or _scratch(self._process)
+        start, free = place.start, place.end - place.start
+        size = sum(_room(piece) for piece in pieces if isinstance(piece, bytes))
+        if len(self._data) + size > free:
+            self.make()
+        numbers = []
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                numbers.append(start + len(self._data))
+                self._data += piece.ljust(_room(piece), b"\0")
+            else:
+                numbers.append(piece)
+        shown = ", ".join(repr(arg) for arg in args if isinstance(arg, str))
+        self._added.append(_Added((name, tuple(numbers)), shown, done, failed))
+        if not room:
+            self.make()
+
+    def make(self) -> None:
+        """
+        Make the calls that have been added.
+
+        Raises:
+            RemoteCallError: One failed, and those behind it were not made.
+            TaskGoneError: The process was killed meanwhile.
+        """
+        added, self._added = self._added, []
+        data, self._data = bytes(self._data), bytearray()
+        process = self._process
+        if data:
+            process.write((process.room or _scratch(process)).start, data)
+        while added:
+            results = process.call_all([one.call for one in added])
+            for one, result in zip(added, results, strict=False):
+                if result >= 0:
+                    if one.done:
+                        one.done(result)
+                    continue
+                error = RemoteCallError(
+                    process.pid, one.call[0], -result, detail=one.shown
+                )
+                if one.failed is None:
+                    raise error
+                one.failed(error)
+            added = added[len(results) :]
+
+
+def _scratch(process: NewProcess) -> Run:
+    """Return the memory for the arguments of one call."""
+    start = process.tasks[0].scratch
+    return Run(start, start + SCRATCH_SIZE)
+
+
+def _room(data: bytes) -> int:
+    """Return the bytes that an argument takes."""
+    return -(-len(data) // _ALIGNMENT) * _ALIGNMENT

@@ -11,6 +11,25 @@ STUBS = Stubs(
             ("cc", "int3"),
         )
     ),
+    batch=Listing(
+        (
+            ("8b 04 24", "mov eax, dword ptr [esp]"),
+            ("8b 5c 24 04", "mov ebx, dword ptr [esp + 4]"),
+            ("8b 4c 24 08", "mov ecx, dword ptr [esp + 8]"),
+            ("8b 54 24 0c", "mov edx, dword ptr [esp + 0xc]"),
+            ("8b 74 24 10", "mov esi, dword ptr [esp + 0x10]"),
+            ("8b 7c 24 14", "mov edi, dword ptr [esp + 0x14]"),
+            ("8b 6c 24 18", "mov ebp, dword ptr [esp + 0x18]"),
+            ("cd 80", "int 0x80"),
+            ("89 04 24", "mov dword ptr [esp], eax"),
+            ("3d 01 f0 ff ff", "cmp eax, 0xfffff001"),
+            ("73 05", "jae 0x2c"),
+            ("83 c4 20", "add esp, 0x20"),
+            ("eb d4", "jmp 0"),
+            ("8b 64 24 1c", "mov esp, dword ptr [esp + 0x1c]"),
+            ("eb ce", "jmp 0"),
+        )
+    ),
     # A C function: arguments on the stack, ebx, esi and edi to be preserved.
     fallback=Listing(
         (

@@ -344,11 +344,22 @@ class NewProcess(Process, Protocol):
     A process that is being made: emptied and refilled.
 
     Attributes:
+        room: Memory for the arguments of `call_all`; None: it has no such.
         grants: The capabilities that it may have in the end, a bit each: those of the
             restarter.  While it is made it may have others.
     """
 
     grants: int
+    room: Run | None
+
+    def call_all(self, calls: Sequence[Call]) -> list[int]:
+        """
+        Make system calls one after the other in the name of the first task.
+
+        Returns:
+            Their results; the last one is negative, an error, if a call failed, and
+            those behind it were not made.
+        """
 
     def empty(self) -> None:
         """Remove every mapping of the process."""

@@ -22,6 +22,7 @@ from blcr.host.interface import DescriptorFacts, Process
 from blcr.record import Record
 from blcr.resources import contents, events, locks, objects, pipes, rollback, terminals
 from blcr.resources.opening import Opening, seek
+from blcr.resources.plain import Plain
 
 BY_PATH = frozenset({"file", "directory", "device", "path", "fifo"})
 """Kinds that are opened by name."""
@@ -136,8 +137,12 @@ def rebuild(opening: Opening, made: objects.Making) -> None:
     for fd in set(range(3)) - {one.fd for one in record.descriptors}:
         # What came from the restarter and the program had closed.
         opening.close(fd)
+    plain = Plain(opening)
     for descriptor in record.descriptors:
-        _build(opening, descriptor, made)
+        if not plain.add(descriptor):
+            _settle(opening, plain)
+            _build(opening, descriptor, made)
+    _settle(opening, plain)
     contents.dress(opening)
     opening.close_aside()
     for index, fd in opening.first.items():
@@ -170,6 +175,12 @@ def commit(opening: Opening) -> None:
     events.watch_files(opening)
 
 
+def _settle(opening: Opening, plain: Plain) -> None:
+    """Open plain descriptors, and compare their files with what these were."""
+    for descriptor in plain.make():
+        _look_at(opening, descriptor.fd, opening.context.files[descriptor.file])
+
+
 def _build(
     opening: Opening, descriptor: records.Descriptor, made: objects.Making
 ) -> None:
@@ -200,7 +211,9 @@ def _build(
             opening.close(fd)
     elif _lacks_cloexec(descriptor, file):
         opening.fcntl(target, "F_SETFD", int(descriptor.cloexec))
-    if file.offset and file.kind in ("file", "memfd"):
+    if file.kind == "file" and file.contents < 0:
+        _look_at(opening, target, file)
+    elif file.offset and file.kind in ("file", "memfd"):
         with opening.lent(target) as ours:
             os.lseek(ours, file.offset, os.SEEK_SET)
     elif file.offset and file.kind == "directory":
@@ -217,27 +230,19 @@ def _lacks_cloexec(descriptor: records.Descriptor, file: records.OpenFile) -> bo
 
 def _open_path(opening: Opening, target: int, file: records.OpenFile) -> int:
     """Open by name."""
-    known = opening.known
-    dropped = known["O_CREAT"] | known["O_EXCL"] | known["O_TRUNC"] | known["FASYNC"]
-    flags = file.flags & ~dropped | opening.cloexec
-    if file.kind == "device":
-        flags |= known["O_NOCTTY"]
-    path, own = file.path, f"/proc/{opening.record.pid}/"
-    if path.startswith(own):
-        path = "/proc/self/" + path[len(own) :]
-    fd = opening.open(path, flags, target)
-    if file.kind == "file":
-        with opening.lent(fd) as ours:
-            _compare(opening, target, file, os.fstat(ours))
-    elif file.terminal:
+    path, flags = opening.path_and_flags(file)
+    fd = opening.open(path, flags | opening.cloexec, target)
+    if file.terminal:
         terminals.settle(opening, fd, file)
     return fd
 
 
-def _compare(
-    opening: Opening, target: int, file: records.OpenFile, now: os.stat_result
-) -> None:
-    """Warn of a file that is not what it was."""
+def _look_at(opening: Opening, target: int, file: records.OpenFile) -> None:
+    """Set the offset of a regular file, and warn if that is not what it was."""
+    with opening.lent(target) as ours:
+        if file.offset:
+            os.lseek(ours, file.offset, os.SEEK_SET)
+        now = os.fstat(ours)
     what = f"'{file.path}' (descriptor {target})"
     if now.st_dev == file.device and now.st_ino != file.inode:
         opening.notice(f"{what} was replaced by another file since")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from blcr import remote
@@ -280,6 +281,7 @@ class _Layout:
         self._record = made.opening.record
         self._files = made.opening.context.shared_memory
         self._known = made.opening.known
+        self._batch = remote.Batch(made.opening.process)
         self._opened: dict[tuple[int | str, bool], int] = {}
         self._views: dict[int, list[records.Mapping]] = {}
 
@@ -294,13 +296,15 @@ class _Layout:
             self._map(mapping, self._descriptor(mapping))
 
     def finish(self) -> None:
-        """Make shared memory, and close files."""
+        """Make what has been added, and shared memory; close files."""
+        self._batch.make()
         for index, views in self._views.items():
             file, first = self._files[index], views[0]
             whole = (first.offset, first.end - first.start) == (0, file.size)
             # What is shared is filled through its mapping, which has to be writable.
             if len(views) == 1 and whole and first.protection & _WRITE:
                 self._map(first, -1)
+                self._batch.make()
                 self._made.fill(index, first.start)
             elif file.huge_page:
                 # Of these no view can be made of a view.
@@ -309,7 +313,8 @@ class _Layout:
             else:
                 self._map_views(index, views)
         for fd in self._opened.values():
-            self._task.call("close", fd)
+            self._batch.add("close", fd)
+        self._batch.make()
 
     def _map_views(self, index: int, views: Sequence[records.Mapping]) -> None:
         """
@@ -319,16 +324,18 @@ class _Layout:
         """
         task, known = self._task, self._known
         file = self._files[index]
+        self._batch.make()
         flags = known["MAP_SHARED"] | known["MAP_ANONYMOUS"]
         whole = objects.map_in_gap(task, self._record, file, flags, -1)
         self._made.fill(index, whole)
         for view in views:
             length = view.end - view.start
             flags = known["MREMAP_MAYMOVE"] | known["MREMAP_FIXED"]
-            task.call("mremap", whole + view.offset, 0, length, flags, view.start)
-            task.call("mprotect", view.start, length, view.protection)
+            at = whole + view.offset
+            self._batch.add("mremap", at, 0, length, flags, view.start)
+            self._batch.add("mprotect", view.start, length, view.protection)
             self._advise(view)
-        task.call("munmap", whole, file.size)
+        self._batch.add("munmap", whole, file.size)
 
     def _descriptor(self, mapping: records.Mapping) -> int:
         """Return a descriptor of the file to be mapped; -1: none."""
@@ -370,44 +377,53 @@ class _Layout:
             flags |= known["MAP_GROWSDOWN"]
         start, size = mapping.start, mapping.end - mapping.start
         offset = mapping.offset if fd >= 0 else 0
-        try:
-            objects.mmap(self._task, start, size, mapping.protection, flags, fd, offset)
-            self._advise(mapping)
-        except RemoteCallError as error:
-            what = f"'{mapping.path}'" if mapping.path else "memory"
-            hint = ""
-            if mapping.huge_page:
-                what = f"memory in huge pages of {mapping.huge_page >> 10} kB"
-                hint = f"; {size // mapping.huge_page} are needed, see vm.nr_hugepages"
-            raise RestartError(
-                f"process {self._record.pid}: {what} cannot be mapped at {start:#x} to "
-                f"{mapping.end:#x}: {error}{hint}",
-                status=error.errno,
-            ) from error
+        name, args = objects.mmap_call(
+            self._task.process.arch, start, size, mapping.protection, flags, fd, offset
+        )
+        self._batch.add(name, *args, failed=partial(self._not_mapped, mapping))
+        self._advise(mapping)
+
+    def _not_mapped(self, mapping: records.Mapping, error: RemoteCallError) -> None:
+        """Say that a mapping cannot be made."""
+        what = f"'{mapping.path}'" if mapping.path else "memory"
+        hint = ""
+        if mapping.huge_page:
+            what = f"memory in huge pages of {mapping.huge_page >> 10} kB"
+            count = (mapping.end - mapping.start) // mapping.huge_page
+            hint = f"; {count} are needed, see vm.nr_hugepages"
+        raise RestartError(
+            f"process {self._record.pid}: {what} cannot be mapped at "
+            f"{mapping.start:#x} to {mapping.end:#x}: {error}{hint}",
+            status=error.errno,
+        ) from error
 
     def _advise(self, mapping: records.Mapping) -> None:
         """Tell the kernel about a mapping what it has been told."""
-        known, task = self._known, self._task
+        known, batch = self._known, self._batch
         where = mapping.start, mapping.end - mapping.start
+        not_mapped = partial(self._not_mapped, mapping)
         if mapping.huge:
             advice = "MADV_HUGEPAGE" if mapping.huge > 0 else "MADV_NOHUGEPAGE"
-            task.call("madvise", *where, known[advice])
-        if loss := scheduling.rebuild_mapping_policy(task, mapping):
-            self._made.opening.warn(loss)
+            batch.add("madvise", *where, known[advice], failed=not_mapped)
+        if mapping.policy:
+            batch.make()
+            if loss := scheduling.rebuild_mapping_policy(self._task, mapping):
+                self._made.opening.warn(loss)
         for word in mapping.advice:
-            try:
-                task.call("madvise", *where, known[f"MADV_{word.upper()}"])
-            except RemoteCallError:
-                if word != "mergeable":
-                    raise
-                self.unmerged = True
+            failed = self._not_merged if word == "mergeable" else not_mapped
+            advice = f"MADV_{word.upper()}"
+            batch.add("madvise", *where, known[advice], failed=failed)
         _, _, name = mapping.name.partition(":")
         if name:
             kind = known["PR_SET_VMA"], known["PR_SET_VMA_ANON_NAME"]
-            try:
-                remote.call(task, "prctl", *kind, *where, name.removesuffix("]"))
-            except RemoteCallError:
-                self.unnamed = True
+            name = name.removesuffix("]")
+            batch.add("prctl", *kind, *where, name, failed=self._not_named)
+
+    def _not_merged(self, _error: RemoteCallError) -> None:
+        self.unmerged = True
+
+    def _not_named(self, _error: RemoteCallError) -> None:
+        self.unnamed = True
 
 
 Piece = tuple[int, int, int]

@@ -22,9 +22,10 @@ from functools import partial
 from itertools import pairwise
 
 from blcr import remote
+from blcr.architecture import Arch
 from blcr.context import records
 from blcr.errors import RemoteCallError, RestartError
-from blcr.host.interface import Identity, Process, Run, Task
+from blcr.host.interface import Call, Identity, Process, Run, Task
 from blcr.linux import constants
 from blcr.record import Record
 from blcr.resources import contents, rollback
@@ -300,12 +301,19 @@ def mmap(
     fd: int,
     offset: int,
 ) -> int:
-    """Map memory, by the call that this architecture has for it; offset in bytes."""
-    if "mmap2" in task.process.arch.syscalls:
-        return task.call(
-            "mmap2", address, size, protection, flags, fd, offset // _MMAP2_UNIT
-        )
-    return task.call("mmap", address, size, protection, flags, fd, offset)
+    """Map memory; offset in bytes."""
+    name, args = mmap_call(
+        task.process.arch, address, size, protection, flags, fd, offset
+    )
+    return task.call(name, *args)
+
+
+def mmap_call(arch: Arch, *args: int) -> Call:
+    """Return the call that an architecture has for mmap(2), with those arguments."""
+    if "mmap2" not in arch.syscalls:
+        return "mmap", args
+    *others, offset = args
+    return "mmap2", (*others, offset // _MMAP2_UNIT)
 
 
 def truncate(task: Task, fd: int, size: int) -> None:

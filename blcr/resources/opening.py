@@ -139,6 +139,18 @@ class Opening:
         """Open a file for descriptor `fd`."""
         return open_file(self.task, self.record.pid, path, flags, fd, mode)
 
+    def path_and_flags(self, file: records.OpenFile) -> tuple[str, int]:
+        """Return by which name to open a file, and how, but for O_CLOEXEC."""
+        known = self.known
+        dropped = known["O_CREAT"] | known["O_EXCL"] | known["O_TRUNC"]
+        flags = file.flags & ~(dropped | known["FASYNC"])
+        if file.kind == "device":
+            flags |= known["O_NOCTTY"]
+        path, own = file.path, f"/proc/{self.record.pid}/"
+        if path.startswith(own):
+            path = "/proc/self/" + path[len(own) :]
+        return path, flags
+
     def reopen(self, opened: int, flags: int, fd: int) -> int:
         """Open once more the file at `opened`, for descriptor `fd`."""
         flags &= ~self.known["O_NOFOLLOW"]
@@ -225,12 +237,19 @@ def open_file(
     try:
         return remote.call(task, "openat", known["AT_FDCWD"], path, flags, mode)
     except RemoteCallError as error:
-        what = f"descriptor {fd}" if fd is not None else "a mapping"
-        raise RestartError(
-            f"process {pid}: the file '{path}' of {what} cannot be opened: "
-            f"{os.strerror(error.errno)}{_HELP.get(error.errno, '')}",
-            status=error.errno,
-        ) from error
+        raise not_opened(pid, path, fd, error) from error
+
+
+def not_opened(
+    pid: int, path: str, fd: int | None, error: RemoteCallError
+) -> RestartError:
+    """Return the error for a file of a descriptor, or (None) of a mapping."""
+    what = f"descriptor {fd}" if fd is not None else "a mapping"
+    return RestartError(
+        f"process {pid}: the file '{path}' of {what} cannot be opened: "
+        f"{os.strerror(error.errno)}{_HELP.get(error.errno, '')}",
+        status=error.errno,
+    )
 
 
 _HELP = {

@@ -129,3 +129,38 @@ def test_budget_ends_a_loop(arch: Arch, case: Case, cpu: Cpu) -> None:
         event, left = cpu.run(1000)
         assert (event, left) == (Cut(), 0)
         assert cpu.pc() == CODE_AT
+
+
+def test_batch_stub_makes_calls_until_one_fails(arch: Arch, cpu: Cpu) -> None:
+    """After a failure at any position comes the last call; results are in place."""
+    stub, space = arch.stubs.batch, cpu._space
+    assert space is not None
+    if stub is None:
+        return
+    space.write(CODE_AT, stub.code)
+    at, size, order = CODE_AT + 0x400, arch.word_size, arch.layout.byteorder
+    end = at + 4 * 8 * size
+    rows = [(70 + i, *range(16 * i, 16 * i + 6), end) for i in range(5)]
+
+    for failing in range(5):
+        words = [word.to_bytes(size, order) for row in rows for word in row]
+        space.write(at, b"".join(words))
+        cpu.set_general({**cpu.general(), arch.pc: CODE_AT, arch.sp: at})
+        made = []
+        for i in [*range(min(failing + 1, 4)), 4]:
+            event, _ = cpu.run(100)
+            made.append(event)
+            cpu.set_result(-22 if i == failing else 1000 + i)
+        cpu.run(8)
+
+        results = [
+            int.from_bytes(space.read(at + i * 8 * size, size), order) for i in range(4)
+        ]
+        expected = [*range(min(failing + 1, 4)), 4]
+        assert made == [
+            Call(70 + i, tuple(range(16 * i, 16 * i + 6))) for i in expected
+        ]
+        done = [1000 + i for i in range(4)]
+        if failing < 4:
+            done[failing:] = [(1 << 8 * size) - 22, *range(71 + failing, 74)]
+        assert results == done

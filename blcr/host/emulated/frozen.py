@@ -183,6 +183,7 @@ class FrozenProcess:
     """See `blcr.host.interface.Process` and `NewProcess`."""
 
     grants = 0
+    room: Run | None = None
 
     def __init__(self, guest: Guest) -> None:
         self.guest = guest
@@ -532,6 +533,16 @@ class FrozenProcess:
         """Return the end: what has no file behind it reads as zero."""
         del start
         return end
+
+    def call_all(self, calls: Sequence[Call]) -> list[int]:
+        """Make calls one after the other until one fails."""
+        results: list[int] = []
+        for name, args in calls:
+            try:
+                results.append(self.tasks[0].call(name, *args))
+            except RemoteCallError as error:
+                return [*results, -error.errno]
+        return results
 
     def empty(self) -> None:
         """Remove every mapping."""

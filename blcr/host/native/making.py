@@ -9,14 +9,15 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import struct
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from blcr.architecture import Arch
 from blcr.context import records
 from blcr.errors import RemoteCallError, RestartError, TaskGoneError
-from blcr.host.interface import SCRATCH_SIZE
+from blcr.host.interface import SCRATCH_SIZE, Call, Run
 from blcr.host.native import (
     birth,
     filling,
@@ -38,6 +39,13 @@ _VDSO = "[vdso]"
 _SPECIAL = {"[vdso]": "vdso", "[vvar]": "vvar", "[vvar_vclock]": "vvar"}
 _ROOM = 1 << 20
 """Bytes that our page, the vdso on its way and their neighbours keep free."""
+_BATCH_AT = 64
+"""Where in our page the code is that makes calls one after the other."""
+_BATCH_WORDS = 8
+"""Words of each of its calls."""
+_CALLS_AT_ONCE = 1024
+_BATCH_SIZE = 256 << 10
+"""Bytes of memory for calls and their arguments."""
 _LOWEST = 1 << 20
 _END_S = 5.0
 
@@ -89,6 +97,44 @@ class PageCaller:
         if -_MAX_ERRNO <= result < 0:
             raise RemoteCallError(pid, name, -result)
         return result
+
+    def call_all(self, calls: Sequence[Call], at: int) -> list[int]:
+        """
+        Make calls one after the other until one fails; return the results.
+
+        Args:
+            calls: Names and arguments.
+            at: Memory for them, and one more, by which the thread stops itself: not
+                with a trap, which would do more.
+        """
+        process, tid = self._task.process, self._task.outer_tid
+        arch = process.arch
+        size = _BATCH_WORDS * arch.word_size
+        end = at + len(calls) * size
+        stop = (process.pid, self._task.tid, signal.SIGSTOP)
+        words: list[int] = []
+        for name, args in (*calls, ("tgkill", stop)):
+            words += (arch.syscalls[name], *args, *(0,) * (6 - len(args)), end)
+        mask, order = (1 << 8 * arch.word_size) - 1, arch.layout.byteorder
+        codec = struct.Struct(
+            f"{'<' if order == 'little' else '>'}{len(words)}"
+            f"{'Q' if arch.word_size == 8 else 'I'}"
+        )
+        process.write(at, codec.pack(*(word & mask for word in words)))
+        regs = arch.begin_call(self._regs, 0, ())
+        regs[arch.pc], regs[arch.sp] = self._page + _BATCH_AT, at
+        data = arch.gp.encode(regs, self._data)
+        ptrace.set_register_set(tid, arch.gp.note_type, data)
+        ptrace.resume(tid)
+        self._await(ptrace.PTRACE_CONT, signal.SIGSTOP)
+        found = codec.unpack(process.read(at, codec.size))[::_BATCH_WORDS]
+        results: list[int] = []
+        for value in found[:-1]:
+            failed = value > mask - _MAX_ERRNO
+            results.append(value - mask - 1 if failed else value)
+            if failed:
+                break
+        return results
 
     def leave(self, size: int) -> None:
         """Unmap the page and its scratch memory, and stop as after a signal."""
@@ -180,6 +226,8 @@ class MadeProcess(NativeProcess):
         self.held_by_others: Mapping[whereabouts.Identity, int] = {}
         self._specials: dict[str, procfs.Range] = {}
         self._page = 0
+        self.room: Run | None = None
+        self._calls_at = 0
         ptrace.set_signal_mask(outer_pid, ALL_SIGNALS)
 
     # Bulk and life.
@@ -204,10 +252,17 @@ class MadeProcess(NativeProcess):
         size = arch.page_size
         first.call(self.pid, name, (self._page, size, code, flags, none, 0))
         scratch = self._page + size
-        first.call(self.pid, name, (scratch, SCRATCH_SIZE, data, flags, none, 0))
+        extra = SCRATCH_SIZE + (_BATCH_SIZE if arch.stubs.batch else 0)
+        first.call(self.pid, name, (scratch, extra, data, flags, none, 0))
         self.write(self._page, arch.stubs.call.code)
+        if arch.stubs.batch:
+            self.write(self._page + _BATCH_AT, arch.stubs.batch.code)
+            end = scratch + extra
+            calls = (_CALLS_AT_ONCE + 1) * _BATCH_WORDS * arch.word_size
+            self._calls_at = end - _BATCH_SIZE
+            self.room = Run(self._calls_at + calls, end)
         task.caller = PageCaller(task, self._page)
-        at = scratch + SCRATCH_SIZE + size
+        at = scratch + extra + size
         for part in ranges:
             special = _SPECIAL.get(part.path)
             if special is None:
@@ -218,6 +273,18 @@ class MadeProcess(NativeProcess):
                 start=at, end=at + part.end - part.start
             )
             at += part.end - part.start
+
+    def call_all(self, calls: Sequence[Call]) -> list[int]:
+        """Make calls one after the other until one fails."""
+        caller = self.tasks[0].caller
+        assert isinstance(caller, PageCaller)
+        results: list[int] = []
+        for first in range(0, len(calls), _CALLS_AT_ONCE):
+            part = calls[first : first + _CALLS_AT_ONCE]
+            results += caller.call_all(part, self._calls_at)
+            if results[-1] < 0:
+                break
+        return results
 
     def _free_room(self, ranges: list[procfs.Range]) -> int:
         """Return an address around which neither program, new or saved, has memory."""
@@ -420,7 +487,7 @@ class MadeProcess(NativeProcess):
         leader = self.tasks[0]
         assert isinstance(leader.caller, PageCaller)
         end = max(
-            [self._page + self.arch.page_size + SCRATCH_SIZE]
+            [self.room.end if self.room else leader.scratch + SCRATCH_SIZE]
             + [part.end for part in self._specials.values()]
         )
         leader.caller.leave(end - self._page)
