@@ -628,6 +628,9 @@ class FrozenMachine:
         self.clocks = self._machine.hold_clocks()
         for process in self._frozen:
             process.open()
+            for thread in process.guest.threads.values():
+                # Where it goes on nobody may know that others have run meanwhile.
+                thread.leave_sequence()
         return self
 
     def __exit__(self, *_: object) -> None:
