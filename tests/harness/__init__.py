@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 import capstone
 
+from harness.planting import Planting
+
 
 class CStruct(NamedTuple):
     """A structure in C: its header, its type, its members by our register names."""
@@ -59,6 +61,7 @@ class Case(NamedTuple):
         emulator_lacks: Bytes by which the emulator's frames are shorter than the
             kernel's.
         bits: Those of registers that have fewer than they have room for.
+        planting: How programs load and store all registers.
         shows_interrupted: A stopped thread's registers tell the call that it was in,
             all of its arguments included.
     """
@@ -89,6 +92,7 @@ class Case(NamedTuple):
     emulator_lacks: int = 0
     bits: Mapping[str, int] = {}
     shows_interrupted: bool = True
+    planting: Planting | None = None
 
 
 def load(name: str) -> Case:
@@ -105,11 +109,11 @@ def disassemble(case: Case, code: bytes) -> tuple[str, ...]:
     return tuple(f"{name} {operands}".rstrip() for _, _, name, operands in rows)
 
 
-def build(case: Case, source: Path, program: Path) -> None:
-    """Compile a C program, statically."""
+def build(case: Case, source: Path, program: Path, *others: str | Path) -> None:
+    """Compile a C program, statically; with other sources and flags."""
     flags = ["-static", "-O1", "-Wall", "-Werror"]
     compiler = [sys.executable, "-m", "ziglang", "cc", "-target", case.target]
-    subprocess.run([*compiler, *flags, "-o", program, source], check=True)
+    subprocess.run([*compiler, *flags, *others, "-o", program, source], check=True)
 
 
 def runner(case: Case) -> tuple[str, ...] | None:

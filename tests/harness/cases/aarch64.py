@@ -12,6 +12,7 @@ from random import Random
 import capstone
 
 from harness import Case, CStruct
+from harness.planting import Bank, Planting, named
 
 NT_PRFPREG, NT_ARM_SVE = 2, 0x405
 ALL = (1 << 64) - 1
@@ -23,6 +24,33 @@ def scramble(note: int, data: bytes, rng: Random) -> bytes:
         return b""
     assert note == NT_PRFPREG
     return rng.randbytes(32 * 16) + data[32 * 16 :]
+
+
+PLANTING = Planting(
+    banks=(
+        Bank(
+            named(*(f"x{i}" for i in range(31) if i != 16)),
+            8,
+            "ldr {r}, [{base}, #{at}]",
+            "str {r}, [{base}, #{at}]",
+            frozenset(f"x{i}" for i in (18, *range(19, 31))),
+        ),
+        Bank(
+            tuple((f"q{i}", (f"v{i}_low", f"v{i}_high")) for i in range(32)),
+            16,
+            "ldr {r}, [{base}, #{at}]",
+            "str {r}, [{base}, #{at}]",
+            frozenset(f"q{i}" for i in range(8, 16)),
+        ),
+    ),
+    sp="sp",
+    argument="x0",
+    move="mov {to}, {of}",
+    save_sp="mov x16, sp; str x16, [{base}, #{at}]",
+    load_sp="ldr x16, [{base}, #{at}]; mov sp, x16",
+    spin="1: ldr x16, [sp]; subs x16, x16, #1; str x16, [sp]; b.ne 1b",
+    leave="ret",
+)
 
 
 CASE = Case(
@@ -79,4 +107,5 @@ CASE = Case(
     forever=bytes.fromhex("00 00 00 14"),
     bits={"pstate": 0xF000_0000, "fpsr": 0x0800_009F, "fpcr": 0x07F7_0000},
     shows_interrupted=False,
+    planting=PLANTING,
 )

@@ -12,6 +12,7 @@ from random import Random
 import capstone
 
 from harness import Case, CStruct
+from harness.planting import Bank, Planting, named
 
 NT_ARM_VFP = 0x400
 ALL = (1 << 32) - 1
@@ -21,6 +22,34 @@ def scramble(note: int, data: bytes, rng: Random) -> bytes:
     """Fill the registers, but not the status word behind them."""
     assert note == NT_ARM_VFP
     return rng.randbytes(32 * 8) + data[32 * 8 :]
+
+
+PLANTING = Planting(
+    banks=(
+        Bank(
+            named(*(f"r{i}" for i in range(12)), "lr"),
+            4,
+            "ldr {r}, [{base}, #{at}]",
+            "str {r}, [{base}, #{at}]",
+            frozenset({"lr", *(f"r{i}" for i in range(4, 12))}),
+        ),
+        Bank(
+            named(*(f"d{i}" for i in range(32))),
+            8,
+            "vldr {r}, [{base}, #{at}]",
+            "vstr {r}, [{base}, #{at}]",
+            frozenset(f"d{i}" for i in range(8, 16)),
+        ),
+    ),
+    sp="sp",
+    argument="r0",
+    move="mov {to}, {of}",
+    save_sp="str sp, [{base}, #{at}]",
+    load_sp="ldr sp, [{base}, #{at}]",
+    spin="1: ldr r12, [sp]; subs r12, r12, #1; str r12, [sp]; bne 1b",
+    leave="bx lr",
+    enter=".arm; .fpu neon",
+)
 
 
 CASE = Case(
@@ -77,4 +106,5 @@ CASE = Case(
     forever=bytes.fromhex("fe ff ff ea"),
     # Without length and stride of vectors, and what only older CPUs have.
     bits={"fpscr": 0xFFC0_009F},
+    planting=PLANTING,
 )

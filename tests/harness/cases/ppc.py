@@ -11,6 +11,7 @@ from random import Random
 import capstone
 
 from harness import Case, CStruct
+from harness.planting import power_pc
 
 NT_PRFPREG = 2
 
@@ -72,4 +73,5 @@ CASE = Case(
     # Some of its bits are the sum of others.
     bits={"fpscr": 0},
     forever=bytes.fromhex("48 00 00 00"),
+    planting=power_pc(4, vectors=("high", "low"), vsx=False),
 )

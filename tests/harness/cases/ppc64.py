@@ -12,6 +12,7 @@ from random import Random
 import capstone
 
 from harness import Case, CStruct
+from harness.planting import power_pc
 
 NT_PRFPREG, NT_PPC_VMX = 2, 0x100
 WORD = (1 << 64) - 1
@@ -72,4 +73,5 @@ CASE = Case(
     bits={"ccr": (1 << 32) - 1, "fpscr": 0},
     scramble=scramble,
     extended={NT_PRFPREG: (slice(0, 256),), NT_PPC_VMX: (slice(0, 512),)},
+    planting=power_pc(8, vectors=("high", "low"), vsx=True),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import capstone
 
 from harness.cases import ppc64
+from harness.planting import power_pc
 
 CASE = ppc64.CASE._replace(
     name="ppc64le",
@@ -16,4 +17,5 @@ CASE = ppc64.CASE._replace(
         capstone.CS_ARCH_PPC,
         capstone.CS_MODE_64 | capstone.CS_MODE_LITTLE_ENDIAN,
     ),
+    planting=power_pc(8, vectors=("low", "high"), vsx=True),
 )

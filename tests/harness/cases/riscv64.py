@@ -11,6 +11,7 @@ from random import Random
 import capstone
 
 from harness import Case, CStruct
+from harness.planting import Bank, Planting, named
 
 NT_PRFPREG, NT_RISCV_VECTOR = 2, 0x901
 ALL = (1 << 64) - 1
@@ -26,6 +27,34 @@ def scramble(note: int, data: bytes, rng: Random) -> bytes:
         return data
     assert note == NT_PRFPREG
     return rng.randbytes(32 * 8) + data[32 * 8 :]
+
+
+KEPT = "s0 s1 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11"
+PLANTING = Planting(
+    banks=(
+        Bank(
+            named(*FREE.replace("t0", "gp tp").split()),
+            8,
+            "ld {r}, {at}({base})",
+            "sd {r}, {at}({base})",
+            frozenset({"ra", "gp", "tp", *KEPT.split()}),
+        ),
+        Bank(
+            named(*(f"f{i}" for i in range(32))),
+            8,
+            "fld {r}, {at}({base})",
+            "fsd {r}, {at}({base})",
+            frozenset(f"f{i}" for i in (8, 9, *range(18, 28))),
+        ),
+    ),
+    sp="sp",
+    argument="a0",
+    move="mv {to}, {of}",
+    save_sp="sd sp, {at}({base})",
+    load_sp="ld sp, {at}({base})",
+    spin="1: ld t0, 0(sp); addi t0, t0, -1; sd t0, 0(sp); bnez t0, 1b",
+    leave="ret",
+)
 
 
 CASE = Case(
@@ -76,4 +105,5 @@ CASE = Case(
     emulator_lacks=256,
     bits={"fcsr": 0xFF},
     shows_interrupted=False,
+    planting=PLANTING,
 )

@@ -16,6 +16,34 @@ from harness.cases.x86_64 import (
     NT_X86_XSTATE,
     scramble,
 )
+from harness.planting import Bank, Planting, named
+
+PLANTING = Planting(
+    banks=(
+        Bank(
+            named(*"eax ebx ecx edx esi edi ebp".split(), prefix="%"),
+            4,
+            "mov {at}({base}), {r}",
+            "mov {r}, {at}({base})",
+            frozenset("%ebx %esi %edi %ebp".split()),
+        ),
+        Bank(
+            tuple((f"%xmm{i}", (f"xmm{i}_low", f"xmm{i}_high")) for i in range(8)),
+            16,
+            "movups {at}({base}), {r}",
+            "movups {r}, {at}({base})",
+        ),
+    ),
+    sp="%esp",
+    argument="%eax",
+    move="mov {of}, {to}",
+    save_sp="mov %esp, {at}({base})",
+    load_sp="mov {at}({base}), %esp",
+    spin="1: decl (%esp); jnz 1b",
+    leave="ret",
+    enter="mov 4(%esp), %eax",
+)
+
 
 CASE = Case(
     name="x86",
@@ -75,4 +103,5 @@ CASE = Case(
     scramble=scramble,
     extended={NT_X86_XSTATE: (LEGACY, AVX)},
     forever=bytes.fromhex("eb fe"),
+    planting=PLANTING,
 )

@@ -11,6 +11,7 @@ from random import Random
 import capstone
 
 from harness import Case, CStruct
+from harness.planting import Bank, Planting, named
 
 NT_X86_XSTATE = 0x202
 ARITHMETIC_FLAGS = 0x8D5
@@ -33,6 +34,35 @@ def scramble(note: int, data: bytes, rng: Random) -> bytes:
         out[512] |= 4
         out[AVX] = rng.randbytes(256)
     return bytes(out)
+
+
+PLANTING = Planting(
+    banks=(
+        Bank(
+            named(
+                *"rax rbx rcx rdx rsi rdi rbp r8 r9 r10 r11 r12 r13 r14 r15".split(),
+                prefix="%",
+            ),
+            8,
+            "mov {at}({base}), {r}",
+            "mov {r}, {at}({base})",
+            frozenset("%rbx %rbp %r12 %r13 %r14 %r15".split()),
+        ),
+        Bank(
+            tuple((f"%xmm{i}", (f"xmm{i}_low", f"xmm{i}_high")) for i in range(16)),
+            16,
+            "movups {at}({base}), {r}",
+            "movups {r}, {at}({base})",
+        ),
+    ),
+    sp="%rsp",
+    argument="%rdi",
+    move="mov {of}, {to}",
+    save_sp="mov %rsp, {at}({base})",
+    load_sp="mov {at}({base}), %rsp",
+    spin="1: decq (%rsp); jnz 1b",
+    leave="ret",
+)
 
 
 CASE = Case(
@@ -92,4 +122,5 @@ CASE = Case(
     scramble=scramble,
     extended={NT_X86_XSTATE: (LEGACY, AVX)},
     forever=bytes.fromhex("eb fe"),
+    planting=PLANTING,
 )
