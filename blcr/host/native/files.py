@@ -6,9 +6,11 @@ Source: proc_pid_fd(5), proc_pid_fdinfo(5), kcmp(2).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import functools
+import itertools
 import os
 import stat
 import struct
@@ -16,7 +18,7 @@ import termios
 from collections.abc import Mapping
 
 from blcr.context import records
-from blcr.errors import TaskGoneError
+from blcr.errors import HostError, TaskGoneError
 from blcr.host.interface import DescriptorFacts
 from blcr.host.native import fdinfo, lent, procfs, whereabouts
 from blcr.record import Record
@@ -35,6 +37,12 @@ _TERMIOS_SIZE = 36
 """Of the kernel's struct termios, on all architectures of this host."""
 
 _KCMP_FILE, _KCMP_FILES, _KCMP_FS, _KCMP_EPOLL = 0, 2, 3, 7
+_ALL_SHOWN = frozenset({"file", "directory", "path"})
+"""Kinds of which label, status and fdinfo tell all."""
+_ORDER = (0, -1, 1, 1)
+"""Of two open files, by what kcmp(2) returns."""
+_MANY = 100
+"""Descriptors from which on to sort them before the stop."""
 _DELETED = " (deleted)"
 _OWNER_GROUP = 2
 """F_OWNER_PGRP."""
@@ -75,22 +83,22 @@ class Numbers(Record):
 
 
 class _Seen(Record):
-    """A descriptor as /proc shows it."""
+    """
+    A descriptor as /proc and the open file show it.
+
+    Attributes:
+        flags: ``O_*`` of the process's architecture, O_CLOEXEC included.
+        offset: Bytes.
+        owner: Type and id of whom it signals, and the signal; None: unknown.
+    """
 
     fd: int
     label: str
     info: Mapping[str, list[str]]
     stat: os.stat_result
-
-    @property
-    def flags(self) -> int:
-        """``O_*`` of the process's architecture, O_CLOEXEC included."""
-        return int(self.info["flags"][0], 8)
-
-    @property
-    def offset(self) -> int:
-        """Bytes."""
-        return int(self.info["pos"][0])
+    flags: int
+    offset: int
+    owner: tuple[int, int, int] | None
 
     @property
     def device(self) -> tuple[int, int]:
@@ -119,26 +127,64 @@ class _Kind(Record):
     watches: tuple[records.Watch, ...] = ()
 
 
-def descriptors(pid: int, numbers: Numbers) -> list[DescriptorFacts]:
+def ranks(pid: int, kcmp: int) -> dict[int, int]:
+    """
+    Return the descriptors of a running process in an order of their open files.
+
+    Once it stands still that shows by few comparisons which of them share one.
+    """
+    alike: dict[str, list[int]] = {}
+    with procfs.Descriptors(pid) as shown:
+        numbers = shown.numbers()
+        if len(numbers) < _MANY:
+            return {}
+        for fd in numbers:
+            with contextlib.suppress(FileNotFoundError):
+                alike.setdefault(shown.label(fd), []).append(fd)
+
+    def compare(one: int, other: int) -> int:
+        # Negative where one has been closed meanwhile.
+        return _ORDER[_kcmp(kcmp, pid, pid, _KCMP_FILE, one, other)]
+
+    ranked: list[int] = []
+    for fds in alike.values():
+        ranked += sorted(fds, key=functools.cmp_to_key(compare))
+    return {fd: rank for rank, fd in enumerate(ranked)}
+
+
+def descriptors(
+    pid: int, numbers: Numbers, ranks: Mapping[int, int]
+) -> list[DescriptorFacts]:
     """
     Return the descriptors of a stopped process.
 
     Args:
         pid: The process as the checkpointer sees it.
         numbers: What depends on the architectures.
+        ranks: As the function of that name has returned.
     """
     with lent.Lender(pid) as lender:
-        return _Looking(pid, numbers, lender).facts()
+        return _Looking(pid, numbers, lender, ranks).facts()
 
 
 class _Looking:
     """One look at all descriptors of a process."""
 
-    def __init__(self, pid: int, numbers: Numbers, lender: lent.Lender) -> None:
+    def __init__(
+        self,
+        pid: int,
+        numbers: Numbers,
+        lender: lent.Lender,
+        ranks: Mapping[int, int],
+    ) -> None:
         self._pid = pid
         self._lender = lender
         self._numbers = numbers
-        self._seen = [self._see(fd) for fd in procfs.descriptor_numbers(pid)]
+        self._ranks = ranks
+        self._places: dict[tuple[str, int, int], bool] = {}
+        self._known: dict[tuple[object, ...], DescriptorFacts] = {}
+        with procfs.Descriptors(pid) as shown:
+            self._seen = [self._see(shown, fd) for fd in shown.numbers()]
         self._shared = self._descriptions()
         self._ends: dict[int, set[int]] = {}
         for one in self._seen:
@@ -159,7 +205,9 @@ class _Looking:
         for one in self._seen:
             description = self._shared[one.fd]
             if description not in files:
-                files[description] = self._facts(one)
+                files[description] = self._alike(one)
+                found.append(files[description])
+                continue
             found.append(
                 files[description]._replace(
                     fd=one.fd, cloexec=bool(one.flags & self._numbers.cloexec)
@@ -167,17 +215,50 @@ class _Looking:
             )
         return found
 
-    def _see(self, fd: int) -> _Seen:
-        path = f"/proc/{self._pid}/fd/{fd}"
+    def _alike(self, one: _Seen) -> DescriptorFacts:
+        """Return what one descriptor is, as another one like it if there was any."""
+        description, now = self._shared[one.fd], one.stat
+        if "lock" in one.info or description in self._standard:
+            return self._facts(one)
+        key = (
+            one.label, id(one.info), one.owner, now.st_dev, now.st_ino, now.st_mode,
+            now.st_size, now.st_nlink,
+        )  # fmt: skip
+        if key in self._known:
+            return self._known[key]._replace(fd=one.fd, description=description)
+        found = self._facts(one)
+        if found.file.kind in _ALL_SHOWN and not found.deleted:
+            self._known[key] = found
+        return found
+
+    def _see(self, shown: procfs.Descriptors, fd: int) -> _Seen:
+        label = shown.label(fd)
+        status, owner = self._look_through(shown, fd, label)
+        info = shown.info(fd)
+        flags, offset = int(info["flags"][0], 8), int(info["pos"][0])
+        return _Seen(fd, label, info, status, flags, offset, owner)
+
+    def _look_through(
+        self, shown: procfs.Descriptors, fd: int, label: str
+    ) -> tuple[os.stat_result, tuple[int, int, int] | None]:
+        """Return the status of an open file and its owner, None where unknown."""
         try:
-            label = os.readlink(path)
-            status = os.stat(path)
-        except FileNotFoundError as error:
-            raise TaskGoneError(f"process {self._pid} has ended") from error
-        if label == "anon_inode:[timerfd]":
-            with self._lender.lent(fd) as ours:
+            ours = self._lender.lend(fd)
+        except HostError:
+            return shown.stat(fd), None
+        try:
+            if label == "anon_inode:[timerfd]":
                 lent.count_timer(ours)
-        return _Seen(fd, label, procfs.descriptor_info(self._pid, fd), status)
+            return os.fstat(ours), lent.owner(ours)
+        finally:
+            os.close(ours)
+
+    def _leads_to(self, label: str, status: os.stat_result) -> bool:
+        """Tell whether a path leads to a file."""
+        key = label, status.st_dev, status.st_ino
+        if key not in self._places:
+            self._places[key] = whereabouts.leads_to(self._pid, label, status)
+        return self._places[key]
 
     def _descriptions(self) -> dict[int, int]:
         """
@@ -193,21 +274,20 @@ class _Looking:
                 one.flags & ~self._numbers.cloexec,
             )  # fmt: skip
             alike.setdefault(key, []).append(one.fd)
-        shared = {fds[0]: fds[0] for fds in alike.values() if len(fds) == 1}
+        shared: dict[int, int] = {}
         for fds in alike.values():
-            if len(fds) == 1:
-                continue
-            fds.sort(key=functools.cmp_to_key(self._compare))
-            first = fds[0]
-            for fd in fds:
-                if first != fd and self._order(first, fd):
-                    first = fd
-                shared[fd] = first
+            fds.sort(key=lambda fd: self._ranks.get(fd, -1))
+            orders = [self._order(*pair) for pair in itertools.pairwise(fds)]
+            if any(order > 0 for order in orders):
+                fds.sort(key=functools.cmp_to_key(self._order))
+                orders = [self._order(*pair) for pair in itertools.pairwise(fds)]
+            groups: list[list[int]] = []
+            for fd, order in zip(fds, [-1, *orders], strict=True):
+                if order:
+                    groups.append([])
+                groups[-1].append(fd)
+            shared.update((fd, min(group)) for group in groups for fd in group)
         return shared
-
-    def _compare(self, one: int, other: int) -> int:
-        """Order two descriptors by their open files, those that share one by number."""
-        return self._order(one, other) or one - other
 
     def _order(self, one: int, other: int) -> int:
         """Return 0 if two descriptors share their open file, else which comes first."""
@@ -215,7 +295,7 @@ class _Looking:
         if result < 0:
             code = ctypes.get_errno()
             raise OSError(code, f"kcmp: {os.strerror(code)}")
-        return (0, -1, 1, 1)[result]
+        return _ORDER[result]
 
     def _facts(self, one: _Seen) -> DescriptorFacts:
         """Return what one descriptor is."""
@@ -263,9 +343,10 @@ class _Looking:
 
     def _owned(self, one: _Seen, file: records.OpenFile) -> records.OpenFile:
         """Return the record with whom the open file signals, and how."""
-        with self._lender.lent(one.fd) as ours:
-            kind, number = lent.owner(ours)
-            signal = lent.own_signal(ours)
+        if one.owner is None:
+            # That nothing is lent is an error now.
+            self._lender.lend(one.fd)
+        kind, number, signal = one.owner or (0, 0, 0)
         if not number and not signal:
             return file
         return file._replace(owner=(kind, self._inner(kind, number)), signal=signal)
@@ -288,7 +369,7 @@ class _Looking:
         if one.label.startswith("anon_inode:"):
             return self._anonymous(one)
         if one.flags & self._numbers.path:
-            if whereabouts.leads_to(self._pid, one.label, one.stat):
+            if self._leads_to(one.label, one.stat):
                 return _Kind("path")
             return _Kind("", "a file opened with O_PATH that was deleted")
         if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
@@ -361,7 +442,7 @@ class _Looking:
         kind = "file" if stat.S_ISREG(one.stat.st_mode) else "directory"
         if one.label.startswith("/memfd:"):
             return _Kind("memfd")
-        if whereabouts.leads_to(self._pid, one.label, one.stat):
+        if self._leads_to(one.label, one.stat):
             return _Kind(kind)
         if kind == "directory":
             return _Kind("", "a directory that was deleted", deleted=True)
@@ -382,7 +463,7 @@ class _Looking:
         if not whole and self._shared[one.fd] in self._standard:
             return _Kind("", "a pipe whose other end is outside")
         if not one.label.startswith("pipe:"):
-            if whereabouts.leads_to(self._pid, one.label, one.stat):
+            if self._leads_to(one.label, one.stat):
                 return _Kind("fifo")
             return _Kind("", "a named pipe that was deleted")
         if not whole:

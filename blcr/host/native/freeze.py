@@ -35,6 +35,7 @@ from blcr.errors import (
 from blcr.host.interface import Call, MappingFacts, ProcessFacts, Run
 from blcr.host.native import (
     blocked,
+    files,
     injection,
     kernel,
     mappings,
@@ -45,7 +46,7 @@ from blcr.host.native import (
     yama,
 )
 from blcr.host.native.memory import Memory
-from blcr.host.native.process import NativeProcess, NativeTask
+from blcr.host.native.process import NativeProcess, NativeTask, own_arch
 from blcr.linux import blocking
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ class HeldProcess(NativeProcess):
         self.was_stopped = status.state == "T"
         self._way = self._find_way()
         self.can_inject = self._way is not None
+        self.ranks = files.ranks(self.shown_pid, own_arch().syscalls["kcmp"])
         self._early_policies = self._look_at_policies()
         self._lent: injection.Area | None = None
         self._seen: dict[int, blocked.Seen | None] = {}

@@ -112,20 +112,16 @@ def lent(pid: int, fd: int) -> Iterator[int]:
         yield ours
 
 
-def owner(ours: int) -> tuple[int, int]:
-    """Return type and id of whom an open file sends signals; id 0: nobody."""
+def owner(ours: int) -> tuple[int, int, int]:
+    """Return type and id of whom an open file signals (0: nobody), and the signal."""
     try:
         data = fcntl.fcntl(ours, _F_GETOWN_EX, bytes(8))
+        signal = fcntl.fcntl(ours, fcntl.F_GETSIG)
     except OSError:
         # O_PATH.
-        return (0, 0)
+        return (0, 0, 0)
     kind, number = struct.unpack("=ii", data)
-    return (kind, number) if number else (0, 0)
-
-
-def own_signal(ours: int) -> int:
-    """Return the signal that takes the place of SIGIO; 0: none."""
-    return fcntl.fcntl(ours, fcntl.F_GETSIG)
+    return (kind, number, signal) if number else (0, 0, signal)
 
 
 def is_message_queue(ours: int) -> bool:

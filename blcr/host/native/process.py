@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from typing import Protocol
 
@@ -291,6 +291,8 @@ class NativeProcess:
         """By a signal, before ptrace stopped it."""
         self.pending_mask = 0
         """Signals that waited for the process when it stopped."""
+        self.ranks: Mapping[int, int] = {}
+        """Descriptors in an order of their open files, where there are many."""
         self.born: list[int] = []
         """Threads that it has made and that nobody has taken up yet."""
 
@@ -443,7 +445,7 @@ class NativeProcess:
             path=known["O_PATH"],
             kcmp=own_arch().syscalls["kcmp"],
         )
-        return files.descriptors(self.shown_pid, numbers)
+        return files.descriptors(self.shown_pid, numbers, self.ranks)
 
     def pending(self) -> list[bytes]:
         """Return the siginfos queued for the process as a whole."""

@@ -15,7 +15,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
-from typing import Literal
+from types import TracebackType
+from typing import Literal, Self
 
 from blcr.context import records
 from blcr.errors import NotPermittedError, TaskGoneError
@@ -569,11 +570,78 @@ def descriptor_numbers(pid: int) -> list[int]:
 
 def descriptor_info(pid: int, fd: int) -> dict[str, list[str]]:
     """Return ``fdinfo``: its rows by name; names such as ``tfd`` occur repeatedly."""
+    return _rows(read(pid, f"fdinfo/{fd}"))
+
+
+def _rows(text: bytes) -> dict[str, list[str]]:
+    """Return the rows of an ``fdinfo`` by name."""
     rows: dict[str, list[str]] = {}
-    for line in read(pid, f"fdinfo/{fd}").decode(errors="replace").split("\n"):
+    for line in text.decode(errors="replace").split("\n"):
         name, _, value = line.partition(":")
         rows.setdefault(name, []).append(value.strip())
     return rows
+
+
+_INFO_SIZE = 4096
+
+
+class Descriptors:
+    """
+    The descriptors of a process, to be looked at one after the other.
+
+    A context manager, which translates errors.  What is alike is parsed once.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._errors = _gone_is_an_error(pid)
+        self._pid = pid
+        self._folders: list[int] = []
+        self._known: dict[bytes, dict[str, list[str]]] = {}
+
+    def __enter__(self) -> Self:
+        with _gone_is_an_error(self._pid):
+            for name in ("fd", "fdinfo"):
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+                self._folders.append(os.open(f"/proc/{self._pid}/{name}", flags))
+        self._errors.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for folder in self._folders:
+            os.close(folder)
+        self._errors.__exit__(kind, error, trace)
+
+    def numbers(self) -> list[int]:
+        """Return those that are open, in order."""
+        return sorted(map(int, os.listdir(self._folders[0])))
+
+    def label(self, fd: int) -> str:
+        """Return what the kernel calls the open file."""
+        return os.readlink(str(fd), dir_fd=self._folders[0])
+
+    def stat(self, fd: int) -> os.stat_result:
+        """Return the status of the open file."""
+        return os.stat(str(fd), dir_fd=self._folders[0])
+
+    def info(self, fd: int) -> dict[str, list[str]]:
+        """Return ``fdinfo``, as `descriptor_info`; not to be changed."""
+        flags = os.O_RDONLY | os.O_CLOEXEC
+        opened = os.open(str(fd), flags, dir_fd=self._folders[1])
+        try:
+            text = part = os.read(opened, _INFO_SIZE)
+            # All that there is, unless the buffer is full.
+            while len(part) == _INFO_SIZE:
+                text += (part := os.read(opened, _INFO_SIZE))
+        finally:
+            os.close(opened)
+        if text not in self._known:
+            self._known[text] = _rows(text)
+        return self._known[text]
 
 
 class Mount(Record):
