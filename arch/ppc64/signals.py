@@ -35,10 +35,10 @@ from .syscalls import SYSCALLS
 MSR_VSX = 0x0080_0000
 """The frame holds the low halves of VSX registers."""
 
-# For the frame of the handler's caller, and what a leaf function may use below its
-# stack pointer: 288 bytes, or 512 in ELFv2.
+# For the frame of the handler's caller, and at least as much as a leaf function may use
+# below its stack pointer.
 _CALLER = 128
-_RED_ZONE = 512
+_ABI_GAP = 512
 
 # uc_flags, uc_link, uc_stack, uc_sigmask; then of the sigcontext the signal, handler,
 # mask and pointer to the registers.
@@ -92,7 +92,7 @@ def frame(byteorder: ByteOrder) -> SignalFrame:
         """Return the frame and the registers with which the handler starts."""
         sets = request.sets
         old = general.decode(sets[NT_PRSTATUS])
-        frame_at = (request.sp - _SIZE) & -16
+        frame_at = (request.sp - _SIZE - _ABI_GAP) & -16
         vectors_at = frame_at + _VECTORS_AT + 15 & -16
         msr = old["msr"] & ~MSR_VSX
         if NT_PPC_VMX in sets:
@@ -163,5 +163,9 @@ def frame(byteorder: ByteOrder) -> SignalFrame:
         return Restored(restored, mask, AlternateStack(*stack))
 
     return SignalFrame(
-        _RED_ZONE, _SIZE + _CALLER + 16, build, parse, ignores_restorer=True
+        red_zone=0,
+        size=_CALLER + _SIZE + _ABI_GAP + 16,
+        build=build,
+        parse=parse,
+        ignores_restorer=True,
     )

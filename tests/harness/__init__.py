@@ -50,6 +50,7 @@ class Case(NamedTuple):
         old_frames: There is a frame without siginfo.
         return_pop: Bytes on the stack that a handler's return takes from a frame with
             siginfo, and from one without.
+        emulator_pop: The same where the emulator has it otherwise than the kernel.
         handler_args: Registers in which a handler with siginfo finds its arguments.
         return_address: Register with the address to return to; empty: on the stack.
         stack_offset: Of the stack pointer from a multiple of 16 when a handler starts.
@@ -90,6 +91,7 @@ class Case(NamedTuple):
     extended: Mapping[int, tuple[slice, ...]]
     forever: bytes
     emulator_lacks: int = 0
+    emulator_pop: int | None = None
     bits: Mapping[str, int] = {}
     shows_interrupted: bool = True
     planting: Planting | None = None

@@ -26,8 +26,12 @@
     asm volatile("mov %0, %%esp\n int $0x80" : : "r"(sp), "a"(number))
 #elif defined(__powerpc__)
 #define ILLEGAL ".long 0"
+#ifdef __powerpc64__
+#define FRAME(signal, info, context) ((uintptr_t)(context) - 128)
+#else
 #define FRAME(signal, info, context) \
     (old ? (uintptr_t)(info) - 64 : (uintptr_t)(context) - 128 - 80)
+#endif
 #define RETURN(sp, number) \
     asm volatile("mr 0, %1\n mr 1, %0\n sc" : : "r"(sp), "r"((long)(number)) : "r0")
 #elif defined(__riscv)

@@ -32,6 +32,8 @@ class Kernel:
         self.arch = arch
         self.rt = rt
         self.pop = case.return_pop[not rt]
+        emulated = case.emulator_pop is not None and runner(case)
+        self.way = case.emulator_pop or 0 if emulated else self.pop
         self.header = struct.Struct(
             "<QQQ" if arch.layout.byteorder == "little" else ">QQQ"
         )
@@ -63,7 +65,7 @@ class Kernel:
         """Have the kernel return from a handler through this frame."""
         assert self.process.stdin is not None
         header = self.header.pack(
-            frame.address, len(frame.data), frame.address + self.pop
+            frame.address, len(frame.data), frame.address + self.way
         )
         self.process.stdin.write(header + frame.data)
         self.process.stdin.flush()

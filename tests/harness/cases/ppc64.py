@@ -14,13 +14,13 @@ import capstone
 from harness import Case, CStruct
 from harness.planting import power_pc
 
-NT_PRFPREG, NT_PPC_VMX = 2, 0x100
+NT_PRFPREG, NT_PPC_VMX, NT_PPC_VSX = 2, 0x100, 0x102
 WORD = (1 << 64) - 1
 
 
 def scramble(note: int, data: bytes, rng: Random) -> bytes:
     """Fill the registers, but not the status words behind them."""
-    registers = {NT_PRFPREG: 32 * 8, NT_PPC_VMX: 32 * 16}[note]
+    registers = {NT_PRFPREG: 32 * 8, NT_PPC_VMX: 32 * 16, NT_PPC_VSX: 32 * 8}[note]
     return rng.randbytes(registers) + data[registers:]
 
 
@@ -70,8 +70,16 @@ CASE = Case(
         "ccr": (1 << 32) - 1,
         "xer": 0xE000_007F,
     },
+    # QEMU's linux-user/ppc/signal.c: a smaller gap, and a return that pops nothing but
+    # finds the frame beyond the caller's and 16 bytes.
+    emulator_lacks=512 - 288,
+    emulator_pop=-16,
     bits={"ccr": (1 << 32) - 1, "fpscr": 0},
     scramble=scramble,
-    extended={NT_PRFPREG: (slice(0, 256),), NT_PPC_VMX: (slice(0, 512),)},
+    extended={
+        NT_PRFPREG: (slice(0, 256),),
+        NT_PPC_VMX: (slice(0, 512),),
+        NT_PPC_VSX: (slice(0, 256),),
+    },
     planting=power_pc(8, vectors=("high", "low"), vsx=True),
 )
