@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from blcr.architecture import Listing
+from blcr.architecture import Listing, Registers
 from blcr.record import Record
 
 
@@ -26,6 +26,9 @@ class Fault(Record):
     signal: str
     code: str
     step: int = 0
+
+
+Explain = Callable[[bytes, Registers], Fault | Registers]
 
 
 class Transfer(Record):
@@ -116,6 +119,9 @@ class Recipe(Record):
             takes them for illegal, and what the kernel notes of those.
         faults: By exception number; others are illegal instructions.
         illegal: What an illegal instruction becomes.
+        explained: By exception number what the kernel makes of the instruction of 4
+            bytes that raised it: a fault, or the general registers after it, from
+            those before, where it does the CPU's work.
         breakpoints: What instructions become, by their bytes, that the engine takes for
             illegal ones and the kernel does not.
         transfers: Parts of register sets beyond the engine's interface.
@@ -152,6 +158,7 @@ class Recipe(Record):
     call_instruction: str | None = None
     noted: Mapping[str, int] = {}
     illegal_calls: Mapping[bytes, Mapping[str, int]] = {}
+    explained: Mapping[int, Explain] = {}
     odd_code: tuple[str, int] | None = None
     breakpoints: Mapping[bytes, Fault] = {}
     passing: tuple[str, int] | None = None

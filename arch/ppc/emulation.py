@@ -7,24 +7,26 @@ POWERPC_EXCP_*).
 
 from __future__ import annotations
 
-from blcr.emulation import Fault, Recipe, Transfer
+from blcr.architecture import Registers
+from blcr.emulation import Explain, Fault, Recipe, Transfer
 
-from .registers import NT_PPC_VMX, NT_PRSTATUS, PT_REGS
+from .registers import NT_PPC_VMX, NT_PRSTATUS, PT_REGS, ByteOrder
 from .stubs import TRAP, listing
 from .syscalls import SC
 
-# Floating point and vectors on.  Problem state is left off: the C library reads the
-# processor version register, which Linux emulates.
+# Floating point and vectors on.
 MSR = 1 << 13 | 1 << 25
-# What a user process sees: 32 bits, interrupts, problem state, machine check, address
-# translation, FP on.
-USER_MSR = 0xF032
+# What a user process sees besides: interrupts, problem state, machine check, address
+# translation.
+USER = 0xD032
+PVR = 0x8003_0102
 
 # The engine adds 4 to the pc on every exception.
-FAULTS = {
-    5: Fault("SIGBUS", "BUS_ADRALN", 4),
-    6: Fault("SIGTRAP", "TRAP_BRKPT", 4),
-}
+BREAKPOINT = Fault("SIGTRAP", "TRAP_BRKPT", 4)
+FAULTS = {5: Fault("SIGBUS", "BUS_ADRALN", 4), 6: BREAKPOINT}
+# mfpvr r0, which Linux carries out for programs; tw and td.
+_READ_VERSION = 0x7C1F_42A6
+_TRAPS = {(31, 4), (31, 68)}
 ILLEGAL = Fault("SIGILL", "ILL_ILLOPC", 4)
 REGISTERS = {
     **{f"gpr{i}": str(i) for i in range(32)},
@@ -37,6 +39,20 @@ REGISTERS = {
 }
 # Registers that the kernel has and the CPU has not.
 KERNELS = dict.fromkeys(("orig_gpr3", "trap", "dar", "dsisr", "result"), 0)
+
+
+def program_exception(byteorder: ByteOrder, pvr: int) -> Explain:
+    """Return what becomes of traps, of reading the version, and of the privileged."""
+
+    def explain(code: bytes, regs: Registers) -> Fault | Registers:
+        word = int.from_bytes(code, byteorder)
+        if word & ~(31 << 21) == _READ_VERSION:
+            return {f"gpr{word >> 21 & 31}": pvr, "nip": regs["nip"] + 4}
+        if word >> 26 in {2, 3} or (word >> 26, word >> 1 & 0x3FF) in _TRAPS:
+            return BREAKPOINT
+        return Fault("SIGILL", "ILL_PRVOPC")
+
+    return explain
 
 
 def _vectors(number: int, name: str) -> list[tuple[str, str]]:
@@ -88,12 +104,13 @@ RECIPE = Recipe(
     constants=("unicorn.ppc_const", "UC_PPC_REG_"),
     registers=REGISTERS,
     start={},
-    fixed={"msr": USER_MSR, "mq": 0, **KERNELS},
-    setup={"MSR": MSR},
+    fixed={"msr": MSR & ~(1 << 25) | USER, "mq": 0, **KERNELS},
+    setup={"MSR": MSR | USER & ~0x8000},
     call_exception=8,
     call_state=("ccr",),
     noted={"trap": SC},
     faults=FAULTS,
+    explained={6: program_exception("big", PVR)},
     illegal=ILLEGAL,
     transfers=(
         Transfer(

@@ -12,7 +12,15 @@ from __future__ import annotations
 
 from blcr.emulation import Entry, Recipe, Transfer
 
-from ..ppc.emulation import FAULTS, ILLEGAL, KERNELS, REGISTERS, vmx_transfer
+from ..ppc.emulation import (
+    FAULTS,
+    ILLEGAL,
+    KERNELS,
+    REGISTERS,
+    USER,
+    program_exception,
+    vmx_transfer,
+)
 from ..ppc.registers import NT_PRSTATUS, ByteOrder
 from ..ppc.stubs import TRAP, listing
 from ..ppc.syscalls import SC, SCV
@@ -20,11 +28,10 @@ from .registers import NT_PPC_PPR, NT_PPC_TAR, NT_PPC_VSX
 
 # 64 bits; floating point, vectors and VSX on; byte order.
 _MSR, _LITTLE_ENDIAN = 1 << 63 | 1 << 13 | 1 << 25 | 1 << 23, 1
-# Interrupts, problem state, machine check, address translation.
-_USER = 0xD030
 # In FSCR: that programs may use the target address register.
 _FACILITIES = 1 << 8
 
+_POWER8 = 0x004D_0200
 _XER_AT = 8 * 37
 _XER, _TAR, _PPR = 1, 815, 896
 # mfspr and mtspr of register 0.
@@ -88,13 +95,14 @@ def recipe(byteorder: ByteOrder) -> Recipe:
         constants=("unicorn.ppc_const", "UC_PPC_REG_"),
         registers=REGISTERS,
         start={},
-        fixed={"msr": msr | _USER, "softe": 1, **KERNELS},
+        fixed={"msr": msr | USER, "softe": 1, **KERNELS},
         setup={"MSR": msr},
         call_exception=8,
         call_state=("ccr",),
         noted={"trap": SC},
         illegal_calls={listing(byteorder, ("44 00 00 01", "")).code: {"trap": SCV}},
         faults=FAULTS,
+        explained={6: program_exception(byteorder, _POWER8)},
         illegal=ILLEGAL,
         transfers=(
             _register(byteorder, NT_PRSTATUS, _XER_AT, _XER),
@@ -123,7 +131,7 @@ def recipe(byteorder: ByteOrder) -> Recipe:
                 TRAP,
             ),
             16,
-            (_FACILITIES, msr | _USER),
+            (_FACILITIES, msr | USER),
         ),
         clone_tls_first=True,
     )

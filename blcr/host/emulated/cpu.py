@@ -357,15 +357,28 @@ class Cpu:
             call = Call(values[self._number_at], self._args_of(values))
             return call, self._budget[0]
         if self._exception is not None:
-            fault = self.recipe.faults.get(self._exception, self.recipe.illegal)
+            exception = self._exception
+            fault = self.recipe.faults.get(exception, self.recipe.illegal)
             pc, *rest = self._pc.read()
             pc -= fault.step
             self._pc.write([pc, *rest])
             self._renew()
+            if exception in self.recipe.explained:
+                return self._explained(exception, pc), self._budget[0]
             return Trap(fault.signal, fault.code, pc), self._budget[0]
         if self._status:
             return self._failure(), self._budget[0]
         return Cut(), max(0, self._budget[0])
+
+    def _explained(self, exception: int, pc: int) -> Trap | Cut:
+        """Return what an instruction becomes that may be the kernel's to carry out."""
+        assert self._space is not None, "no memory is loaded"
+        code = self._space.read(pc, 4, READ | FORCE)
+        outcome = self.recipe.explained[exception](code, self.general())
+        if isinstance(outcome, Fault):
+            return Trap(outcome.signal, outcome.code, pc)
+        self.set_general(outcome)
+        return Cut()
 
     def _note_call(self) -> None:
         """Note by which instruction a call was made, one the engine lacks included."""
