@@ -144,7 +144,7 @@ def test_program_that_moves_all_the_time_does_not_notice(
         (b"\x7fELF", "is not an ELF executable"),
         (b"\x7fELF\2\1\1" + bytes(9), "is cut off or damaged"),
         (
-            b"\x7fELF\2\1\1" + bytes(9) + b"\2\0\xf3\0" + bytes(34) + b"8" + bytes(9),
+            b"\x7fELF\2\1\1" + bytes(9) + b"\2\0\xf7\0" + bytes(34) + b"8" + bytes(9),
             "no architecture",
         ),
     ],

@@ -13,6 +13,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tarfile
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,6 +87,29 @@ def sysroot(architecture: str, packages: Sequence[str] = PROGRAMS) -> Path:
     return folder
 
 
+@functools.cache
+def source(package: str) -> Path:
+    """
+    Return the folder with the source of a package as its authors made it.
+
+    Raises:
+        subprocess.CalledProcessError: A tool failed; stderr has what it said.
+    """
+    folder = cache_folder() / f"{SUITE}-source-{package}"
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as work:
+            apt = _apt(Path(work), "amd64", "deb-src")
+            _run(*apt, "source", "--download-only", package, inside=Path(work))
+            (archive,) = Path(work).glob("*.orig.tar.*[!c]")
+            made = Path(work, "made")
+            with tarfile.open(archive) as tar:
+                tar.extractall(made, filter="data")
+            (top,) = made.iterdir()
+            _put_in_place(top, folder)
+    return folder
+
+
 def _merge(made: Path) -> None:
     """Make one of folders that Debian's installer makes one of."""
     for name in MERGED:
@@ -107,13 +131,21 @@ def _put_in_place(made: Path, folder: Path) -> None:
 
 def _download(work: Path, architecture: str, packages: Sequence[str]) -> list[Path]:
     """Return the packages' archives, verified, in alphabetical order."""
+    apt = _apt(work, architecture, "deb")
+    apt += ["--yes", "--no-install-recommends", "--download-only"]
+    _run(*apt, "install", *packages)
+    return sorted((work / "cache/archives").glob("*.deb"))
+
+
+def _apt(work: Path, architecture: str, kind: str) -> list[str]:
+    """Return how apt is called with lists of its own, which it has fetched."""
     places = {"Dir::Etc": "etc", "Dir::State": "state", "Dir::Cache": "cache"}
     for name in ("etc/preferences.d", "state/lists/partial", "cache/archives/partial"):
         (work / name).mkdir(parents=True)
     status = work / "status"
     status.touch()
-    source = f"deb [signed-by={KEYRING}] {_mirror()} {SUITE} main\n"
-    (work / "etc/sources.list").write_text(source)
+    listed = f"{kind} [signed-by={KEYRING}] {_mirror()} {SUITE} main\n"
+    (work / "etc/sources.list").write_text(listed)
     options = {key: str(work / name) for key, name in places.items()} | {
         "Dir::State::status": str(status),
         "APT::Architecture": architecture,
@@ -125,9 +157,7 @@ def _download(work: Path, architecture: str, packages: Sequence[str]) -> list[Pa
     apt = ["apt-get", "--quiet"]
     apt += [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
     _run(*apt, "update")
-    apt += ["--yes", "--no-install-recommends", "--download-only"]
-    _run(*apt, "install", *packages)
-    return sorted((work / "cache/archives").glob("*.deb"))
+    return apt
 
 
 def _mirror() -> str:
@@ -143,7 +173,7 @@ def _mirror() -> str:
     return known[0] if known else MIRROR
 
 
-def _run(*command: str | Path) -> str:
+def _run(*command: str | Path, inside: Path | None = None) -> str:
     """
     Run a command and return what it said.
 
@@ -152,6 +182,7 @@ def _run(*command: str | Path) -> str:
     """
     return subprocess.run(
         command,
+        cwd=inside,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
