@@ -7,6 +7,7 @@ Everything is imported before the fork, so that hundreds of them take seconds.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import random
 import signal
@@ -17,9 +18,10 @@ from pathlib import Path
 from blcr.context.target import Target
 from blcr.engine.checkpoint import checkpoint
 from blcr.engine.restart import restart
-from blcr.errors import BlcrError
+from blcr.errors import BlcrError, RemoteCallError
 from blcr.host.native import ptrace
 from blcr.host.native.freeze import Freezer
+from blcr.host.native.process import NativeTask
 from harness.seeds import FULL
 
 THROUGH = 0
@@ -140,6 +142,24 @@ EVERY_STEP_UP_TO = 40
 def next_step(n: int, chance: random.Random) -> int:
     """Return the next step to die at: every one at first, then some by chance."""
     return n + 1 if FULL or n < EVERY_STEP_UP_TO else n + chance.randint(1, 30)
+
+
+def failing_calls(n: int) -> Callable[[], None]:
+    """Return what lets the n-th call in the name of a process fail."""
+
+    def prepare() -> None:
+        call, count = NativeTask.call, 0
+
+        def counting(task: NativeTask, name: str, *args: int) -> int:
+            nonlocal count
+            count += 1
+            if count == n:
+                raise RemoteCallError(task.process.pid, name, errno.ENOMEM)
+            return call(task, name, *args)
+
+        setattr(NativeTask, "call", counting)  # noqa: B010
+
+    return prepare
 
 
 def die_at(n: int) -> Callable[[Request], Request]:

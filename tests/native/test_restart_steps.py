@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from blcr.errors import HostError
 from blcr.host.native import namespaces, ptrace
-from harness import checkpointer, outside, seeds
+from harness import checkpointer, commands, outside, seeds
 from harness.checkpointer import ENDED, FAILED_WELL, KILLED, THROUGH
 from harness.programs import build
 from harness.subject import Subject
@@ -23,19 +24,55 @@ _THREADS_AT_MOST = 8
 Hook = Callable[[checkpointer.Request], checkpointer.Request]
 
 
-@pytest.fixture(params=["memory_private", "threads_ids", "pipe_half_full"])
+KINDS = (
+    "aio_contexts",
+    "descriptors_many",
+    "epoll_nested",
+    "file_locks",
+    "file_unlinked",
+    "inotify",
+    "mapping_gone",
+    "mapping_shared",
+    "memory_file",
+    "memory_locked",
+    "pipe_half_full",
+    "process_controls",
+    "scheduling",
+    "signal_queued",
+    "terminal_pair",
+    "timer_posix",
+    "timerfd",
+)
+"""Programs, each with another kind of state to be rebuilt."""
+
+
+@pytest.fixture(
+    params=["memory_private", "threads_ids", *seeds.sample("steps", KINDS, 2)]
+)
 def context(request: pytest.FixtureRequest, home: Path) -> Path:
     """The context of a program that waits to be told."""
     with Subject([build(request.param)], cwd=home) as subject:
         subject.ready()
-        return subject.checkpoint_and_kill()
+        return subject.checkpoint_and_kill("--save-files")
 
 
 def _restart(context: Path, hook: Hook) -> int:
     """Restart under a hook; how it ended."""
-    return checkpointer.wait(
-        checkpointer.fork_restart(context, checkpointer.hooked(hook))
-    )
+    return _restart_prepared(context, checkpointer.hooked(hook))
+
+
+def _restart_prepared(context: Path, prepare: Callable[[], None]) -> int:
+    """Restart after some preparation; how it ended."""
+    return checkpointer.wait(checkpointer.fork_restart(context, prepare))
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    """Return what is in a folder, but for what the tests themselves put there."""
+    return {
+        path.name: path.read_bytes()
+        for path in folder.iterdir()
+        if path.is_file() and not path.name.startswith(("context", "stderr"))
+    }
 
 
 @pytest.fixture
@@ -99,6 +136,73 @@ def test_every_step_failing(
         through = through + 1 if status == THROUGH else 0
         ended += status == ENDED
     assert ended <= _THREADS_AT_MOST
+
+
+def test_every_call_failing(context: Path, nobody_left: Callable[[], bool]) -> None:
+    """A failing n-th call in the program's name leaves no process and no file."""
+    before = _files(context.parent)
+    chance, n, status = seeds.generator("calls fail"), 0, FAILED_WELL
+    failed = 0
+    while status != THROUGH or n < failed + 3:
+        n = checkpointer.next_step(n, chance)
+        status = _restart_prepared(context, checkpointer.failing_calls(n))
+        assert status in {THROUGH, FAILED_WELL}, f"step {n}"
+        outside.wait_until(nobody_left, f"nobody left after step {n}")
+        if status == FAILED_WELL:
+            failed = n
+            assert _files(context.parent) == before, f"step {n}"
+
+    assert failed > 3
+
+
+def test_files_are_rolled_back_or_left_alone(
+    home: Path, nobody_left: Callable[[], bool]
+) -> None:
+    """
+    A restart that fails has not touched the files that it would have put back.
+
+    Only while the program is let go may they be as they were saved.
+    """
+    with Subject([build("file_kept")], cwd=home) as subject:
+        subject.ready()
+        context = subject.checkpoint_and_kill("--save-files")
+    saved = {**_files(home), "plain": b"0123456789"}
+    chance, n, through, late = seeds.generator("files fail"), 0, 0, 0
+    while through < 3:
+        n = checkpointer.next_step(n, chance)
+        (home / "plain").write_bytes(b"changed")
+        before = _files(home)
+        hook = checkpointer.fail_at(n, ptrace.RequestError(errno.EIO, "made up"))
+        status = _restart(context, hook)
+        assert status in {THROUGH, FAILED_WELL}, f"step {n}"
+        outside.wait_until(nobody_left, f"nobody left after step {n}")
+        through = through + 1 if status == THROUGH else 0
+        if status == FAILED_WELL:
+            assert _files(home) in (before, saved), f"step {n}"
+            late += _files(home) == saved
+    assert late <= _THREADS_AT_MOST
+
+
+@pytest.mark.parametrize("user_name", commands.users(), indirect=True)
+def test_killed_command(
+    user: int | None, home: Path, nobody_left: Callable[[], bool]
+) -> None:
+    """SIGKILL of cr_restart at any instant leaves all of the program, or nothing."""
+    with Subject([build("threads_ids")], cwd=home, user=user) as subject:
+        subject.ready()
+        context = subject.checkpoint_and_kill()
+    chance = seeds.generator("command killed", user)
+    told = home / "told"
+    told.write_bytes(b"0\n")
+    words = commands.argv("restart", context, user=user)
+    for _ in range(200 if seeds.FULL else 12):
+        with told.open("rb") as line:
+            command = commands.popen(words, user=user, cwd=home, stdin=line)
+        time.sleep(chance.uniform(0, 0.4))
+        command.kill()
+        said, errors = command.communicate()
+        outside.wait_until(nobody_left, "nobody left")
+        assert (said, errors) in {(b"", b""), (b"ok\n", b"")}
 
 
 def test_rights_that_a_namespace_lacks(
