@@ -10,6 +10,31 @@ from __future__ import annotations
 import errno
 import os
 
+_WAYS_OUT = {
+    errno.EAGAIN: "raise the limit of processes (ulimit -u)",
+    errno.EDQUOT: "make room in your quota",
+    errno.EFBIG: "raise the limit of the size of files (ulimit -f)",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "have other programs close files (sysctl fs.file-max)",
+    errno.ENOMEM: "free memory, or raise its limits (ulimit -v, ulimit -d)",
+    errno.ENOSPC: "make room on the file system",
+}
+_SIGNAL_CALLS = ("rt_sigqueueinfo", "rt_tgsigqueueinfo", "timer_create")
+"""Calls whose EAGAIN is about the queue of signals."""
+
+
+def way_out(code: int, call: str = "") -> str:
+    """
+    Return what helps where something has run out, a clause; empty for other errors.
+
+    Args:
+        code: The errno.
+        call: The system call that failed.
+    """
+    if code == errno.EAGAIN and call in _SIGNAL_CALLS:
+        return "; raise the limit of pending signals (ulimit -i)"
+    return f"; {_WAYS_OUT[code]}" if code in _WAYS_OUT else ""
+
 
 class BlcrError(Exception):
     """Base of all errors of this package; they can be sent from process to process."""

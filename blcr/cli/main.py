@@ -6,6 +6,7 @@ Commands import what they need when they need it: starting up is most of their t
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import signal
@@ -16,7 +17,7 @@ from typing import Protocol, cast
 from blcr import __version__
 from blcr.cli.messages import say
 from blcr.cli.options import Arguments, BadUsageError, Command, parse
-from blcr.errors import BlcrError, HostError, UsageError
+from blcr.errors import BlcrError, HostError, UsageError, way_out
 
 Body = Callable[[Arguments], int]
 Failed = Callable[[Arguments, BlcrError], int | None]
@@ -74,6 +75,11 @@ def run(
     except Exception as error:
         if arguments.has("traceback"):
             raise
+        code = error.errno if isinstance(error, OSError) else None
+        code = errno.ENOMEM if isinstance(error, MemoryError) else code
+        if code and (remedy := way_out(code)):
+            say(command, arguments, f"{os.strerror(code).lower()}{remedy}")
+            return code
         say(
             command,
             arguments,

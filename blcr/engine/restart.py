@@ -30,6 +30,7 @@ from blcr.errors import (
     HostError,
     RemoteCallError,
     RestartError,
+    way_out,
 )
 from blcr.host.interface import Host, NewProcess, Restart, RestartPlan
 from blcr.resources import (
@@ -190,7 +191,8 @@ def _make_all(
     moved: list[dict[int, bytes]] = []
     try:
         for record, arch in zip(plan.context.processes, plan.archs, strict=True):
-            process = making.create(record, arch)
+            with _named(record):
+                process = making.create(record, arch)
             opening = Opening(
                 process, record, plan.context, reader, keep_grown=plan.keep_grown
             )
@@ -384,14 +386,22 @@ class _named:  # noqa: N801  reads as a statement
         return None
 
     def __exit__(self, _kind: object, error: object, _trace: object) -> None:
+        if isinstance(error, ArchitectureError):
+            raise ArchitectureError(
+                f"process {self._record.pid}: {error}; restart it on a machine that "
+                "has what is missing, and start programs that shall move with "
+                "'cr_run --cpu LEVEL'"
+            ) from error
         if isinstance(error, RemoteCallError):
             raise RestartError(
-                f"process {self._record.pid}: cannot be rebuilt: {error}",
+                f"process {self._record.pid}: cannot be rebuilt: {error}"
+                f"{way_out(error.errno, error.name)}",
                 status=error.exit_status,
             ) from error
         if isinstance(error, OSError) and not isinstance(error, BlcrError):
             raise RestartError(
-                f"process {self._record.pid}: cannot be rebuilt: {error}",
+                f"process {self._record.pid}: cannot be rebuilt: {error}"
+                f"{way_out(error.errno or 0)}",
                 status=error.errno or 1,
             ) from error
 

@@ -19,7 +19,7 @@ import struct
 import time
 from typing import NoReturn
 
-from blcr.errors import HostError
+from blcr.errors import HostError, way_out
 from blcr.host.native.apart import REAPER_NAME
 from blcr.host.native.process import own_arch
 from blcr.record import Record
@@ -171,19 +171,20 @@ def _open(pid: int, name: str) -> int:
 
 def _denied(error: OSError) -> HostError:
     """Return why there is no user namespace, and what to do."""
-    way_out = "; restart with --no-restore-pid, or as root"
+    otherwise = "; restart with --no-restore-pid, or as root"
     if error.errno in (errno.ENOSPC, errno.EUSERS):
         return HostError(
             "the limit of user or pid namespaces is reached (sysctl "
-            f"user.max_user_namespaces, user.max_pid_namespaces){way_out}"
+            f"user.max_user_namespaces, user.max_pid_namespaces){otherwise}"
         )
     if error.errno in (errno.EPERM, errno.EACCES):
         return HostError(
             "user namespaces are denied to you (sysctl "
             "kernel.unprivileged_userns_clone, "
-            f"kernel.apparmor_restrict_unprivileged_userns){way_out}"
+            f"kernel.apparmor_restrict_unprivileged_userns){otherwise}"
         )
-    return HostError(f"no user namespace can be made: {error.strerror}{way_out}")
+    remedy = way_out(error.errno or 0) or otherwise
+    return HostError(f"no user namespace can be made: {error.strerror}{remedy}")
 
 
 def _reap(

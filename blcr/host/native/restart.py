@@ -21,7 +21,7 @@ from typing import Self
 
 from blcr.architecture import Arch
 from blcr.context import records
-from blcr.errors import BusyError, HostError, RestartError, TaskGoneError
+from blcr.errors import BusyError, HostError, RestartError, TaskGoneError, way_out
 from blcr.host.interface import RestartPlan
 from blcr.host.native import (
     birth,
@@ -358,7 +358,8 @@ def _not_forked(tid: int, error: OSError) -> RestartError:
             "--no-restore-pid"
         )
     return RestartError(
-        f"no process can be made: {why}", status=error.errno or errno.EAGAIN
+        f"no process can be made: {why}{way_out(error.errno or 0)}",
+        status=error.errno or errno.EAGAIN,
     )
 
 
