@@ -131,6 +131,7 @@ class FrozenTask:
         mask = (1 << 8 * guest.arch.word_size) - 1
         words = tuple(arg & mask for arg in (*args, *[0] * 6)[:6])
         resumed, thread.resumed = thread.resumed, None
+        before = set(guest.machine.unserved)
         try:
             return entry.function(thread, *entry.arguments(words)) or 0
         except OSError as error:
@@ -139,6 +140,8 @@ class FrozenTask:
             raise RemoteCallError(pid, name, errno.EAGAIN) from error
         finally:
             thread.resumed = resumed
+            # The guest has not asked for it.
+            guest.machine.unserved &= before
 
     def facts(self) -> TaskFacts:
         """Return what an outsider sees."""
@@ -346,7 +349,7 @@ class FrozenProcess:
 
     def _descriptor(self, fd: int, file: OpenFile, *, cloexec: bool) -> DescriptorFacts:
         status = os.fstat(file.fd)
-        by_path = file.kind in {"file", "directory", "device"}
+        by_path = file.kind in {"file", "directory", "device", "path", "fifo"}
         deleted = by_path and not _leads_to(file.path, status)
         refused = ""
         if deleted:
@@ -380,8 +383,10 @@ class FrozenProcess:
         if file.kind == "inherited":
             return ((file.fd,),) if file.kept else ()
         if file.kind == "epoll":
+            # One that tells but once may have told already.
+            armed = _watched(file.fd)
             return tuple(
-                (fd, events, data, os.fstat(host).st_ino)
+                (fd, armed.get(host, events), data, os.fstat(host).st_ino)
                 for host, (fd, events, data) in sorted(file.interest.items())
                 if _is_open(host)
             )
@@ -660,6 +665,13 @@ def _is_open(fd: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _watched(epoll: int) -> dict[int, int]:
+    """Return the events that an epoll instance of ours waits for, by descriptor."""
+    with open(f"/proc/self/fdinfo/{epoll}") as file:
+        rows = [line.split() for line in file if line.startswith("tfd:")]
+    return {int(row[1]): int(row[3], 16) for row in rows}
 
 
 def _own_number(name: str, base: int) -> int | None:

@@ -93,9 +93,25 @@ def send(target: Guest | Thread, info: bytes) -> None:
         number_of(guest, other) == number for other in target.pending
     ):
         return
+    if _is_too_many(guest) and _code_of(guest, info) < 0:
+        # The signal comes, but not what was to come with it.
+        info = guest.structure("siginfo_kill").pack(
+            signo=number, code=GENERIC["SI_USER"]
+        )
     target.pending.append(info)
     if guest.has_signalfd:
         show(guest)
+
+
+def _is_too_many(guest: Guest) -> bool:
+    """Tell whether as many signals are queued as there may be."""
+    queued = sum(len(thread.pending) for thread in guest.threads.values())
+    return len(guest.pending) + queued >= guest.limits[GENERIC["RLIMIT_SIGPENDING"]][0]
+
+
+def _code_of(guest: Guest, info: bytes) -> int:
+    code: int = guest.structure("siginfo").unpack(info)["code"]
+    return code
 
 
 def show(guest: Guest) -> None:

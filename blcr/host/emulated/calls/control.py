@@ -12,7 +12,7 @@ import fcntl as host_fcntl
 import os
 import termios
 
-from blcr.host.emulated.calls.table import call, fail
+from blcr.host.emulated.calls.table import call, fail, not_served
 from blcr.host.emulated.files import (
     OpenFile,
     to_host_flags,
@@ -53,7 +53,7 @@ def fcntl(thread: Thread, fd: int, command: int, value: int) -> int:
     locks = ("F_SETLK", "F_SETLKW", "F_SETLK64", "F_SETLKW64")
     if command in {names[name] for name in locks}:
         return 0  # There is only one process to lock others out.
-    raise fail(errno.EINVAL)
+    raise not_served(thread, "fcntl", "F_", command)
 
 
 @call("flock")

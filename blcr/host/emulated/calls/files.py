@@ -88,8 +88,12 @@ def _open(guest: Guest, directory: int, path: str, flags: int, mode: int) -> int
     kept = flags & ~names["O_CLOEXEC"]
     for name in TRANSIENT:
         kept &= ~names[name]
-    real = os.readlink(f"/proc/self/fd/{fd}")
-    file = OpenFile(fd, kind_of(status.st_mode), real, kept)
+    real, kind = os.readlink(f"/proc/self/fd/{fd}"), kind_of(status.st_mode)
+    if flags & names["O_PATH"]:
+        kind = "path"
+    elif guest.arch.word_size == 8:
+        kept |= names["O_LARGEFILE"]
+    file = OpenFile(fd, "fifo" if kind == "pipe" else kind, real, kept)
     return guest.descriptors.add(file, cloexec=cloexec)
 
 

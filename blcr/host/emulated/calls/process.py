@@ -11,7 +11,7 @@ import os
 
 from blcr.host.emulated import family
 from blcr.host.emulated.calls.family import store_usage
-from blcr.host.emulated.calls.table import call, fail
+from blcr.host.emulated.calls.table import call, fail, not_served
 from blcr.host.emulated.tasks import Guest, Thread, signed
 
 RELEASE = b"6.1.0"
@@ -244,7 +244,7 @@ def prctl(thread: Thread, option: int, value: int) -> int:
     elif option == names["PR_GET_TID_ADDRESS"]:
         guest.store_int(value, thread.clear_child_tid, guest.arch.word_size)
     elif option not in {names[name] for name in _WITHOUT_EFFECT}:
-        raise fail(errno.EINVAL)
+        raise not_served(thread, "prctl", "PR_", option)
     return 0
 
 

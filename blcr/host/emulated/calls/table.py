@@ -8,14 +8,18 @@ an OSError becomes the call's failure; `Blocked` says that it has to wait.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blcr.architecture import Arch
 from blcr.record import Record
+
+if TYPE_CHECKING:
+    from blcr.host.emulated.tasks import Thread
 
 Function = Callable[..., int | None]
 
@@ -43,6 +47,14 @@ CallTable = Mapping[int, Entry]
 def fail(code: int) -> OSError:
     """Return the error with which a call fails."""
     return OSError(code, os.strerror(code))
+
+
+def not_served(thread: Thread, name: str, prefix: str, code: int) -> OSError:
+    """Return the error for what the machine does not do, to be listed at its end."""
+    names = (n for n, v in thread.guest.constants.items() if v == code)
+    known = next((n for n in names if n.startswith(prefix)), f"{code:#x}")
+    thread.guest.machine.unserved.add(f"{name}({known})")
+    return fail(errno.EINVAL)
 
 
 def call(*names: str, wide: tuple[int, ...] = ()) -> Callable[[Function], Function]:
