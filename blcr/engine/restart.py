@@ -45,6 +45,7 @@ from blcr.resources import (
     scheduling,
     seccomp,
     signals,
+    support,
     threads,
     timers,
 )
@@ -170,10 +171,9 @@ def _choose(name: str | None, plan: RestartPlan) -> Host:
         host = next(one for one in registry.hosts() if one.runs_here)
     if lacking := host.missing(plan):
         raise ArchitectureError("; ".join(lacking))
-    if kinds := files.unsupported(plan.context, host.rebuilds):
+    if kinds := support.unsupported(plan.context, host.rebuilds):
         raise HostError(
-            f"the {host.name} host cannot rebuild open files of the kind "
-            f"{', '.join(kinds)}"
+            f"the {host.name} host cannot rebuild state of the kind {', '.join(kinds)}"
         )
     return host
 

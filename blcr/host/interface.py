@@ -542,7 +542,8 @@ class Host(Protocol):
 
     name: str
     rebuilds: frozenset[str]
-    """Kinds of `records.OpenFile` and the like that this host can rebuild."""
+    """Kinds of state that it can rebuild: of `records.OpenFile`, and as
+    `blcr.resources.support` calls them."""
     runs_here: bool
     """It runs programs on this machine's own CPU: restarts go here unless told else."""
 

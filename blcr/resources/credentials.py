@@ -74,6 +74,7 @@ def rebuild(process: NewProcess, record: records.Process) -> list[str]:
     for task, thread in pairs:
         present = task.facts().credentials
         if present is None:
+            losses += _other_ids(process, record)
             continue
         saved = thread.credentials or _plain(present, record)
         if saved == present and not record.controls.securebits:
@@ -83,6 +84,17 @@ def rebuild(process: NewProcess, record: records.Process) -> list[str]:
         losses += builder.losses
         losses += _differences(saved, task.facts().credentials or present)
     return losses
+
+
+def _other_ids(process: NewProcess, record: records.Process) -> Iterator[str]:
+    """Yield what is not as it was where a host has no rights to be set."""
+    facts = process.facts()
+    for name, old, new in (
+        ("user ids", record.uids, facts.uids),
+        ("group ids", record.gids, facts.gids),
+    ):
+        if old != new:
+            yield f"{name} {text(new)} instead of {text(old)}"
 
 
 def _other_groups(present: Sequence[int], saved: Sequence[int]) -> Iterator[str]:

@@ -364,18 +364,3 @@ def missing(context: records.Context) -> list[str]:
         for one in context.files
         if one.kind in BY_PATH and one.contents < 0 and not os.path.lexists(one.path)
     ]
-
-
-def unsupported(context: records.Context, kinds: Container[str]) -> list[str]:
-    """Return the kinds of open files in a context that are not among `kinds`."""
-    found = {one.kind for one in context.files if one.kind not in kinds}
-    if "contents" not in kinds and any(one.contents >= 0 for one in context.files):
-        found.add("contents")
-    if "aio" not in kinds and any(one.aio for one in context.processes):
-        found.add("aio")
-    every = [thread for one in context.processes for thread in one.threads]
-    if "seccomp" not in kinds and any(thread.seccomp for thread in every):
-        found.add("seccomp")
-    if "lock" not in kinds and any(one.locks for one in context.processes):
-        found.add("lock")
-    return sorted(found)

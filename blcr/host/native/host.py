@@ -29,7 +29,9 @@ class NativeHost:
         {
             "file", "directory", "device", "path", "contents", "lock", "inherited",
             "pipe", "fifo", "eventfd", "timerfd", "signalfd", "epoll", "inotify",
-            "pidfd", "pty", "memfd", "aio", "seccomp",
+            "pidfd", "pty", "memfd", "aio", "owner", "root", "guards",
+            "controls", "credentials", "seccomp", "policy", "speculation",
+            "droppable", "huge_page",
         }
     )  # fmt: skip
 

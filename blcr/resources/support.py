@@ -1,0 +1,77 @@
+"""
+Which kinds of state a context holds that not every host can rebuild.
+
+A host names those that it can; any other is refused by its name before anything starts.
+What every host has, memory and threads and signals, is no kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Mapping
+
+from blcr.context import records
+
+
+def unsupported(context: records.Context, kinds: Container[str]) -> list[str]:
+    """Return the kinds of state in a context that are not among `kinds`."""
+    return sorted({kind for kind in _kinds(context) if kind not in kinds})
+
+
+def _kinds(context: records.Context) -> Iterator[str]:
+    """Yield the kinds that a context holds."""
+    for file in context.files:
+        yield file.kind
+        if file.contents >= 0:
+            yield "contents"
+        if file.owner[1] or file.signal:
+            yield "owner"
+    for process in context.processes:
+        yield from (kind for kind, there in _OF_PROCESS.items() if there(process))
+        yield from _of_mappings(process.mappings)
+        for thread in process.threads:
+            yield from (kind for kind, there in _OF_THREAD.items() if there(thread))
+
+
+def _of_mappings(mappings: tuple[records.Mapping, ...]) -> Iterator[str]:
+    for mapping in mappings:
+        if mapping.droppable:
+            yield "droppable"
+        if mapping.huge_page:
+            yield "huge_page"
+        if mapping.policy:
+            yield "policy"
+
+
+def _has_modes(controls: records.Controls) -> bool:
+    """Tell whether a process has set what changes how memory and CPU behave."""
+    names = "securebits thp_disable mdwe memory_merge mce_kill io_flusher tsc cpuid"
+    usual = records.Controls()
+    return any(getattr(controls, n) != getattr(usual, n) for n in names.split())
+
+
+def _is_special(rights: records.Credentials | None) -> bool:
+    """Tell whether a thread has other rights than one that has just logged in."""
+    if rights is None:
+        return False
+    return (
+        len({*rights.uids}) > 1
+        or len({*rights.gids}) > 1
+        or rights.permitted != rights.effective
+        or bool(rights.inheritable | rights.ambient)
+    )
+
+
+_OF_PROCESS: Mapping[str, Callable[[records.Process], object]] = {
+    "aio": lambda process: process.aio,
+    "lock": lambda process: process.locks,
+    "root": lambda process: process.root != "/",
+    "guards": lambda process: process.guards,
+    "controls": lambda process: _has_modes(process.controls),
+}
+_OF_THREAD: Mapping[str, Callable[[records.Thread], object]] = {
+    "credentials": lambda thread: _is_special(thread.credentials),
+    "seccomp": lambda thread: thread.seccomp,
+    "policy": lambda thread: thread.memory_policy,
+    "speculation": lambda thread: thread.speculation,
+}
+"""By kind, called as the field of the record: whether something is of it."""
