@@ -2,7 +2,8 @@
 Write those parts of the documentation that the code knows: ``python docs/generate.py``.
 
 The manual pages and the completions of shells come from the commands' option tables,
-the table of backends in ``porting.md`` from the folders in ``arch/``.  With ``--check``
+the table of backends in ``porting.md`` from the folders in ``arch/``, that of programs
+that cross between hosts in ``support.md`` from the tests' ledger.  With ``--check``
 nothing is written, and the exit status says whether anything is out of step.
 """
 
@@ -19,8 +20,12 @@ from completion import completions
 from blcr import registry
 from blcr.cli.options import COMMANDS, Command, Option
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from harness import crossing
+
 ROOT = Path(__file__).parent.parent
 MARK = "<!-- backends: docs/generate.py -->\n"
+CROSSING_MARK = "<!-- crossing: docs/generate.py -->\n"
 
 STATUSES = {
     "cr_run": "That of the program; 126 if it cannot be executed, 127 without one.",
@@ -64,9 +69,13 @@ def generated() -> Iterator[tuple[Path, str]]:
     for command in COMMANDS:
         yield ROOT / "docs" / "man" / f"{command.name}.1", manual(command)
         yield from completions(command, ROOT / "docs" / "completions")
-    porting = ROOT / "docs" / "porting.md"
-    before, _, after = porting.read_text().split(MARK)
-    yield porting, f"{before}{MARK}{backends()}{MARK}{after}"
+    for name, mark, table in (
+        ("porting.md", MARK, backends()),
+        ("support.md", CROSSING_MARK, crossing.report()),
+    ):
+        path = ROOT / "docs" / name
+        before, _, after = path.read_text().split(mark)
+        yield path, f"{before}{mark}{table}{mark}{after}"
 
 
 def manual(command: Command) -> str:

@@ -4,6 +4,21 @@ from __future__ import annotations
 
 from blcr.architecture import Gadget, Gadgets, Listing, Stubs
 
+# What the vdso has, and the kernel leaves in a frame for debuggers to recognise it by.
+SIGRETURN = Listing(
+    (
+        ("58", "pop eax"),
+        ("b8 77 00 00 00", "mov eax, 0x77"),
+        ("cd 80", "int 0x80"),
+    )
+)
+RT_SIGRETURN = Listing(
+    (
+        ("b8 ad 00 00 00", "mov eax, 0xad"),
+        ("cd 80", "int 0x80"),
+    )
+)
+
 STUBS = Stubs(
     call=Listing(
         (
@@ -57,21 +72,7 @@ STUBS = Stubs(
         )
     ),
     jump_target=(1, 4),
-)
-
-# What the kernel leaves in a frame for debuggers to recognise it by.
-SIGRETURN = Listing(
-    (
-        ("58", "pop eax"),
-        ("b8 77 00 00 00", "mov eax, 0x77"),
-        ("cd 80", "int 0x80"),
-    )
-)
-RT_SIGRETURN = Listing(
-    (
-        ("b8 ad 00 00 00", "mov eax, 0xad"),
-        ("cd 80", "int 0x80"),
-    )
+    returns=(RT_SIGRETURN, SIGRETURN),
 )
 
 GADGETS = Gadgets(

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from _pytest.mark import ParameterSet
 
-from harness import commands, modes, seeds
-from harness.programs import EVERY_ARCH, SCENARIOS, Scenario, build
-from harness.subject import Subject
-
-HOST_ONLY = frozenset(
-    """
-    file_owner file_unlinked terminal_pair file_names file_locks fifo timerfd inotify
-    pidfd epoll_nested memory_file memory_droppable memory_huge_pages mapping_gone
-    signal_queued timer_posix credentials root_directory process_modes aio_contexts
-    aio_transfers
-    """.split()
-)
-"""Programs about what only a real kernel has, or forks."""
-
-CROSSING = {"static": "x86-64-v2", "musl": "x86-64-v2", "m32-static": "i686"}
-"""CPU levels for native programs that shall be restarted anywhere."""
+from harness import commands, crossing, modes, seeds
+from harness.programs import EVERY_ARCH, SCENARIOS, Scenario
+from harness.subject import SubjectError
 
 
 def _combinations() -> list[ParameterSet]:
     """Return all combinations, or for each program one architecture and mode."""
     found: list[ParameterSet] = []
     for scenario in SCENARIOS:
-        if scenario.program in HOST_ONLY or scenario.children:
+        if scenario.children or crossing.refusal(scenario, emulated=True):
             continue
         choices = [
             (variant, mode)
@@ -50,36 +38,32 @@ def test_emulated_program_keeps_its_state(
     modes.run(scenario, variant, mode, user, home, emulated=True)
 
 
-IN_VDSO = frozenset({"clock_vdso"})
-"""Programs that may be caught in the code of a kernel that is not there any more."""
-
-CROSSED = [
-    scenario
-    for scenario in SCENARIOS
-    if scenario.program not in HOST_ONLY | IN_VDSO and not scenario.children
-]
-
-
-@pytest.mark.parametrize("variant", list(CROSSING))
+@pytest.mark.parametrize("emulated", [False, True], ids=["native", "emulated"])
+@pytest.mark.parametrize("variant", list(crossing.CROSSING))
+@pytest.mark.parametrize("user_name", [list(commands.users())[-1]], indirect=True)
 @pytest.mark.parametrize(
-    "scenario", seeds.sample("crossing", CROSSED, 3), ids=lambda s: s.name
+    "scenario", seeds.sample("crossing", crossing.CROSSED, 4), ids=lambda s: s.name
 )
-def test_program_crosses_to_emulation_and_back(
-    scenario: Scenario, variant: str, user: int | None, home: Path
+def test_program_crosses_and_comes_back_or_is_refused(
+    scenario: Scenario, variant: str, emulated: bool, user: int | None, home: Path
 ) -> None:
-    """A native program goes on emulated, and natively again."""
-    scenario = scenario.lasting(4)
-    program = build(scenario.program, variant)
-    level = CROSSING[variant]
-    args = commands.argv("run", "--cpu", level, program, *scenario.args, user=user)
-    with Subject(args, cwd=home, user=user) as subject:
-        subject.executable = str(program)
-        subject.ready()
-        for emulated in (True, False):
-            path = subject.checkpoint_and_kill()
-            subject.emulated = emulated
-            subject.restart(path)
-        if not scenario.duration_s:
-            subject.tell()
+    """A program goes on elsewhere and on its own host again, or the ledger is right."""
+    refusal = crossing.refusal(scenario, emulated=emulated)
 
-        assert subject.finish().endswith(b"ok\n")
+    if refusal is None:
+        said = crossing.run(scenario, variant, user, home, emulated=emulated)
+        assert said.endswith(b"ok\n")
+    else:
+        with pytest.raises(SubjectError, match=re.escape(refusal)):
+            crossing.run(scenario, variant, user, home, emulated=emulated)
+
+
+def test_the_ledger_only_shrinks() -> None:
+    """Nothing is added to what is refused; a program that crosses is taken out."""
+    tables = (crossing.TO_EMULATED, crossing.TO_NATIVE)
+    programs = {scenario.program for scenario in crossing.CROSSED}
+
+    assert len({reason for table in tables for reason in table.values()}) == (
+        crossing.REASONS
+    )
+    assert all(table.keys() <= programs for table in tables)

@@ -61,6 +61,8 @@ class OpenFile:
         """It is a directory that only guests see."""
         self.listing: list[str] | None = None
         """Names in it that are still to be read; None: all."""
+        self.shift: int | None = None
+        """Of a directory: bits less in offsets; None: not looked at yet."""
         self.kept = False
         """It is one of ours, too, and stays open when the guest closes it."""
 

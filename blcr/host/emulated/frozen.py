@@ -11,6 +11,7 @@ import fcntl
 import os
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 _ERESTARTSYS = GENERIC["ERESTARTSYS"]
 _RESTARTING = {_ERESTARTSYS, GENERIC["ERESTARTNOINTR"]}
 _NOT_SAVED = {"inotify"}
+_REAL_TIME = {time.CLOCK_REALTIME, 8}
+"""CLOCK_REALTIME and CLOCK_REALTIME_ALARM; linux/time.h."""
 _TFD_IOC_SET_TICKS = 0x4008_5400
 """Source: linux/timerfd.h."""
 _ALL_FORCED = FORCE | READ
@@ -365,9 +368,7 @@ class FrozenProcess:
             kind=file.kind,
             path=file.path,
             flags=file.flags,
-            offset=os.lseek(file.fd, 0, os.SEEK_CUR)
-            if file.kind in {"file", "directory"}
-            else 0,
+            offset=self._offset(file),
             device=status.st_dev,
             inode=status.st_ino,
             mode=status.st_mode,
@@ -379,6 +380,16 @@ class FrozenProcess:
         return DescriptorFacts(
             fd, file.description, record, cloexec, file.path, deleted, refused
         )
+
+    def _offset(self, file: OpenFile) -> int:
+        """Return where a file is read next, or where a directory is."""
+        if file.kind not in {"file", "directory"}:
+            return 0
+        offset = os.lseek(file.fd, 0, os.SEEK_CUR)
+        if file.kind == "directory" and offset >> 32 and self.arch.word_size == 4:
+            # File systems that hash names tell 32-bit programs half of it.
+            return offset >> 32
+        return offset
 
     def _state(self, file: OpenFile) -> tuple[tuple[int, ...], ...]:
         if file.kind == "inherited":
@@ -396,6 +407,9 @@ class FrozenProcess:
         if file.kind == "timerfd":
             rows = _fdinfo(file.fd)
             value, interval = timer_left(file.fd)
+            if value and file.timer_flags & 1 and file.clock in _REAL_TIME:
+                # By a clock that goes on meanwhile: the record has the time of its end.
+                value += time.time_ns()
             ticks = int(rows.get("ticks", "0"))
             return ((file.clock, file.timer_flags, value, interval, ticks),)
         if file.kind == "eventfd":

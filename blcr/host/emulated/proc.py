@@ -179,13 +179,23 @@ def _stat(guest: Guest) -> bytes:
     return os.fsencode(f"{guest.pid} ({_comm(guest)}) {_state(guest)[0]} {text}\n")
 
 
+def _auxv(guest: Guest) -> bytes:
+    """Return the auxiliary vector, which a kernel counts in words of its own, of 64."""
+    size, data = guest.arch.word_size, guest.layout.auxv
+    at = next(
+        (i for i in range(0, len(data), 2 * size) if not any(data[i : i + size])), 0
+    )
+    units = 16 * (at // 16 + 1 + (at % 16 > 0))
+    return data[: at + 2 * size].ljust(units, b"\0")
+
+
 _FILES: Mapping[str, Callable[[Guest], bytes]] = {
     "maps": _maps,
     "smaps": _smaps,
     "status": _status,
     "stat": _stat,
     "comm": lambda guest: os.fsencode(_comm(guest) + "\n"),
-    "auxv": lambda guest: guest.layout.auxv,
+    "auxv": _auxv,
     "cmdline": lambda guest: _range(
         guest, guest.layout.arg_start, guest.layout.arg_end
     ),

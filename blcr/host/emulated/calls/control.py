@@ -101,6 +101,8 @@ def ioctl(thread: Thread, fd: int, request: int, argument: int) -> int:
     elif request in {names["TCSETS"], names["TCSETSW"], names["TCSETSF"]}:
         when = request - names["TCSETS"]
         _set_terminal(guest, file, argument, when)
+    elif os.isatty(file.fd):
+        raise not_served(thread, "ioctl", "TI", request)
     else:
         raise fail(errno.ENOTTY)
     return 0

@@ -427,7 +427,12 @@ def lseek(thread: Thread, fd: int, offset: int, whence: int) -> int:
     file = thread.guest.descriptors.get(signed(fd))
     file.listing = None
     bits = 8 * thread.guest.arch.word_size
-    return os.lseek(file.fd, signed(offset, bits), signed(whence))
+    return _seek(thread.guest, file, signed(offset, bits), signed(whence))
+
+
+def _seek(guest: Guest, file: OpenFile, offset: int, whence: int) -> int:
+    shift = _shift(guest, file)
+    return os.lseek(file.fd, offset << shift, whence) >> shift
 
 
 @call("_llseek")
@@ -436,7 +441,7 @@ def llseek(
 ) -> int:
     """Move the offset, which has 64 bits in two arguments."""
     file = thread.guest.descriptors.get(signed(fd))
-    at = os.lseek(file.fd, signed(low | high << 32, 64), signed(whence))
+    at = _seek(thread.guest, file, signed(low | high << 32, 64), signed(whence))
     thread.guest.store_int(result, at, 8)
     return 0
 
@@ -527,9 +532,9 @@ def _read_directory(
     file = guest.descriptors.get(fd)
     if file.kind != "directory":
         raise fail(errno.ENOTDIR)
-    data, last = b"", None
+    data, last, shift = b"", None, _shift(guest, file)
     for entry in _entries(guest, file, size):
-        packed = form(guest, entry)
+        packed = form(guest, entry._replace(offset=entry.offset >> shift))
         if len(data) + len(packed) > size:
             if not data:
                 raise fail(errno.EINVAL)
@@ -543,6 +548,25 @@ def _read_directory(
         last = entry.offset
     guest.space.write(result, data)
     return len(data)
+
+
+def _shift(guest: Guest, file: OpenFile) -> int:
+    """
+    Return by how many bits 32-bit programs see less of the offsets in a directory.
+
+    File systems that hash names give them one half of the hash.
+    """
+    if guest.arch.word_size == 8 or file.kind != "directory" or file.is_ours:
+        return 0
+    if file.shift is None:
+        fd = os.open(f"/proc/self/fd/{file.fd}", os.O_RDONLY | os.O_DIRECTORY)
+        other = OpenFile(fd, file.kind, file.path, file.flags)
+        try:
+            wide = any(e.offset >> 32 for e in _entries(guest, other, _DIRECTORY_CHUNK))
+        finally:
+            os.close(fd)
+        file.shift = 32 if wide else 0
+    return file.shift
 
 
 def _entries(guest: Guest, file: OpenFile, size: int) -> Iterator[_Entry]:

@@ -1,0 +1,123 @@
+"""
+Programs that cross between the native and the emulated host, and those that do not.
+
+The ledger: what is refused, and how it is said.  It only shrinks: a program in it that
+crosses after all fails its test, and `REASONS` may only become less.  ``docs/support.md``
+is made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness import commands
+from harness.programs import SCENARIOS, Scenario, build
+from harness.subject import Subject
+
+CROSSING = {"static": "x86-64-v2", "musl": "x86-64-v2", "m32-static": "i686"}
+"""CPU levels for native programs that shall be restarted anywhere, by variant."""
+
+TO_EMULATED: Mapping[str, str] = {
+    "aio_contexts": "aio",
+    "aio_transfers": "aio",
+    "credentials": "credentials",
+    "file_locks": "lock",
+    "file_names": "contents",
+    "file_owner": "owner",
+    "file_unlinked": "contents",
+    "inotify": "inotify",
+    "mapping_gone": "contents",
+    "memory_droppable": "droppable",
+    "memory_file": "memfd",
+    "memory_guarded": "guards",
+    "memory_policies": "policy",
+    "pidfd": "pidfd",
+    "process_modes": "controls",
+    "registers_vector": "uses AVX",
+    "root_directory": "root",
+    "terminal_pair": "pty",
+}
+"""By program: the kind of the record that the emulated host cannot rebuild."""
+
+TO_NATIVE: Mapping[str, str] = {
+    "aio_contexts": "not served: io_setup",
+    "aio_transfers": "not served: io_setup",
+    "credentials": "not served: prctl(PR_SET_KEEPCAPS)",
+    "file_locks": "not served: fcntl(F_OFD_SETLK)",
+    "file_names": "a file that was deleted",
+    "file_owner": "not served: fcntl(F_SETOWN_EX)",
+    "file_unlinked": "a file that was deleted",
+    "inotify": "inotify",
+    "mapping_gone": "a file that was deleted",
+    "memory_file": "not served: fcntl(F_ADD_SEALS)",
+    "memory_huge_pages": "a file that was deleted",
+    "pidfd": "not served: pidfd_open",
+    "process_modes": "not served: prctl(PR_SET_THP_DISABLE)",
+    "terminal_pair": "not served: ioctl(TIOCSPTLCK)",
+}
+"""By program: what it asks the emulated host for in vain, or what cannot be saved."""
+
+REASONS = 23
+"""How many different things are refused."""
+
+IN_VDSO = "clock_vdso"
+"""A program that may be caught in code of a kernel that is not there any more."""
+
+CROSSED = tuple(
+    scenario
+    for scenario in SCENARIOS
+    if not scenario.children and scenario.program != IN_VDSO
+)
+"""Programs that cross, or are refused; a tree of processes is not saved at all yet."""
+
+
+def run(
+    scenario: Scenario, variant: str, user: int | None, home: Path, *, emulated: bool
+) -> bytes:
+    """
+    Start a program on one host and let it go on on the other, and on the first again.
+
+    Returns:
+        What it has said.
+
+    Raises:
+        SubjectError: It, or a command, did not do what it should; says what was said.
+    """
+    scenario = scenario.lasting(4)
+    program = build(scenario.program, variant)
+    args: list[str | Path] = [program, *scenario.args]
+    if not emulated:
+        level = CROSSING[variant]
+        args = [*commands.argv("run", "--cpu", level, *args, user=user)]
+    with Subject(args, cwd=home, user=user, emulated=emulated) as subject:
+        subject.executable = str(program)
+        subject.ready()
+        for there in (not emulated, emulated):
+            path = subject.checkpoint_and_kill()
+            subject.emulated = there
+            subject.restart(path)
+        if not scenario.duration_s:
+            subject.tell()
+        return subject.finish()
+
+
+def refusal(scenario: Scenario, *, emulated: bool) -> str | None:
+    """Return how a program is refused that starts on a host, or None."""
+    return (TO_NATIVE if emulated else TO_EMULATED).get(scenario.program)
+
+
+def report() -> str:
+    """Return the table of all programs, in Markdown."""
+    rows = [
+        "| program | native → emulated | emulated → native |",
+        "|---|---|---|",
+    ]
+    for program in sorted({scenario.program for scenario in CROSSED}):
+        cells = (
+            f"refused: {table[program]}" if program in table else "yes"
+            for table in (TO_EMULATED, TO_NATIVE)
+        )
+        rows.append(f"| {program} | {' | '.join(cells)} |")
+    rows.append(f"| {IN_VDSO} | yes, at most instants | yes |")
+    return "\n".join(rows) + "\n"
