@@ -68,6 +68,8 @@ class Mapping(Record):
         saved: The file's contents are in the context; the file is not needed.
         build_id: Of the mapped ELF file, in hexadecimal; empty: unknown.
         policy: NUMA policy by mbind(2); None: the thread's.
+        key: Protection key; one that is not in `Process.keys` is the kernel's own, for
+            memory that is executable only.
     """
 
     start: int
@@ -92,6 +94,7 @@ class Mapping(Record):
     saved: bool = False
     build_id: str = ""
     policy: MemoryPolicy | None = None
+    key: int = 0
 
 
 class SharedMemory(Record):
@@ -508,6 +511,7 @@ class Process(Record):
         lock_future: ``MCL_*`` bits of mlockall(2) for memory mapped from now on.
         aio: Contexts of asynchronous I/O, in order of address.
         filters: Those of seccomp(2) that its threads have.
+        keys: Protection keys that are allocated, bit 1 for key 1; pkeys(7).
     """
 
     pid: int
@@ -541,6 +545,7 @@ class Process(Record):
     ended_leader: EndedLeader | None = None
     aio: tuple[AioContext, ...] = ()
     filters: tuple[SeccompFilter, ...] = ()
+    keys: int = 0
 
 
 class Clocks(Record):

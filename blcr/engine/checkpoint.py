@@ -43,6 +43,7 @@ from blcr.resources import (
     aio,
     controls,
     files,
+    keys,
     memory,
     objects,
     seccomp,
@@ -441,6 +442,7 @@ def _save_process(
         limits=facts.limits,
         aio=aio.save(process),
         filters=tuple(filters.filters),
+        keys=keys.save(process, mapping_facts),
     )
     runs = list(memory.own_pages(process, mapping_facts))
     return _Saved(process, record, saved_threads, runs, facts.in_namespace)

@@ -272,15 +272,17 @@ def _finish(
     timers.rebuild_interval_timers(leader, record.timers)
     timers.rebuild_posix_timers(process, record, record.posix_timers)
     credentials.try_root(leader, record)
+    core, note = reader.core(record.pid), process.arch.gp.note_type
+    sets = [core.register_sets(thread.tid) for thread in record.threads]
+    for task, own in zip(process.tasks, sets, strict=True):
+        threads.try_registers(task, own)
     files.commit(opening)
     opening.warnings += _attributes(process, record)
     process.end_leader()
-    core = reader.core(record.pid)
-    for task, thread in zip(process.tasks, record.threads, strict=True):
-        sets = core.register_sets(thread.tid)
+    for task, thread, own in zip(process.tasks, record.threads, sets, strict=True):
         if thread.tid in moved:
-            sets = {**sets, process.arch.gp.note_type: moved[thread.tid]}
-        threads.finish(task, thread, sets)
+            own = {**own, note: moved[thread.tid]}
+        threads.finish(task, thread, own)
 
 
 def _attributes(process: NewProcess, record: records.Process) -> list[str]:

@@ -130,6 +130,8 @@ class ProcessFacts(Record):
     """As in `records.Controls`, like what follows; None where the host keeps none."""
     coredump_filter: int | None = None
     ended_leader: records.EndedLeader | None = None
+    key_count: int = 0
+    """Protection keys that a process may have on this CPU, key 0 included."""
 
 
 class TaskFacts(Record):

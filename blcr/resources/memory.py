@@ -24,7 +24,7 @@ from blcr.context import records
 from blcr.errors import RefusedError, RemoteCallError, RestartError
 from blcr.host.interface import MappingFacts, NewProcess, Process, Run, Task
 from blcr.linux import constants, vdso
-from blcr.resources import files, mapped, objects, scheduling
+from blcr.resources import files, keys, mapped, objects, scheduling
 from blcr.resources.opening import Opening, open_file
 
 _WRITE = 2
@@ -202,6 +202,7 @@ def rebuild(made: objects.Making, core: Core) -> list[records.Mapping]:
     """
     opening = made.opening
     process, record = opening.process, opening.record
+    keys.allocate(opening)
     layout = _Layout(made)
     specials = [one for one in record.mappings if one.special in ("vdso", "vvar")]
     # First these: where they lie in a new process is the kernel's choice.
@@ -237,6 +238,7 @@ def finish(opening: Opening) -> None:
                 f"(MADV_GUARD_INSTALL, Linux 6.13): {error}",
                 error,
             ) from error
+    keys.finish(opening)
     lost = sum(
         mapping.end - mapping.start
         for mapping in record.mappings

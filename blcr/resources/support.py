@@ -63,6 +63,7 @@ def _is_special(rights: records.Credentials | None) -> bool:
 
 _OF_PROCESS: Mapping[str, Callable[[records.Process], object]] = {
     "aio": lambda process: process.aio,
+    "keys": lambda process: process.keys,
     "lock": lambda process: process.locks,
     "root": lambda process: process.root != "/",
     "guards": lambda process: process.guards,

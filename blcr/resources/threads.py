@@ -225,6 +225,22 @@ def _rebuild_altstack(task: Task, record: records.AlternateStack) -> None:
     remote.call(task, "sigaltstack", packed, 0)
 
 
+def try_registers(task: Task, sets: Mapping[int, bytes]) -> None:
+    """
+    Find out whether this CPU and kernel take the registers of a thread.
+
+    Raises:
+        HostError: They do not.
+    """
+    for known in task.process.arch.register_sets:
+        data, present = sets.get(known.note_type), task.register_set(known.note_type)
+        if data is None:
+            continue
+        task.set_register_set(known.note_type, data)
+        if present is not None:
+            task.set_register_set(known.note_type, present)
+
+
 def finish(task: Task, record: records.Thread, sets: Mapping[int, bytes]) -> None:
     """Set registers and mask, after the last call in the thread's name."""
     for known in task.process.arch.register_sets:

@@ -28,17 +28,14 @@ VmFlags: rd wr mr mw me ac
 """
 
 
-def test_memory_with_a_protection_key_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The program's own keys are; the kernel's, for code that none may read, is not."""
+def test_protection_keys_are_those_of_smaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each mapping has its key, whoever has given it that."""
     monkeypatch.setattr(procfs, "read", lambda _pid, _name: SMAPS)
 
-    keyed, executable, plain = procfs.ranges(4711)
+    found = mappings.facts(os.getpid(), procfs.ranges(4711))
 
-    assert procfs.KEYED in keyed.flags
-    assert procfs.KEYED not in executable.flags | plain.flags
-    assert "protection key" in mappings.facts(os.getpid(), [keyed])[0].refused
+    assert [one.record.key for one in found] == [3, 1, 0]
+    assert not any(one.refused for one in found)
 
 
 @pytest.mark.parametrize(

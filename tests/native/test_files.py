@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import commands
+from blcr.errors import HostError
+from blcr.host.native.process import NativeTask
+from harness import checkpointer, commands
 from harness.programs import build
 from harness.subject import Subject
 
@@ -346,6 +348,26 @@ def test_missing_root_changes_nothing(home: Path) -> None:
 
     assert done.returncode == errno.ENOENT
     assert "its root directory" in done.stderr
+    assert (home / "log").read_bytes() == b"12345more"
+
+
+def test_refused_registers_change_nothing(home: Path) -> None:
+    """Registers that this CPU does not take are found before a file is cut back."""
+    program = f"exec 5>log; printf 12345 >&5; exec {build('memory_private')}"
+    with Subject(["/bin/sh", "-c", program], cwd=home) as subject:
+        subject.ready()
+        path = subject.checkpoint_and_kill()
+    (home / "log").write_bytes(b"12345more")
+
+    def refused(*_: object) -> None:
+        raise HostError("made up")
+
+    def prepare() -> None:
+        setattr(NativeTask, "set_register_set", refused)  # noqa: B010
+
+    status = checkpointer.wait(checkpointer.fork_restart(path, prepare))
+
+    assert status == checkpointer.FAILED_WELL
     assert (home / "log").read_bytes() == b"12345more"
 
 

@@ -37,7 +37,6 @@ _REFUSED_FLAGS = {
     "um": "memory watched by userfaultfd",
     "uw": "memory watched by userfaultfd",
     "ui": "memory watched by userfaultfd",
-    procfs.KEYED: "memory with a protection key (pkey_mprotect)",
 }
 
 _REFUSED_NAMES = {
@@ -148,6 +147,7 @@ def _kind(
         locked=2 if "lf" in flags else 1 if "lo" in flags else 0,
         huge_page=huge_page,
         droppable=droppable,
+        key=next((int(one[4:]) for one in flags if one.startswith(procfs.KEY)), 0),
     ), "" if special else refused
 
 

@@ -248,6 +248,20 @@ class NativeTask:
         blocked.resume(self, call)
 
 
+@cache
+def _key_count() -> int:
+    """Return how many protection keys a process may have, key 0 included; or 0."""
+    calls = own_arch().syscalls
+    if "pkey_alloc" not in calls:
+        return 0
+    keys: list[int] = []
+    while (key := _libc.syscall(ctypes.c_long(calls["pkey_alloc"]), 0, 0)) > 0:
+        keys.append(key)
+    for key in keys:
+        _libc.syscall(ctypes.c_long(calls["pkey_free"]), key)
+    return keys[-1] + 1 if keys else 0
+
+
 def _robust_list(tid: int, arch: Arch) -> tuple[int, int] | None:
     """
     Return head and length of the list of robust futexes of a thread.
@@ -360,6 +374,7 @@ class NativeProcess:
             oom_score_adj=int(procfs.read(pid, "oom_score_adj")),
             coredump_filter=int(procfs.read(pid, "coredump_filter") or b"0", 16),
             ended_leader=self._ended_leader(),
+            key_count=_key_count(),
         )
 
     def _ended_leader(self) -> records.EndedLeader | None:

@@ -453,15 +453,15 @@ class Range(Record):
         return Range(*self[:-1], flags)
 
 
-KEYED = "protection key"
+KEY = "key "
+"""What a flag begins with that names a protection key."""
 
 
 def ranges(pid: int) -> list[Range]:
     """
     Return the address space, ``VmFlags`` included.
 
-    Memory with a protection key has the flag KEYED, unless the key is the one by which
-    the kernel itself makes memory executable only.
+    Memory with a protection key has a flag for it, KEY and the number.
     """
     parts = read(pid, "smaps").split(b"\nVmFlags: ")
     has_keys = b"\nProtectionKey:" in parts[0]
@@ -469,23 +469,23 @@ def ranges(pid: int) -> list[Range]:
     head, _, rest = parts[0].partition(b"\n")
     for part in parts[1:]:
         bare = _range(head)
-        keyed = has_keys and _has_key(rest) and not bare.permissions.startswith("--x")
+        key = _key(rest) if has_keys else 0
         line, _, rest = part.partition(b"\n")
-        found.append(bare.with_flags(_flags(line, keyed=keyed)))
+        found.append(bare.with_flags(_flags(line, key)))
         head, _, rest = rest.partition(b"\n")
     return found
 
 
-def _has_key(rows: bytes) -> bool:
-    """Tell whether rows that lead up to the flags name another key than 0."""
+def _key(rows: bytes) -> int:
+    """Return the protection key that rows which lead up to the flags name, or 0."""
     name, _, value = rows.rpartition(b"\n")[2].partition(b":")
-    return name == b"ProtectionKey" and int(value) != 0
+    return int(value) if name == b"ProtectionKey" else 0
 
 
 @cache
-def _flags(line: bytes, *, keyed: bool) -> frozenset[str]:
+def _flags(line: bytes, key: int) -> frozenset[str]:
     """Return the flags of a line of VmFlags; there are not many different ones."""
-    return frozenset((*line.decode().split(), *((KEYED,) if keyed else ())))
+    return frozenset((*line.decode().split(), *((f"{KEY}{key}",) if key else ())))
 
 
 def outline(pid: int) -> list[Range]:
