@@ -2,8 +2,8 @@
 Programs that cross between the native and the emulated host, and those that do not.
 
 The ledger: what is refused, and how it is said.  It only shrinks: a program in it that
-crosses after all fails its test, and `REASONS` may only become less.  ``docs/support.md``
-is made of it.
+crosses after all fails its test, and `REASONS` may only become less.
+``docs/support.md`` is made of it.
 """
 
 from __future__ import annotations
