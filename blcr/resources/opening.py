@@ -55,6 +55,7 @@ class Opening:
         notices: What was found, and done, to files.
         first: For each open file the descriptor that it was first opened at.
         pipes: Pipes that were made, by their index in the context.
+        packet_pipes: Pipes that are written to in packets, by their index.
         files: Nameless files that were made, by their index in the contents: where
             they are open for writing meanwhile.
         places: Where files whose contents are put back are opened meanwhile, by their
@@ -96,6 +97,8 @@ class Opening:
         self.terminals: dict[int, int] = {}
         self.undo: list[Callable[[], object]] = []
         self.cloexec = 0
+        direct = self.known["O_DIRECT"]
+        self.packet_pipes = {f.pipe for f in context.files if f.flags & direct}
         self._targets = {one.fd: one.file for one in record.descriptors}
         self._beyond = max(self._targets, default=2) + 1
         self._firsts: dict[int, int] = {}

@@ -54,9 +54,7 @@ def _make(opening: Opening, index: int, flags: int) -> Ends:
 
 def _packet_mode(opening: Opening, index: int) -> int:
     """Return O_DIRECT if a pipe is written to in packets, else 0."""
-    known = opening.known
-    direct = known["O_DIRECT"]
-    return max(one.flags & direct for one in opening.context.files if one.pipe == index)
+    return opening.known["O_DIRECT"] if index in opening.packet_pipes else 0
 
 
 def _is_place(opening: Opening, fd: int, index: int, *, reads: bool) -> bool:

@@ -228,6 +228,7 @@ class MadeProcess(NativeProcess):
         self._page = 0
         self.room: Run | None = None
         self._calls_at = 0
+        self._lender: lent.Lender | None = None
         ptrace.set_signal_mask(outer_pid, ALL_SIGNALS)
 
     # Bulk and life.
@@ -343,7 +344,16 @@ class MadeProcess(NativeProcess):
 
     def lend(self, fd: int) -> int:
         """Return a descriptor of ours for its open file."""
-        return lent.lend(self.outer_pid, fd)
+        if self._lender is None:
+            self._lender = lent.Lender(self.outer_pid)
+        return self._lender.lend(fd)
+
+    def close(self) -> None:
+        """Give up what was opened to look at the process."""
+        super().close()
+        if self._lender:
+            self._lender.__exit__()
+            self._lender = None
 
     def remove(self, path: str) -> None:
         """Remove a file or an empty folder."""
