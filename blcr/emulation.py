@@ -124,7 +124,10 @@ class Recipe(Record):
             those before, where it does the CPU's work.
         breakpoints: What instructions become, by their bytes, that the engine takes for
             illegal ones and the kernel does not.
+        pauses: Instructions, by their bytes, behind which the engine stops as at an
+            illegal one: others may go first.
         transfers: Parts of register sets beyond the engine's interface.
+        ignored_bits: Those of addresses of data at which the CPU does not look.
         passing: An engine register and its bits that tell of the instruction under way
             only.  The engine forgets to clear them when it has asked for a translation.
         page_size: Of the engine, in bytes, where it has smaller pages; 0: it has none.
@@ -132,6 +135,9 @@ class Recipe(Record):
             their address space.
         auxv: Further entries of the auxiliary vector by name.
         platform: AT_PLATFORM.
+        machine: What uname(2) says; None: the architecture's name.
+        system: System registers that are set besides, as the engine's register
+            ``CP_REG`` takes them: crn, crm, op0, op1, op2 and the value.
         descriptors, entry: For CPUs with segments.
         prctl_registers: Registers of arch_prctl(2), by what follows ``ARCH_SET_``.
         clone_tls_first: Whether clone(2) has the thread pointer before the child's tid.
@@ -161,12 +167,16 @@ class Recipe(Record):
     explained: Mapping[int, Explain] = {}
     odd_code: tuple[str, int] | None = None
     breakpoints: Mapping[bytes, Fault] = {}
+    pauses: tuple[bytes, ...] = ()
+    ignored_bits: int = 0
     passing: tuple[str, int] | None = None
     page_size: int = 0
     helpers: Mapping[int, Listing] = {}
     transfers: tuple[Transfer, ...] = ()
     auxv: Mapping[str, int] = {}
     platform: str | None = None
+    machine: str | None = None
+    system: tuple[tuple[int, ...], ...] = ()
     descriptors: Descriptors | None = None
     entry: Entry | None = None
     prctl_registers: Mapping[str, str] = {}

@@ -1,9 +1,6 @@
 """
 How an engine is told to be an ARMv8-A CPU with 64 bits.
 
-It stays at the exception level of a kernel, which may read what describes the CPU and
-care for its caches; programs are used to that.
-
 Source: Arm Architecture Reference Manual for A-profile; exceptions as QEMU numbers them
 (target/arm/cpu.h, EXCP_*); uapi/asm/hwcap.h; Linux 6.12.
 """
@@ -16,6 +13,14 @@ from .registers import NO_CALL
 
 # Floating point for everybody.
 CPACR = 3 << 20
+# SCTLR_EL1 without address translation, but with UCI, UCT, DZE, nTWE and nTWI: programs
+# may care for caches, ask about them, clear by DC ZVA and wait for events.
+SCTLR = 1 << 26 | 1 << 15 | 1 << 14 | 1 << 18 | 1 << 16
+# TCR_EL1 with TBI0: the highest byte of an address is the program's.
+TCR = 1 << 37
+TAG = 0xFF << 56
+# CNTKCTL_EL1 with EL0VCTEN and EL0PCTEN: programs may read the counters.
+CNTKCTL = 3
 # FP ASIMD AES PMULL SHA1 SHA2 CRC32.
 HWCAP = 0xFB
 
@@ -40,7 +45,15 @@ RECIPE = Recipe(
     },
     start={},
     fixed={"call": NO_CALL},
-    setup={"CPACR_EL1": CPACR},
+    # The exception level of programs.
+    setup={"CPACR_EL1": CPACR, "PSTATE": 0},
+    # The last one has the engine look at the exception level, too.
+    system=(
+        (2, 0, 3, 0, 2, TCR),
+        (14, 1, 3, 0, 0, CNTKCTL),
+        (1, 0, 3, 0, 0, SCTLR),
+    ),
+    ignored_bits=TAG,
     call_exception=2,
     faults={
         3: Fault("SIGBUS", "BUS_ADRALN"),

@@ -83,16 +83,27 @@ RECIPE = Recipe(
     call_exception=2,
     odd_code=("cpsr", THUMB),
     passing=("CPSR", IF_THEN),
-    faults={7: _BREAKPOINT},
+    faults={
+        3: Fault("SIGBUS", "BUS_ADRALN"),
+        4: Fault("SIGBUS", "BUS_ADRALN"),
+        7: _BREAKPOINT,
+    },
     illegal=Fault("SIGILL", "ILL_ILLOPC"),
     breakpoints={
         bytes.fromhex("f0 01 f0 e7"): _BREAKPOINT,
         bytes.fromhex("01 de"): _BREAKPOINT,
         bytes.fromhex("f0 f7 00 a0"): _BREAKPOINT,
     },
+    # yield and wfe, under any condition, and in Thumb code of both widths.
+    pauses=(
+        *(bytes((hint, 0xF0, 0x20, 16 * i + 3)) for hint in (1, 2) for i in range(15)),
+        *(bytes.fromhex(code) for code in ("10 bf", "20 bf")),
+        *(bytes.fromhex(code) for code in ("af f3 01 80", "af f3 02 80")),
+    ),
     page_size=4096,
     helpers={at: Listing(rows) for at, rows in _HELPERS.items()},
     auxv={"AT_HWCAP": HWCAP, "AT_HWCAP2": 0},
     platform="v7l",
+    machine="armv7l",
     clone_tls_first=True,
 )

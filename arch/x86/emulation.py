@@ -121,6 +121,7 @@ RECIPE = Recipe(
     # What CPUID leaf 1 of the engine's CPU would say of x87, TSC, CX8, CMOV, SSE2.
     auxv={"AT_HWCAP": 0x0783_FBFF, "AT_HWCAP2": 0},
     platform="i686",
+    machine="i686",
     descriptors=Descriptors(
         "GDTR",
         DESCRIPTORS,

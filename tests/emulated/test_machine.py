@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -82,6 +83,23 @@ def test_division_by_zero_can_be_handled_many_times() -> None:
 
     assert run(program, "divide").returncode == -signal.SIGFPE
     assert run(program, "divide", "9").stdout == "8 1\n" * 9
+
+
+@pytest.mark.parametrize(
+    ("variant", "model"), [("arm", "cortex-a15"), ("aarch64", "cortex-a72")]
+)
+def test_program_has_the_rights_that_it_has_elsewhere(variant: str, model: str) -> None:
+    """What instructions it may execute, and the signals that others end with."""
+    emulator = shutil.which(f"qemu-{variant}")
+    if emulator is None:
+        pytest.skip(f"not applicable: qemu-{variant} is not installed")
+    program = build("rights", variant)
+
+    here = run(program).stdout
+
+    command: list[str | Path] = [emulator, "-cpu", model, program]
+    there = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert here == there.stdout
 
 
 def test_condition_ends_with_its_block() -> None:

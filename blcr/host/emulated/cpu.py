@@ -17,7 +17,6 @@ import ctypes
 import importlib
 import mmap
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
@@ -158,6 +157,7 @@ class Cpu:
         for at, listing in recipe.helpers.items():
             start = self._hidden + at
             ram.view[start : start + len(listing.code)] = listing.code
+        self._address_bits = ~recipe.ignored_bits
         self._in_stub = False
         self._passing: tuple[int, int] | None = None
         if recipe.passing:
@@ -176,6 +176,8 @@ class Cpu:
         self._next: int | None = None
         """The program counter, where it is known without asking the engine."""
         self._exception: int | None = None
+        self._began = (0, 0)
+        """Where the engine has begun last, and with what budget."""
         self._fault_at: int | None = None
         self._error: BaseException | None = None
         self.guard = ""
@@ -268,6 +270,8 @@ class Cpu:
         engine, descriptors = self._engine, self.recipe.descriptors
         for name, value in self.recipe.setup.items():
             engine.reg_write(self._id(name), value)
+        for row in self.recipe.system:
+            engine.reg_write(self._id("CP_REG"), row)
         if descriptors:
             size = 8 * (max(*descriptors.table, descriptors.tls_slot + 2) + 1)
             table = (0, self._hidden_at, size - 1, 0)
@@ -401,6 +405,7 @@ class Cpu:
         self._called, self._exception, self._fault_at = False, None, None
         self._call_values = self._next = None
         self._budget[0] = budget
+        self._began = (pc, budget)
         count = budget * _BLOCK_LENGTH if self._counts else 0
         self._status = _lib.uc_emu_start(self._handle, pc, 0, 0, count)
         if self._error is not None:
@@ -423,22 +428,37 @@ class Cpu:
         write = unicorn_const.UC_CTL_IO_WRITE
         self._engine.ctl(unicorn_const.UC_CTL_TLB_FLUSH, write)
 
-    def _failure(self) -> Trap:
+    def _failure(self) -> Trap | Cut:
         if self._fault_at is not None and self._space is not None:
             return Trap(*self._space.refusal, self._fault_at)
         if self._status == unicorn_const.UC_ERR_INSN_INVALID:
             pc = self._pc.read()[0]
+            if self._is_pause(pc):
+                return Cut()
             signal, code, _ = self._illegal(pc)
             return Trap(signal, code, pc)
         raise HostError(f"the engine failed: {UcError(self._status)}")
 
+    def _is_pause(self, pc: int) -> bool:
+        """Tell whether the thread has only said that others may go first."""
+        began, budget = self._began
+        if pc == began & ~1 and self._budget[0] >= budget - 1:
+            return False  # It has not made a step: the instruction here is illegal.
+        return any(self._is_code(pc - len(code), code) for code in self.recipe.pauses)
+
+    def _is_code(self, address: int, code: bytes) -> bool:
+        """Tell what the current thread's memory holds."""
+        assert self._space is not None, "a thread has memory"
+        try:
+            return self._space.read(address, len(code), READ | FORCE) == code
+        except OSError:
+            return False
+
     def _illegal(self, pc: int) -> Fault:
         """Return what an instruction that the engine does not know becomes."""
         for code, fault in self.recipe.breakpoints.items():
-            with suppress(OSError):
-                assert self._space is not None, "a thread has memory"
-                if self._space.read(pc, len(code), READ | FORCE) == code:
-                    return fault
+            if self._is_code(pc, code):
+                return fault
         return self.recipe.illegal
 
     def _renew(self) -> None:
@@ -466,6 +486,7 @@ class Cpu:
         _data: int,
     ) -> bool:
         try:
+            address &= self._address_bits
             if address & _FRAME == self._hidden_at and self._may(access):
                 result.contents.paddr = self._hidden
                 result.contents.perms = 7 if self._in_stub else self._shown

@@ -110,7 +110,7 @@ def setsid(thread: Thread) -> int:
 def uname(thread: Thread, result: int) -> int:
     """Tell the names of the system."""
     host = os.uname()
-    machine = thread.guest.cpu.recipe.platform or thread.guest.arch.name
+    machine = thread.guest.cpu.recipe.machine or thread.guest.arch.name
     thread.guest.store(
         "utsname",
         result,
