@@ -143,10 +143,10 @@ def test_registers_survive_moving(
 ) -> None:
     """Saved and rebuilt all the time, handlers running or not, nothing is lost."""
     values = seeds.generator("registers", arch.name, signals).randbytes(planting.size)
-    script = HERE / "migrating.py"
+    moving: list[str | Path] = [sys.executable, HERE / "migrating.py", "2", tmp_path]
 
     done = subprocess.run(
-        [sys.executable, script, "2", tmp_path, program, "2000000", *["x"] * signals],
+        [*moving, "", program, "2000000", *["x"] * signals],
         input=values,
         capture_output=True,
         check=True,
