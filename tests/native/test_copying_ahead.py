@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,6 +139,10 @@ def test_what_writes_unnoticed_is_not_tracked(
     assert _verdict(busy) == "ok"
 
 
+@pytest.mark.skipif(
+    0 <= resource.getrlimit(resource.RLIMIT_MEMLOCK)[1] < MIB << 20,
+    reason="not applicable: so much memory may not be locked here",
+)
 @pytest.mark.parametrize("way", ["locked"])
 def test_locked_memory_is_left_alone(way: str, busy: Subject) -> None:
     """Locked memory is not among what is copied ahead: its owner wants no faults."""

@@ -235,6 +235,8 @@ def test_file_written_over_keeps_its_lock(home: Path) -> None:
         path = subject.checkpoint_and_kill("--save-files")
         (home / "posix").write_bytes(b"changed")
         inode = (home / "posix").stat().st_ino
+        # For what the restarted one says.
+        (home / "stderr-1").touch()
         home.chmod(0o555)
         try:
             subject.restart(path, "--no-restore-pid")

@@ -245,6 +245,7 @@ def test_damage_is_noticed_before_anything_runs(user: int | None, home: Path) ->
         assert done.stdout == ""
 
 
+@ROOT_ONLY
 def test_damage_is_the_reason_of_what_it_may_lead_to(home: Path) -> None:
     """Nothing else is said of a damaged context, not even that the pid is in use."""
     with Subject([build("memory_private")], cwd=home) as subject:

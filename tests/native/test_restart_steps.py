@@ -81,12 +81,12 @@ def nobody_left() -> Callable[[], bool]:
     before = set(outside.descendants(os.getpid()))
 
     def is_true() -> bool:
-        for pid in set(outside.descendants(os.getpid())) - before:
-            if outside.exists(pid):
-                return False
-            if outside.is_own_child(pid):
+        found = set(outside.descendants(os.getpid())) - before
+        # A namespace lives on as long as there is a zombie of it.
+        for pid in found:
+            if not outside.exists(pid) and outside.is_own_child(pid):
                 os.waitpid(pid, os.WNOHANG)
-        return True
+        return not any(outside.exists(pid) for pid in found)
 
     return is_true
 
