@@ -140,7 +140,7 @@ class TaskFacts(Record):
     tid: int
     comm: str
     robust_list: tuple[int, int] | None
-    """Head and length; None: only the thread itself is told."""
+    """Head and length; None: only the thread itself is told; so with `timer_slack`."""
     rseq: records.RestartableSequence | None
     scheduling: records.Scheduling | None = None
     """None where the host keeps none; so is `credentials`."""
@@ -152,6 +152,7 @@ class TaskFacts(Record):
     """As in `records.Thread`."""
     filters: tuple[records.SeccompFilter, ...] = ()
     """Of seccomp(2), the one installed first coming first."""
+    timer_slack: int | None = None
 
 
 class Task(Protocol):

@@ -60,7 +60,11 @@ def save(
         RefusedError: One offers no way to ask it, and has something to be asked for.
     """
     facts = [task.facts() for task in process.tasks]
-    answers = _ask(process, robust=any(one.robust_list is None for one in facts))
+    answers = _ask(
+        process,
+        robust=any(one.robust_list is None for one in facts),
+        slack=any(one.timer_slack is None for one in facts),
+    )
     each = zip(process.tasks, facts, answers, pending, strict=True)
     return [_save(*thread, filters) for thread in each]
 
@@ -102,7 +106,9 @@ def _save(
             call=task.blocked_call(),
             scheduling=facts.scheduling,
             credentials=facts.credentials,
-            timer_slack=told.timer_slack,
+            timer_slack=told.timer_slack
+            if facts.timer_slack is None
+            else facts.timer_slack,
             speculation=facts.speculation,
             memory_policy=facts.memory_policy,
             seccomp=facts.seccomp,
@@ -112,12 +118,13 @@ def _save(
     )
 
 
-def _ask(process: FrozenProcess, *, robust: bool) -> list[_Answers | None]:
+def _ask(process: FrozenProcess, *, robust: bool, slack: bool) -> list[_Answers | None]:
     """
     Ask threads for what nobody else is told; None: one cannot be asked.
 
     Args:
         robust: Also for their lists of robust futexes.
+        slack: Also for their timer slack.
 
     Kernels without CONFIG_CHECKPOINT_RESTORE do not tell the tid address, and some
     hosts no timer slack.
@@ -131,9 +138,10 @@ def _ask(process: FrozenProcess, *, robust: bool) -> list[_Answers | None]:
     def calls(room: int) -> list[Call]:
         wanted: list[Call] = [
             ("sigaltstack", (0, room)),
-            ("prctl", (known["PR_GET_TIMERSLACK"],)),
             ("prctl", (known["PR_GET_TID_ADDRESS"], room + address_at)),
         ]
+        if slack:
+            wanted.append(("prctl", (known["PR_GET_TIMERSLACK"],)))
         if robust:
             wanted.append(("get_robust_list", (0, room + head_at, room + size_at)))
         return wanted
@@ -143,7 +151,7 @@ def _ask(process: FrozenProcess, *, robust: bool) -> list[_Answers | None]:
         if answer is None:
             answers.append(None)
             continue
-        (failed, slack, *_), data = answer
+        (failed, _, *others), data = answer
         if failed:
             raise RemoteCallError(process.pid, "sigaltstack", -failed)
         found = stack.unpack(data[: stack.size])
@@ -155,7 +163,9 @@ def _ask(process: FrozenProcess, *, robust: bool) -> list[_Answers | None]:
         head, size, address = (
             _number(arch, data[at : at + 8]) for at in (head_at, size_at, address_at)
         )
-        answers.append(_Answers(altstack, address, (head, size), max(slack, 0)))
+        answers.append(
+            _Answers(altstack, address, (head, size), max(others[0], 0) if slack else 0)
+        )
     return answers
 
 

@@ -212,6 +212,7 @@ class NativeTask:
             procfs.memory_policy(self.process.outer_pid, self.outer_tid),
             self.status.seccomp,
             self._filters(),
+            procfs.timer_slack(self.outer_tid),
         )
 
     def _filters(self) -> tuple[records.SeccompFilter, ...]:

@@ -364,6 +364,14 @@ def voluntary_switches(pid: int, tid: int) -> int:
     return int(_value(text, b"voluntary_ctxt_switches") or 0)
 
 
+def timer_slack(tid: int) -> int | None:
+    """Return the timer slack of a thread, in ns; None: it takes CAP_SYS_NICE to see."""
+    try:
+        return int(read(tid, "timerslack_ns"))
+    except (NotPermittedError, ValueError):
+        return None
+
+
 class SystemCall(Record):
     """The system call in which a thread sleeps: number and arguments."""
 

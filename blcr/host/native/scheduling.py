@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 
 from blcr import registry
 from blcr.architecture import Arch
@@ -31,14 +31,23 @@ def facts(tid: int, own: Arch) -> records.Scheduling:
         own: The architecture of this Python.
     """
     try:
-        found = _attributes(tid, own)
-        cpus = os.sched_getaffinity(tid)
+        attributes = _attributes(tid, own)
+        cpus = frozenset(os.sched_getaffinity(tid))
         nice = os.getpriority(os.PRIO_PROCESS, tid)
         io_priority = _call(own, "ioprio_get", _IOPRIO_WHO_PROCESS, tid)
     except ProcessLookupError as error:
         raise TaskGoneError(f"thread {tid} has ended") from error
+    return _record(own.name, attributes, cpus, nice, io_priority)
+
+
+@lru_cache
+def _record(
+    own: str, attributes: bytes, cpus: frozenset[int], nice: int, io_priority: int
+) -> records.Scheduling:
+    """Return the record of what the kernel told, which most threads have in common."""
+    found = structures.of(registry.get(own), "sched_attr").unpack(attributes)
     runtime = found["sched_runtime"]
-    if not found["sched_deadline"] and runtime == _default_slice(own.name):
+    if not found["sched_deadline"] and runtime == _default_slice(own):
         runtime = 0
     return records.Scheduling(
         policy=found["sched_policy"],
@@ -55,18 +64,20 @@ def facts(tid: int, own: Arch) -> records.Scheduling:
     )
 
 
-def _attributes(tid: int, own: Arch) -> dict[str, int]:
-    """Return the fields of struct sched_attr."""
+def _attributes(tid: int, own: Arch) -> bytes:
+    """Return struct sched_attr."""
     layout = structures.of(own, "sched_attr")
     out = ctypes.create_string_buffer(layout.size)
     _call(own, "sched_getattr", tid, out, layout.size, 0)
-    return layout.unpack(out.raw)
+    return out.raw
 
 
 @cache
 def _default_slice(own: str) -> int:
     """Return the time slice, in ns, of who has not asked for one: this process."""
-    return _attributes(0, registry.get(own))["sched_runtime"]
+    arch = registry.get(own)
+    found = structures.of(arch, "sched_attr").unpack(_attributes(0, arch))
+    return int(found["sched_runtime"])
 
 
 def _call(own: Arch, name: str, *args: object) -> int:
