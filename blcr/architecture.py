@@ -378,6 +378,16 @@ def call_table(text: str) -> dict[str, int]:
     return calls
 
 
+def constant_table(text: str) -> dict[str, int]:
+    """Return value by name, given as ``NAME=value``; lines with ``#`` are comments."""
+    return {
+        name: int(value, 0)
+        for line in text.splitlines()
+        if not line.lstrip().startswith("#")
+        for name, _, value in (word.partition("=") for word in line.split())
+    }
+
+
 class Arch(Record):
     """
     One architecture.  Field order is the order in which to fill it in.

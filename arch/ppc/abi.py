@@ -7,60 +7,50 @@ auxvec}.h, Linux 6.12.
 
 from __future__ import annotations
 
-from blcr.architecture import Layout
+from blcr.architecture import Layout, constant_table
 
 LAYOUT = Layout(word_size=4, byteorder="big")
 
-CONSTANTS = {
+CONSTANTS = constant_table(
+    """
     # socket.h.
-    "SO_RCVLOWAT": 16,
-    "SO_SNDLOWAT": 17,
-    "SO_RCVTIMEO_OLD": 18,
-    "SO_SNDTIMEO_OLD": 19,
-    "SO_PASSCRED": 20,
-    "SO_PEERCRED": 21,
+    SO_RCVLOWAT=16 SO_SNDLOWAT=17 SO_RCVTIMEO_OLD=18 SO_SNDTIMEO_OLD=19 SO_PASSCRED=20
+    SO_PEERCRED=21
     # errno.h.
-    "EDEADLOCK": 58,
+    EDEADLOCK=58
     # linux/inotify.h, by asm/ioctl.h.
-    "INOTIFY_IOC_SETNEXTWD": 0x80044900,
+    INOTIFY_IOC_SETNEXTWD=0x80044900
     # fcntl.h.
-    "O_DIRECTORY": 0o40000,
-    "O_NOFOLLOW": 0o100000,
-    "O_LARGEFILE": 0o200000,
-    "O_DIRECT": 0o400000,
-    "O_TMPFILE": 0o20040000,
+    O_DIRECTORY=0o40000 O_NOFOLLOW=0o100000 O_LARGEFILE=0o200000 O_DIRECT=0o400000
+    O_TMPFILE=0o20040000
     # mman.h.
-    "MAP_NORESERVE": 0x40,
-    "MAP_LOCKED": 0x80,
-    "MCL_CURRENT": 0x2000,
-    "MCL_FUTURE": 0x4000,
-    "MCL_ONFAULT": 0x8000,
+    MAP_NORESERVE=0x40 MAP_LOCKED=0x80 MCL_CURRENT=0x2000 MCL_FUTURE=0x4000
+    MCL_ONFAULT=0x8000
     # auxvec.h.
-    "AT_DCACHEBSIZE": 19,
-    "AT_ICACHEBSIZE": 20,
-    "AT_UCACHEBSIZE": 21,
-    "AT_IGNOREPPC": 22,
+    AT_DCACHEBSIZE=19 AT_ICACHEBSIZE=20 AT_UCACHEBSIZE=21 AT_IGNOREPPC=22
     # ioctl.h: another width and other values of the direction than elsewhere.
-    "FIOCLEX": 0x2000_6601,
-    "FIONCLEX": 0x2000_6602,
-    "FIONBIO": 0x8004_667E,
-    "FIONREAD": 0x4004_667F,
-    "TCGETS": 0x402C_7413,
-    "TCSETS": 0x802C_7414,
-    "TCSETSW": 0x802C_7415,
-    "TCSETSF": 0x802C_7416,
-    "TCSBRK": 0x2000_741D,
-    "TCXONC": 0x2000_741E,
-    "TCFLSH": 0x2000_741F,
-    "TIOCSWINSZ": 0x8008_7467,
-    "TIOCGWINSZ": 0x4008_7468,
-    "TIOCOUTQ": 0x4004_7473,
-    "TIOCSPGRP": 0x8004_7476,
-    "TIOCGPGRP": 0x4004_7477,
-    "TIOCGPTN": 0x4004_5430,
-    "TIOCSPTLCK": 0x8004_5431,
-    "TIOCGPTPEER": 0x2000_5441,
-}
+    FIOCLEX=0x20006601 FIONCLEX=0x20006602 FIONBIO=0x8004667e FIONREAD=0x4004667f
+    TCGETS=0x402c7413 TCSETS=0x802c7414 TCSETSW=0x802c7415 TCSETSF=0x802c7416
+    TCSBRK=0x2000741d TCXONC=0x2000741e TCFLSH=0x2000741f TIOCSWINSZ=0x80087467
+    TIOCGWINSZ=0x40087468 TIOCOUTQ=0x40047473 TIOCSPGRP=0x80047476 TIOCGPGRP=0x40047477
+    TIOCGPTN=0x40045430 TIOCSPTLCK=0x80045431 TIOCGPTPEER=0x20005441
+    """
+)
+
+STAT_FROM_UID = """
+    uid         uint
+    gid         uint
+    rdev        ulong
+    size        long
+    blksize     ulong
+    blocks      ulong
+    atime       ulong
+    atime_nsec  ulong
+    mtime       ulong
+    mtime_nsec  ulong
+    ctime       ulong
+    ctime_nsec  ulong
+"""
 
 STRUCTURES_OF_FAMILY = {
     "termios": """
@@ -77,23 +67,12 @@ STRUCTURES_OF_FAMILY = {
 
 STRUCTURES = {
     **STRUCTURES_OF_FAMILY,
-    "stat": """
+    "stat": f"""
         dev         ulong
         ino         ulong
         mode        uint
         nlink       ushort
-        uid         uint
-        gid         uint
-        rdev        ulong
-        size        long
-        blksize     ulong
-        blocks      ulong
-        atime       ulong
-        atime_nsec  ulong
-        mtime       ulong
-        mtime_nsec  ulong
-        ctime       ulong
-        ctime_nsec  ulong
+        {STAT_FROM_UID}
         _           ulong[2]
     """,
     "stat64": """

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from blcr.architecture import InterruptedCall, Registers, call_table
+from blcr.linux.unistd import TIME64_CALLS, UNIFIED_CALLS
 
 INSTRUCTION_SIZE = 4
 SUMMARY_OVERFLOW = 0x1000_0000
@@ -91,7 +92,7 @@ class Convention(NamedTuple):
 
 CONVENTION = Convention(0xFFFF_FFFF)
 
-SYSCALLS = call_table(
+_OWN = call_table(
     """
     0 restart_syscall exit fork read write open close waitpid creat link unlink execve
     chdir time mknod chmod lchown break oldstat lseek getpid mount umount setuid getuid
@@ -140,19 +141,7 @@ SYSCALLS = call_table(
     getrandom memfd_create bpf execveat switch_endian userfaultfd membarrier 378 mlock2
     copy_file_range preadv2 pwritev2 kexec_file_load statx pkey_alloc pkey_free
     pkey_mprotect rseq io_pgetevents 393 semget semctl shmget shmctl shmat shmdt msgget
-    msgsnd msgrcv msgctl clock_gettime64 clock_settime64 clock_adjtime64
-    clock_getres_time64 clock_nanosleep_time64 timer_gettime64 timer_settime64
-    timerfd_gettime64 timerfd_settime64 utimensat_time64 pselect6_time64 ppoll_time64
-    416 io_pgetevents_time64 recvmmsg_time64 mq_timedsend_time64 mq_timedreceive_time64
-    semtimedop_time64 rt_sigtimedwait_time64 futex_time64 sched_rr_get_interval_time64
-    pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree
-    move_mount fsopen fsconfig fsmount fspick pidfd_open clone3 close_range openat2
-    pidfd_getfd faccessat2 process_madvise epoll_pwait2 mount_setattr quotactl_fd
-    landlock_create_ruleset landlock_add_rule landlock_restrict_self 448
-    process_mrelease futex_waitv set_mempolicy_home_node cachestat fchmodat2
-    map_shadow_stack futex_wake futex_wait futex_requeue statmount listmount
-    lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal setxattrat getxattrat
-    listxattrat removexattrat open_tree_attr file_getattr file_setattr listns
-    rseq_slice_yield
+    msgsnd msgrcv msgctl
     """
 )
+SYSCALLS = _OWN | TIME64_CALLS | UNIFIED_CALLS

@@ -9,25 +9,19 @@ from __future__ import annotations
 
 from blcr.architecture import Arch
 
+from ..ppc import ARCH as OF_32_BITS
 from ..ppc.stubs import stubs
-from ..ppc.syscalls import ARGS
-from .abi import CONSTANTS, LAYOUT, STRUCTURES, TASK_SIZE
+from .abi import LAYOUT, STRUCTURES, TASK_SIZE
 from .registers import portable_state, register_sets
 from .signals import frame, return_code, start_function, unwinding
 from .syscalls import CONVENTION, SYSCALLS
 
-ARCH = Arch(
+ARCH: Arch = OF_32_BITS._replace(
     name="ppc64",
     elf_machine=21,
     layout=LAYOUT,
-    page_size=4096,
     task_size=TASK_SIZE,
     register_sets=register_sets("big"),
-    pc="nip",
-    sp="gpr1",
-    result="gpr3",
-    call_number="gpr0",
-    call_args=ARGS,
     syscalls=SYSCALLS,
     begin_call=CONVENTION.begin_call,
     call_result=CONVENTION.call_result,
@@ -39,7 +33,6 @@ ARCH = Arch(
     stubs=stubs(LAYOUT, return_code("big"), unwinding=unwinding("big")),
     capstone=("CS_ARCH_PPC", ("CS_MODE_64", "CS_MODE_BIG_ENDIAN")),
     structures=STRUCTURES,
-    constants=CONSTANTS,
     thread_pointer="gpr13",
     portable_state=portable_state,
     start_function=start_function,

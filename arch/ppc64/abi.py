@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from blcr.architecture import Layout
 
-from ..ppc.abi import CONSTANTS, STRUCTURES_OF_FAMILY
-
-__all__ = ["CONSTANTS", "LAYOUT", "STRUCTURES", "TASK_SIZE"]
+from ..ppc.abi import STAT_FROM_UID, STRUCTURES_OF_FAMILY
 
 LAYOUT = Layout(word_size=8, byteorder="big")
 TASK_SIZE = 1 << 47
@@ -19,23 +17,12 @@ TASK_SIZE = 1 << 47
 
 STRUCTURES = {
     **STRUCTURES_OF_FAMILY,
-    "stat": """
+    "stat": f"""
         dev         ulong
         ino         ulong
         nlink       ulong
         mode        uint
-        uid         uint
-        gid         uint
-        rdev        ulong
-        size        long
-        blksize     ulong
-        blocks      ulong
-        atime       ulong
-        atime_nsec  ulong
-        mtime       ulong
-        mtime_nsec  ulong
-        ctime       ulong
-        ctime_nsec  ulong
+        {STAT_FROM_UID}
         _           ulong[3]
     """,
 }

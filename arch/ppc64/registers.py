@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from blcr.architecture import RegisterSet
 
 from ..ppc.registers import (
-    GPRS,
     MSR_UNITS,
     NT_PRSTATUS,
+    PT_REGS,
     ByteOrder,
     fp_registers,
     vmx_registers,
@@ -23,10 +23,13 @@ from ..ppc.registers import (
 NT_PPC_VSX, NT_PPC_TAR, NT_PPC_PPR, NT_PPC_DSCR = 0x102, 0x103, 0x104, 0x105
 NT_PPC_EBB, NT_PPC_PMU = 0x106, 0x107
 
-ALL = 0xFFFF_FFFF_FFFF_FFFF
+# mq's place is softe's, which is the kernel's own; the last fault, too.
+_GENERAL = " ".join(row.name for row in PT_REGS.registers).replace("mq", "softe")
+_KERNEL_S = "softe dar dsisr result siar sdar sier mmcr2 mmcr0"
+_VOLATILE = {"msr": MSR_UNITS} | dict.fromkeys(_KERNEL_S.split(), (1 << 64) - 1)
 
-# Beside the low halves of the first 32 VSX registers, the high ones of which are the
-# floating-point registers, sets of a few 64-bit registers.
+# The low halves of the VSX registers of which the high ones are the floating-point
+# registers, and sets of few.
 _OTHERS = {
     NT_PPC_VSX: ("vsx", " ".join(f"vs{i}_low" for i in range(32))),
     NT_PPC_TAR: ("tar", "tar"),
@@ -37,42 +40,27 @@ _OTHERS = {
 }
 
 
-def _general(byteorder: ByteOrder) -> RegisterSet:
-    return RegisterSet.in_order(
-        "gp",
-        note_type=NT_PRSTATUS,
-        size=384,  # 48 words, the last four unused
-        width=8,
-        names=f"{GPRS} nip msr orig_gpr3 ctr link xer ccr softe trap dar dsisr result",
-        byteorder=byteorder,
-        # softe is the kernel's own; the last fault, too.
-        volatile={
-            "msr": MSR_UNITS,
-            **dict.fromkeys(("softe", "dar", "dsisr", "result"), ALL),
-        },
-    )
-
-
 def register_sets(byteorder: ByteOrder) -> tuple[RegisterSet, ...]:
     """Return the register sets of a byte order."""
+
+    def doublewords(kind: int, name: str, names: str, owner: str) -> RegisterSet:
+        return RegisterSet.in_order(
+            name,
+            note_type=kind,
+            note_owner=owner,
+            # Of the general set the last four are unused.
+            size=384 if kind == NT_PRSTATUS else 8 * len(names.split()),
+            width=8,
+            names=names,
+            byteorder=byteorder,
+            volatile={k: v for k, v in _VOLATILE.items() if k in names.split()},
+        )
+
     return (
-        _general(byteorder),
+        doublewords(NT_PRSTATUS, "gp", _GENERAL, "CORE"),
         fp_registers(byteorder),
         vmx_registers(byteorder),
-        *(
-            RegisterSet.in_order(
-                name,
-                note_type=note_type,
-                note_owner="LINUX",
-                size=8 * len(names.split()),
-                width=8,
-                names=names,
-                byteorder=byteorder,
-                # What the performance monitor counts goes on by itself.
-                volatile=dict.fromkeys(names.split(), ALL) if name == "pmu" else {},
-            )
-            for note_type, (name, names) in _OTHERS.items()
-        ),
+        *(doublewords(kind, *rows, "LINUX") for kind, rows in _OTHERS.items()),
     )
 
 

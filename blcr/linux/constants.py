@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from blcr.architecture import Arch
+from blcr.architecture import Arch, constant_table
 
 
 def of(arch: Arch) -> Mapping[str, int]:
@@ -260,9 +260,4 @@ _TABLE = """
     KCMP_FILES=0x2 KCMP_FS=0x3 KCMP_SIGHAND=0x4 KCMP_SYSVSEM=0x6
 """
 
-GENERIC: Mapping[str, int] = {
-    name: int(value, 0)
-    for line in _TABLE.splitlines()
-    if not line.lstrip().startswith("#")
-    for name, _, value in (word.partition("=") for word in line.split())
-}
+GENERIC: Mapping[str, int] = constant_table(_TABLE)

@@ -57,3 +57,21 @@ GENERIC_CALLS = call_table(
     """
 )
 """Number by name; an architecture adds what it alone has (244 to 259)."""
+
+UNIFIED_CALLS = {
+    name: number
+    for name, number in GENERIC_CALLS.items()
+    if number >= 424 and name != "memfd_secret"
+}
+"""Those that have the same number everywhere, from ``pidfd_send_signal`` on."""
+
+TIME64_CALLS = call_table(
+    """
+    403 clock_gettime64 clock_settime64 clock_adjtime64 clock_getres_time64
+    clock_nanosleep_time64 timer_gettime64 timer_settime64 timerfd_gettime64
+    timerfd_settime64 utimensat_time64 pselect6_time64 ppoll_time64 416
+    io_pgetevents_time64 recvmmsg_time64 mq_timedsend_time64 mq_timedreceive_time64
+    semtimedop_time64 rt_sigtimedwait_time64 futex_time64 sched_rr_get_interval_time64
+    """
+)
+"""Those that only architectures with 32 bits have, with times of 64 bits."""
