@@ -13,11 +13,8 @@ from blcr.architecture import Register, RegisterSet
 
 ByteOrder = Literal["little", "big"]
 
-NT_PRSTATUS = 1
-NT_FPREGSET = 2
-NT_PPC_VMX = 0x100
+NT_PRSTATUS, NT_FPREGSET, NT_PPC_VMX = 1, 2, 0x100
 
-ALL = 0xFFFF_FFFF
 # Whether the thread has used the floating-point, vector and VSX units, and the
 # floating-point exception mode: the kernel's own business, it ignores what is written.
 MSR_UNITS = 0x0280_2900
@@ -33,19 +30,18 @@ PT_REGS = RegisterSet.in_order(
     names=f"{GPRS} nip msr orig_gpr3 ctr link xer ccr mq trap dar dsisr result",
     byteorder="big",
     # The last fault; the kernel has no way to set them.
-    volatile={"msr": MSR_UNITS, "mq": ALL, "dar": ALL, "dsisr": ALL, "result": ALL},
+    volatile={
+        "msr": MSR_UNITS,
+        **dict.fromkeys(("mq", "dar", "dsisr", "result"), 0xFFFF_FFFF),
+    },
 )
 
 
 def fp_registers(byteorder: ByteOrder) -> RegisterSet:
     """Return the floating-point registers, the same with all word sizes."""
+    names = f"{FPRS} fpscr"
     return RegisterSet.in_order(
-        "fp",
-        note_type=NT_FPREGSET,
-        size=264,
-        width=8,
-        names=f"{FPRS} fpscr",
-        byteorder=byteorder,
+        "fp", note_type=NT_FPREGSET, size=264, width=8, names=names, byteorder=byteorder
     )
 
 
@@ -57,24 +53,16 @@ def vmx_registers(byteorder: ByteOrder) -> RegisterSet:
     word of another.
     """
     halves = ("high", "low") if byteorder == "big" else ("low", "high")
+    rows = [
+        Register(f"vr{i}_{half}", 16 * i + 8 * place, 8)
+        for i in range(32)
+        for place, half in enumerate(halves)
+    ]
+    rows += [Register("vscr", 524 if byteorder == "big" else 512, 4)]
+    rows += [Register("vrsave", 528, 4)]
     return RegisterSet.of(
-        "vmx",
-        note_type=NT_PPC_VMX,
-        size=544,
-        registers=[
-            *(
-                Register(f"vr{i}_{half}", 16 * i + 8 * place, 8)
-                for i in range(32)
-                for place, half in enumerate(halves)
-            ),
-            Register("vscr", 524 if byteorder == "big" else 512, 4),
-            Register("vrsave", 528, 4),
-        ],
-        byteorder=byteorder,
+        "vmx", note_type=NT_PPC_VMX, size=544, registers=rows, byteorder=byteorder
     )
 
 
-FP_REGS = fp_registers("big")
-VMX_REGS = vmx_registers("big")
-
-REGISTER_SETS = (PT_REGS, FP_REGS, VMX_REGS)
+REGISTER_SETS = (PT_REGS, fp_registers("big"), vmx_registers("big"))
