@@ -25,6 +25,9 @@ Registers = dict[str, int]
 ReadMemory = Callable[[int, int], bytes]
 """Read `size` bytes at `address`: ``read(address, size)``."""
 
+INTERRUPTED = frozenset({4, 512, 513, 514, 516})
+"""EINTR, ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK."""
+
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 

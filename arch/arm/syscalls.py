@@ -11,13 +11,11 @@ do_signal in arch/arm/kernel/signal.c; Linux 6.12.
 
 from __future__ import annotations
 
-from blcr.architecture import InterruptedCall, Registers, call_table
+from blcr.architecture import INTERRUPTED, InterruptedCall, Registers, call_table
 
 from .registers import THUMB
 
 MAX_ERRNO = 4095
-INTERRUPTED = frozenset({4, 512, 513, 514, 516})
-"""EINTR, ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK."""
 ARGS = ("r0", "r1", "r2", "r3", "r4", "r5")
 MASK = 0xFFFF_FFFF
 

@@ -7,9 +7,10 @@ POWERPC_EXCP_*); emulate_instruction in arch/powerpc/kernel/traps.c, Linux 6.12.
 
 from __future__ import annotations
 
-from blcr.architecture import Registers, constant_table
+from blcr.architecture import Layout, Registers, constant_table
 from blcr.emulation import Explain, Fault, Recipe, Transfer
 
+from .abi import LAYOUT
 from .registers import FPRS, GPRS, NT_PPC_VMX, NT_PRSTATUS, ByteOrder
 from .stubs import TRAP, listing
 from .syscalls import SC
@@ -17,12 +18,12 @@ from .syscalls import SC
 # In the machine state: floating point and vectors on; interrupts, problem state,
 # machine check, address translation.
 FP, VECTORS, USER = 1 << 13, 1 << 25, 0xD032
-XER = 1
+XER = ("7c 81 02 a6", "mfxer r4"), ("7c 81 03 a6", "mtxer r4")
+Row = tuple[str, str]
 
-# mfspr and mtspr of register 0, from and to r4; mfpvr r0.
-_MOVES, _READ_VERSION = (0x7C80_02A6, 0x7C80_03A6), 0x7C1F_42A6
-# tdi and twi; tw and td.
-_TRAPS = {(2, None), (3, None), (31, 4), (31, 68)}
+_READ_VERSION = 0x7C1F_42A6  # mfpvr r0
+_TRAPS = {(2, None), (3, None), (31, 4), (31, 68)}  # tdi, twi; tw, td
+CACHES = "AT_DCACHEBSIZE={0} AT_ICACHEBSIZE={0} AT_UCACHEBSIZE=0"
 # The engine adds 4 to the pc on every exception.
 _BREAKPOINT = Fault("SIGTRAP", "TRAP_BRKPT", 4)
 
@@ -42,23 +43,15 @@ def program_exception(byteorder: ByteOrder, version: int) -> Explain:
     return explain
 
 
-def special(byteorder: str, size: int, note_type: int, at: int, spr: int) -> Transfer:
-    """Return how a special-purpose register of `size` bytes is saved and loaded."""
-    field = (spr & 31) << 16 | spr >> 5 << 11
-    get, put = ((word | field).to_bytes(4, "big").hex(" ") for word in _MOVES)
-    from_spr, to_spr = f"mfspr r4, {spr:#x}", f"mtspr {spr:#x}, r4"
-    if spr == XER:
-        from_spr, to_spr = "mfxer r4", "mtxer r4"
-    store, load = ("f8", "std"), ("e8", "ld")
-    if size == 4:
-        store, load = ("90", "stw"), ("80", "lwz")
-    (out, save), (back, fetch) = (
-        (f"{code} 83 00 00", f"{name} r4, 0(r3)") for code, name in (store, load)
-    )
+def special(layout: Layout, note_type: int, at: int, get: Row, put: Row) -> Transfer:
+    """Return how a register that `get` and `put` move to and from r4 is transferred."""
+    order, wide = layout.byteorder, layout.word_size == 8
+    save = ("90 83 00 00", "stw r4, 0(r3)"), ("f8 83 00 00", "std r4, 0(r3)")
+    load = ("80 83 00 00", "lwz r4, 0(r3)"), ("e8 83 00 00", "ld r4, 0(r3)")
     return Transfer(
-        *(note_type, at, bytes(size)),
-        listing(byteorder, (get, from_spr), (out, save), TRAP),
-        listing(byteorder, (back, fetch), (put, to_spr), TRAP),
+        *(note_type, at, bytes(layout.word_size)),
+        listing(order, get, save[wide], TRAP),
+        listing(order, load[wide], put, TRAP),
         base="3",
         clobbers=("4",),
     )
@@ -128,13 +121,10 @@ RECIPE = Recipe(
     faults={5: Fault("SIGBUS", "BUS_ADRALN", 4), 6: _BREAKPOINT},
     explained={6: program_exception("big", 0x8003_0102)},
     illegal=Fault("SIGILL", "ILL_ILLOPC", 4),
-    transfers=(special("big", 4, NT_PRSTATUS, 4 * 37, XER), vectors("big")),
+    transfers=(special(LAYOUT, NT_PRSTATUS, 4 * 37, *XER), vectors("big")),
     # PPC_FEATURE_32 and _HAS_FPU, _HAS_MMU: vectors are not advertised, so that the C
     # library's string functions stay with what every CPU has.
-    auxv=constant_table(
-        "AT_HWCAP=0x8c000000 AT_HWCAP2=0"
-        " AT_DCACHEBSIZE=32 AT_ICACHEBSIZE=32 AT_UCACHEBSIZE=0"
-    ),
+    auxv=constant_table(f"AT_HWCAP=0x8c000000 AT_HWCAP2=0 {CACHES.format(32)}"),
     platform="ppc7450",
     clone_tls_first=True,
 )

@@ -58,8 +58,8 @@ def vmx_registers(byteorder: ByteOrder) -> RegisterSet:
         for i in range(32)
         for place, half in enumerate(halves)
     ]
-    rows += [Register("vscr", 524 if byteorder == "big" else 512, 4)]
-    rows += [Register("vrsave", 528, 4)]
+    vscr = Register("vscr", 524 if byteorder == "big" else 512, 4)
+    rows += [vscr, Register("vrsave", 528, 4)]
     return RegisterSet.of(
         "vmx", note_type=NT_PPC_VMX, size=544, registers=rows, byteorder=byteorder
     )

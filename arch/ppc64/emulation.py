@@ -10,21 +10,22 @@ Source: Power ISA 3.1; asm/cputable.h of Linux 6.12; as for 32 bits.
 
 from __future__ import annotations
 
-from blcr.architecture import constant_table
+from blcr.architecture import Layout, constant_table
 from blcr.emulation import Entry, Recipe, Transfer
 
-from ..ppc.emulation import FP, USER, VECTORS, XER, program_exception, special, vectors
-from ..ppc.emulation import RECIPE as OF_32_BITS
-from ..ppc.registers import NT_PRSTATUS, ByteOrder
+from ..ppc import emulation as base
+from ..ppc.registers import NT_PRSTATUS
 from ..ppc.stubs import TRAP, listing
 from ..ppc.syscalls import SCV
+from .abi import LAYOUT
 from .registers import NT_PPC_PPR, NT_PPC_TAR, NT_PPC_VSX
 
 # In the machine state: 64 bits, VSX, byte order.
 _WIDE, _VSX, _LITTLE_ENDIAN = 1 << 63, 1 << 23, 1
 # In FSCR: that programs may use the target address register.
 _FACILITIES = 1 << 8
-_TAR, _PPR = 815, 896
+_TAR = ("7c 8f ca a6", "mfspr r4, 0x32f"), ("7c 8f cb a6", "mtspr 0x32f, r4")
+_PPR = ("7c 80 e2 a6", "mfspr r4, 0x380"), ("7c 80 e3 a6", "mtspr 0x380, r4")
 _POWER8 = 0x004D_0200
 
 
@@ -56,28 +57,34 @@ def _low_halves(byteorder: str) -> Transfer:
     )
 
 
-def recipe(byteorder: ByteOrder) -> Recipe:
+def recipe(layout: Layout) -> Recipe:
     """Return the recipe for a byte order."""
-    msr = _WIDE | FP | VECTORS | _VSX | (_LITTLE_ENDIAN if byteorder == "little" else 0)
-    kept = {name: 0 for name in OF_32_BITS.fixed if name != "mq"}
-    return OF_32_BITS._replace(
+    byteorder = layout.byteorder
+    msr = (
+        _WIDE
+        | base.FP
+        | base.VECTORS
+        | _VSX
+        | (_LITTLE_ENDIAN if byteorder == "little" else 0)
+    )
+    kept = {name: 0 for name in base.RECIPE.fixed if name != "mq"}
+    return base.RECIPE._replace(
         modes=("UC_MODE_PPC64", "UC_MODE_BIG_ENDIAN"),
-        fixed={**kept, "msr": msr | USER, "softe": 1},
+        fixed={**kept, "msr": msr | base.USER, "softe": 1},
         setup={"MSR": msr},
         illegal_calls={listing(byteorder, ("44 00 00 01", "")).code: {"trap": SCV}},
-        explained={6: program_exception(byteorder, _POWER8)},
+        explained={6: base.program_exception(byteorder, _POWER8)},
         transfers=(
-            special(byteorder, 8, NT_PRSTATUS, 8 * 37, XER),
-            vectors(byteorder),
+            base.special(layout, NT_PRSTATUS, 8 * 37, *base.XER),
+            base.vectors(byteorder),
             _low_halves(byteorder),
-            special(byteorder, 8, NT_PPC_TAR, 0, _TAR),
-            special(byteorder, 8, NT_PPC_PPR, 0, _PPR),
+            base.special(layout, NT_PPC_TAR, 0, *_TAR),
+            base.special(layout, NT_PPC_PPR, 0, *_PPR),
         ),
         # PPC_FEATURE_32, _64, _HAS_ALTIVEC, _HAS_FPU, _HAS_MMU, _ARCH_2_05 and _06,
         # _HAS_DFP, _HAS_VSX, _TRUE_LE; PPC_FEATURE2_ARCH_2_07, _ISEL, _TAR.
         auxv=constant_table(
-            "AT_HWCAP=0xdc001582 AT_HWCAP2=0x8c000000"
-            " AT_DCACHEBSIZE=128 AT_ICACHEBSIZE=128 AT_UCACHEBSIZE=0"
+            f"AT_HWCAP=0xdc001582 AT_HWCAP2=0x8c000000 {base.CACHES.format(128)}"
         ),
         platform="power8",
         entry=Entry(
@@ -90,9 +97,9 @@ def recipe(byteorder: ByteOrder) -> Recipe:
                 TRAP,
             ),
             16,
-            (_FACILITIES, msr | USER),
+            (_FACILITIES, msr | base.USER),
         ),
     )
 
 
-RECIPE = recipe("big")
+RECIPE = recipe(LAYOUT)

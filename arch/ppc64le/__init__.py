@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from blcr.architecture import Arch, Layout
+from blcr.architecture import Arch
 
 from ..ppc.stubs import stubs
 from ..ppc64 import ARCH as BIG_ENDIAN
 from ..ppc64.registers import register_sets
 from ..ppc64.signals import frame, return_code, start_here, unwinding
-
-LAYOUT = Layout(word_size=8, byteorder="little")
+from .abi import LAYOUT
 
 ARCH: Arch = BIG_ENDIAN._replace(
     name="ppc64le",

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from ..ppc64.emulation import recipe
+from .abi import LAYOUT
 
-RECIPE = recipe("little")
+RECIPE = recipe(LAYOUT)

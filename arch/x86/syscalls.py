@@ -7,12 +7,11 @@ arch/x86/kernel/signal.c; MAX_ERRNO in include/linux/err.h; Linux 6.12.
 
 from __future__ import annotations
 
-from blcr.architecture import InterruptedCall, Registers, call_table
+from blcr.architecture import INTERRUPTED, InterruptedCall, Registers, call_table
+from blcr.linux.unistd import OLD_CALLS, TIME64_CALLS, UNIFIED_CALLS
 from blcr.record import Record
 
 MAX_ERRNO = 4095
-INTERRUPTED = frozenset({4, 512, 513, 514, 516})
-"""EINTR, ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK."""
 
 
 class Convention(Record):
@@ -84,26 +83,9 @@ CONVENTION = Convention(
     args=("ebx", "ecx", "edx", "esi", "edi", "ebp"),
 )
 
-SYSCALLS = call_table(
+_OWN = call_table(
     """
-    0 restart_syscall exit fork read write open close waitpid creat link unlink execve
-    chdir time mknod chmod lchown break oldstat lseek getpid mount umount setuid getuid
-    stime ptrace alarm oldfstat pause utime stty gtty access nice ftime sync kill rename
-    mkdir rmdir dup pipe times prof brk setgid getgid signal geteuid getegid acct
-    umount2 lock ioctl fcntl mpx setpgid ulimit oldolduname umask chroot ustat dup2
-    getppid getpgrp setsid sigaction sgetmask ssetmask setreuid setregid sigsuspend
-    sigpending sethostname setrlimit getrlimit getrusage gettimeofday settimeofday
-    getgroups setgroups select symlink oldlstat readlink uselib swapon reboot readdir
-    mmap munmap truncate ftruncate fchmod fchown getpriority setpriority profil statfs
-    fstatfs ioperm socketcall syslog setitimer getitimer stat lstat fstat olduname iopl
-    vhangup idle vm86old wait4 swapoff sysinfo ipc fsync sigreturn clone setdomainname
-    uname modify_ldt adjtimex mprotect sigprocmask create_module init_module
-    delete_module get_kernel_syms quotactl getpgid fchdir bdflush sysfs personality
-    afs_syscall setfsuid setfsgid _llseek getdents _newselect flock msync readv writev
-    getsid fdatasync _sysctl mlock munlock mlockall munlockall sched_setparam
-    sched_getparam sched_setscheduler sched_getscheduler sched_yield
-    sched_get_priority_max sched_get_priority_min sched_rr_get_interval nanosleep mremap
-    setresuid getresuid vm86 query_module poll nfsservctl setresgid getresgid prctl
+    113 vm86old 166 vm86 query_module poll nfsservctl setresgid getresgid prctl
     rt_sigreturn rt_sigaction rt_sigprocmask rt_sigpending rt_sigtimedwait
     rt_sigqueueinfo rt_sigsuspend pread64 pwrite64 chown getcwd capget capset
     sigaltstack sendfile getpmsg putpmsg vfork ugetrlimit mmap2 truncate64 ftruncate64
@@ -133,19 +115,7 @@ SYSCALLS = call_table(
     getsockopt setsockopt getsockname getpeername sendto sendmsg recvfrom recvmsg
     shutdown userfaultfd membarrier mlock2 copy_file_range preadv2 pwritev2
     pkey_mprotect pkey_alloc pkey_free statx arch_prctl io_pgetevents rseq 393 semget
-    semctl shmget shmctl shmat shmdt msgget msgsnd msgrcv msgctl clock_gettime64
-    clock_settime64 clock_adjtime64 clock_getres_time64 clock_nanosleep_time64
-    timer_gettime64 timer_settime64 timerfd_gettime64 timerfd_settime64 utimensat_time64
-    pselect6_time64 ppoll_time64 416 io_pgetevents_time64 recvmmsg_time64
-    mq_timedsend_time64 mq_timedreceive_time64 semtimedop_time64 rt_sigtimedwait_time64
-    futex_time64 sched_rr_get_interval_time64 pidfd_send_signal io_uring_setup
-    io_uring_enter io_uring_register open_tree move_mount fsopen fsconfig fsmount fspick
-    pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2 process_madvise
-    epoll_pwait2 mount_setattr quotactl_fd landlock_create_ruleset landlock_add_rule
-    landlock_restrict_self memfd_secret process_mrelease futex_waitv
-    set_mempolicy_home_node cachestat fchmodat2 map_shadow_stack futex_wake futex_wait
-    futex_requeue statmount listmount lsm_get_self_attr lsm_set_self_attr
-    lsm_list_modules mseal setxattrat getxattrat listxattrat removexattrat
-    open_tree_attr file_getattr file_setattr listns rseq_slice_yield
+    semctl shmget shmctl shmat shmdt msgget msgsnd msgrcv msgctl 447 memfd_secret
     """
 )
+SYSCALLS = OLD_CALLS | _OWN | TIME64_CALLS | UNIFIED_CALLS

@@ -1,8 +1,9 @@
 """
-The system calls of architectures that have no history of their own, with 64 bits.
+System calls that architectures have in common.
 
 Source: scripts/syscall.tbl of Linux 6.12, the rows of the ABIs common and 64, and some
-that later kernels have.
+that later kernels have; arch/x86/entry/syscalls/syscall_32.tbl and
+arch/powerpc/kernel/syscalls/syscall.tbl for the older ones.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ GENERIC_CALLS = call_table(
     open_tree_attr file_getattr file_setattr listns rseq_slice_yield
     """
 )
-"""Number by name; an architecture adds what it alone has (244 to 259)."""
+"""Of those without a history of their own; each adds what it alone has (244 to 259)."""
 
 UNIFIED_CALLS = {
     name: number
@@ -75,3 +76,26 @@ TIME64_CALLS = call_table(
     """
 )
 """Those that only architectures with 32 bits have, with times of 64 bits."""
+
+OLD_CALLS = call_table(
+    """
+    0 restart_syscall exit fork read write open close waitpid creat link unlink execve
+    chdir time mknod chmod lchown break oldstat lseek getpid mount umount setuid getuid
+    stime ptrace alarm oldfstat pause utime stty gtty access nice ftime sync kill rename
+    mkdir rmdir dup pipe times prof brk setgid getgid signal geteuid getegid acct
+    umount2 lock ioctl fcntl mpx setpgid ulimit oldolduname umask chroot ustat dup2
+    getppid getpgrp setsid sigaction sgetmask ssetmask setreuid setregid sigsuspend
+    sigpending sethostname setrlimit getrlimit getrusage gettimeofday settimeofday
+    getgroups setgroups select symlink oldlstat readlink uselib swapon reboot readdir
+    mmap munmap truncate ftruncate fchmod fchown getpriority setpriority profil statfs
+    fstatfs ioperm socketcall syslog setitimer getitimer stat lstat fstat olduname iopl
+    vhangup idle 114 wait4 swapoff sysinfo ipc fsync sigreturn clone setdomainname uname
+    modify_ldt adjtimex mprotect sigprocmask create_module init_module delete_module
+    get_kernel_syms quotactl getpgid fchdir bdflush sysfs personality afs_syscall
+    setfsuid setfsgid _llseek getdents _newselect flock msync readv writev getsid
+    fdatasync _sysctl mlock munlock mlockall munlockall sched_setparam sched_getparam
+    sched_setscheduler sched_getscheduler sched_yield sched_get_priority_max
+    sched_get_priority_min sched_rr_get_interval nanosleep mremap setresuid getresuid
+    """
+)
+"""Those of the first architectures, which had 32 bits; 113 is not the same on all."""
