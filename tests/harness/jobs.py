@@ -288,8 +288,8 @@ def _found(name: str) -> str:
 JOBS = {
     "python": Job(_python(PYTHON, 40_000)),
     "numpy": Job(_numpy, everybody=False),
-    "xz": Job(_compressor("xz", "-T2", "-3", "--block-size=2MiB"), ("file.xz",)),
-    "gzip": Job(_compressor("gzip", "-9", "-n"), ("file.gz",)),
+    "xz": Job(_compressor("xz", "-T2", "-1", "--block-size=2MiB"), ("file.xz",)),
+    "gzip": Job(_compressor("gzip", "-5", "-n"), ("file.gz",)),
     "sqlite3": Job(_sqlite),
     "perl": Job(_script("perl", "", PERL, 2_000_000)),
     "bash": Job(_script("bash", "", BASH, 150_000)),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import mmap
 import os
 import signal
 from collections.abc import Iterator
@@ -15,6 +17,9 @@ from blcr.host.native import pagemap
 from harness import checkpointer, seeds
 from harness.programs import SOURCES, build
 from harness.subject import Subject
+
+MAP_NORESERVE = 0x4000
+"""Source: asm-generic/mman.h."""
 
 MEMORY = sorted(
     path.stem
@@ -51,3 +56,35 @@ def test_without_pagemap_scan(program: str, home: Path) -> None:
         subject.restart(context)
         subject.tell()
         assert subject.finish().endswith(b"ok\n")
+
+
+def test_what_is_only_reserved_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the scan terabytes that hold nothing are passed over."""
+
+    def refused(*_: object, **__: int) -> Iterator[Run]:
+        raise OSError(errno.ENOTTY, os.strerror(errno.ENOTTY))
+
+    monkeypatch.setattr(pagemap.Pagemap, "_scan", refused)
+    size = 1 << 40
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
+    with mmap.mmap(-1, size, flags) as reserved, mmap.mmap(-1, 1 << 20) as used:
+        used[0] = 1
+        borders = [_border(reserved), _border(used)]
+        asked = []
+        read = pagemap.Pagemap.read
+
+        def noted(self: pagemap.Pagemap, start: int, end: int) -> Iterator[Run]:
+            asked.append((start, end))
+            return read(self, start, end)
+
+        monkeypatch.setattr(pagemap.Pagemap, "read", noted)
+        span = pagemap.Span(borders[0][0], borders[0][1])
+        list(pagemap.own_pages(os.getpid(), [span], borders))
+
+    assert asked == [borders[1]]
+
+
+def _border(memory: mmap.mmap) -> tuple[int, int]:
+    """Return start and end of a mapping of our own."""
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    return start, start + len(memory)

@@ -18,6 +18,7 @@ from typing import Self
 
 from blcr.host import runs
 from blcr.host.interface import Run
+from blcr.host.native import procfs
 from blcr.record import Record
 
 PAGEMAP_SCAN = 0xC0606610
@@ -237,8 +238,14 @@ def own_pages(
             # ENOTTY before Linux 6.7.
             if error.errno not in (errno.ENOTTY, errno.EINVAL):
                 raise
-            parts = (run for border in mappings for run in pagemap.read(*border))
-            yield from runs.join(parts)
+            # Of what is reserved, terabytes perhaps, every page would be read.
+            held = procfs.holding(pid)
+            yield from runs.join(
+                run
+                for start, end in mappings
+                if start in held
+                for run in pagemap.read(start, end)
+            )
 
 
 def _present(data: bytes, start: int, page: int) -> Iterator[Run]:

@@ -557,6 +557,19 @@ def page_sizes(pid: int) -> dict[int, int]:
     return sizes
 
 
+def holding(pid: int) -> set[int]:
+    """Return the first addresses of mappings that have pages, be they swapped out."""
+    found = set()
+    start = 0
+    for line in filter(None, read(pid, "smaps").split(b"\n")):
+        name, *words = line.split(None, 2)
+        if not name.endswith(b":"):
+            start = int(name.split(b"-")[0], 16)
+        elif name in (b"Rss:", b"Swap:") and words[0] != b"0":
+            found.add(start)
+    return found
+
+
 def may_be_huge(pid: int, address: int) -> bool:
     """Tell whether the mapping that has `address` in it may get huge pages."""
     inside = False
