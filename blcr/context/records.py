@@ -269,6 +269,9 @@ class Thread(Record):
         memory_policy: None: as the restarter has it.
         seccomp: ``SECCOMP_MODE_*``: 0 none, 1 strict, 2 filters.
         filters: Indices into `Process.filters`, the one installed first coming first.
+        dispatch: Where it catches its own system calls, by PR_SET_SYSCALL_USER_DISPATCH
+            of prctl(2): address of the selector, and of the code that is let alone,
+            and bytes of that; None: it does not.
     """
 
     tid: int
@@ -287,6 +290,7 @@ class Thread(Record):
     memory_policy: MemoryPolicy | None = None
     seccomp: int = 0
     filters: tuple[int, ...] = ()
+    dispatch: tuple[int, int, int] | None = None
 
 
 class Watch(Record):

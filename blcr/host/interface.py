@@ -152,6 +152,8 @@ class TaskFacts(Record):
     """As in `records.Thread`."""
     filters: tuple[records.SeccompFilter, ...] = ()
     """Of seccomp(2), the one installed first coming first."""
+    dispatch: tuple[int, int, int] | None = None
+    """As in `records.Thread`."""
     timer_slack: int | None = None
 
 
@@ -212,6 +214,14 @@ class Task(Protocol):
         """Return the call in which it waited when it was stopped, or None."""
 
     # Life.
+
+    def catch_calls(self, dispatch: tuple[int, int, int]) -> None:
+        """
+        Have the thread catch its own system calls as soon as it lives.
+
+        Args:
+            dispatch: As in `records.Thread`.
+        """
 
     def step_out(self, general: bytes, start: int, end: int) -> bytes:
         """

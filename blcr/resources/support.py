@@ -72,6 +72,7 @@ _OF_PROCESS: Mapping[str, Callable[[records.Process], object]] = {
 _OF_THREAD: Mapping[str, Callable[[records.Thread], object]] = {
     "credentials": lambda thread: _is_special(thread.credentials),
     "seccomp": lambda thread: thread.seccomp,
+    "dispatch": lambda thread: thread.dispatch,
     "policy": lambda thread: thread.memory_policy,
     "speculation": lambda thread: thread.speculation,
 }

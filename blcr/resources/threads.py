@@ -113,6 +113,7 @@ def _save(
             memory_policy=facts.memory_policy,
             seccomp=facts.seccomp,
             filters=filters.add(task, facts),
+            dispatch=facts.dispatch,
         ),
         sets,
     )
@@ -203,6 +204,8 @@ def rebuild(task: Task, record: records.Thread, process: records.Process) -> Non
         _renumber(task, record)
     if record.robust_list[0]:
         task.call("set_robust_list", *record.robust_list)
+    if record.dispatch:
+        task.catch_calls(record.dispatch)
     if record.altstack:
         _rebuild_altstack(task, record.altstack)
     if record.rseq and "rseq" in arch.syscalls:

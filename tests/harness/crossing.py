@@ -21,6 +21,7 @@ CROSSING = {"static": "x86-64-v2", "musl": "x86-64-v2", "m32-static": "i686"}
 TO_EMULATED: Mapping[str, str] = {
     "aio_contexts": "aio",
     "aio_transfers": "aio",
+    "calls_caught": "dispatch",
     "credentials": "credentials",
     "file_locks": "lock",
     "file_names": "contents",
@@ -58,7 +59,7 @@ TO_NATIVE: Mapping[str, str] = {
 }
 """By program: what it asks the emulated host for in vain, or what cannot be saved."""
 
-REASONS = 23
+REASONS = 25
 """How many different things are refused."""
 
 IN_VDSO = "clock_vdso"

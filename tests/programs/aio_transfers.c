@@ -25,7 +25,7 @@ int main(void)
     fcntl(file, F_SETFL, O_DIRECT);
     check(syscall(SYS_io_setup, (long)REQUESTS, &context) == 0);
     dprintf(1, "ready\n");
-    for (int round = 0; poll(&told, 1, 0) == 0; round++) {
+    while (poll(&told, 1, 0) == 0) {
         memset(memory, 0, REQUESTS * SIZE);
         for (int i = 0; i < REQUESTS; i++) {
             requests[i] = (struct iocb){.aio_data = i, .aio_fildes = file,

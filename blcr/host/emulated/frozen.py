@@ -19,6 +19,7 @@ from blcr.architecture import InterruptedCall
 from blcr.context import records
 from blcr.errors import (
     ArchitectureError,
+    HostError,
     RefusedError,
     RemoteCallError,
     RestartError,
@@ -173,6 +174,10 @@ class FrozenTask:
             left = max(0, wait.until - guest.machine.monotonic())
         restart = _ERESTARTSYS if wait.restarts else GENERIC["ERESTARTNOHAND"]
         return records.BlockedCall(name, call.args, left, restart)
+
+    def catch_calls(self, dispatch: tuple[int, int, int]) -> None:
+        """Refuse: a context that asks for it is refused before."""
+        raise HostError(f"the emulated host catches no system calls {dispatch}")
 
     def step_out(self, general: bytes, start: int, end: int) -> bytes:
         """Leave a thread where it is: no code of a program is replaced."""

@@ -353,6 +353,17 @@ class HeldProcess(NativeProcess):
     def _facts(self) -> ProcessFacts:
         return super().facts()
 
+    def lets_call(self, selector: int, start: int, size: int) -> bool:
+        """
+        Tell whether a program that catches its own calls does not catch ours.
+
+        Source: syscall_user_dispatch in kernel/entry, Linux 6.12.
+        """
+        if selector and self.memory.read(selector, 1) == b"\0":
+            return True
+        code = self._way.code if self._way else ()
+        return all(start <= at < start + size - len(data) for at, data in code)
+
     def inject(self, task: NativeTask, frames: int = 1) -> injection.Injection:
         """
         Prepare calls in the name of a thread, which shall come to no harm.

@@ -31,7 +31,7 @@ class NativeHost:
             "pipe", "fifo", "eventfd", "timerfd", "signalfd", "epoll", "inotify",
             "pidfd", "pty", "memfd", "aio", "owner", "root", "guards",
             "controls", "credentials", "seccomp", "policy", "speculation",
-            "droppable", "huge_page", "keys",
+            "droppable", "huge_page", "keys", "dispatch",
         }
     )  # fmt: skip
 

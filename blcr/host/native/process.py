@@ -85,6 +85,8 @@ class NativeTask:
         self.waited: blocked.Waited | None = None
         self.pending_mask = 0
         """Signals that waited for this thread when it stopped."""
+        self.catches: tuple[int, int, int] | None = None
+        """What `catch_calls` has been asked for."""
         self.unfiltered = False
         """Its seccomp filters are suspended."""
         self.wakes_at: int | None = None
@@ -173,7 +175,20 @@ class NativeTask:
     def _is_guarded(self) -> bool:
         """Whether seccomp or a shadow stack is in the way of calls in its name."""
         filtered = self.status.seccomp != 0 and not self.unfiltered
+        if self.dispatch and not self.process.lets_call(*self.dispatch):
+            return True
         return filtered or self.status.shadow_stack
+
+    @cached_property
+    def dispatch(self) -> tuple[int, int, int] | None:
+        """Where it catches its own system calls, as in the record."""
+        return ptrace.dispatch(self.outer_tid)
+
+    def catch_calls(self, dispatch: tuple[int, int, int]) -> None:
+        """Have it catch its own calls as soon as it is let go; not before."""
+        ptrace.set_dispatch(self.outer_tid, dispatch)
+        ptrace.set_dispatch(self.outer_tid, None)
+        self.catches = dispatch
 
     @cached_property
     def status(self) -> procfs.Status:
@@ -212,6 +227,7 @@ class NativeTask:
             procfs.memory_policy(self.process.outer_pid, self.outer_tid),
             self.status.seccomp,
             self._filters(),
+            self.dispatch,
             procfs.timer_slack(self.outer_tid),
         )
 
@@ -311,6 +327,11 @@ class NativeProcess:
         self.born: list[int] = []
         """Threads that it has made and that nobody has taken up yet."""
 
+    def lets_call(self, selector: int, start: int, size: int) -> bool:
+        """Tell whether a program that catches its own calls does not catch ours."""
+        del selector, start, size
+        return False
+
     def inject(self, task: NativeTask) -> Caller:
         """Return a way to make calls in the name of a running program's thread."""
         raise RefusedError(
@@ -390,6 +411,11 @@ class NativeProcess:
         """Return why the process cannot be saved at all, or empty."""
         if any(one.status.seccomp and not one.unfiltered for one in self.tasks):
             return seccomp.REFUSED
+        if any(one.dispatch and not one.can_call for one in self.tasks):
+            return (
+                "catches all system calls that could be made in its name "
+                "(PR_SET_SYSCALL_USER_DISPATCH)"
+            )
         if any(task.status.shadow_stack for task in self.tasks):
             return "has a user shadow stack (glibc.cpu.x86_shstk)"
         if not self._is_folder("root"):

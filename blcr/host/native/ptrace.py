@@ -37,6 +37,8 @@ PTRACE_SETSIGMASK = 0x420B
 PTRACE_SECCOMP_GET_FILTER = 0x420C
 PTRACE_SECCOMP_GET_METADATA = 0x420D
 PTRACE_GET_RSEQ_CONFIGURATION = 0x420F
+PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG = 0x4210
+PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG = 0x4211
 
 PTRACE_PEEKSIGINFO_SHARED = 1
 
@@ -251,6 +253,43 @@ def queued(tid: int, *, shared: bool) -> list[bytes]:
         infos += [raw[i : i + SIGINFO_SIZE] for i in range(0, len(raw), SIGINFO_SIZE)]
         if count < 32:
             return infos
+
+
+_DISPATCH = struct.Struct("=4Q")
+"""struct ptrace_sud_config: mode, selector, offset, length."""
+
+
+def dispatch(tid: int) -> tuple[int, int, int] | None:
+    """
+    Return selector, offset and length of a thread that catches its own system calls.
+
+    None: it does not, or the kernel (before 6.4) does not tell.
+    """
+    try:
+        request(
+            PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG,
+            tid,
+            _DISPATCH.size,
+            ctypes.addressof(_buffer),
+        )
+    except OSError as error:
+        if error.errno in (errno.EIO, errno.EINVAL):
+            return None
+        raise
+    mode, selector, offset, length = _DISPATCH.unpack_from(_buffer.raw)
+    return (selector, offset, length) if mode else None
+
+
+def set_dispatch(tid: int, wanted: tuple[int, int, int] | None) -> None:
+    """Have a thread catch its own system calls again, or (None) not any more."""
+    packed = _DISPATCH.pack(1, *wanted) if wanted else bytes(_DISPATCH.size)
+    ctypes.memmove(_buffer, packed, len(packed))
+    request(
+        PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG,
+        tid,
+        len(packed),
+        ctypes.addressof(_buffer),
+    )
 
 
 class RseqConfiguration(Record):

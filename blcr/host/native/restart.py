@@ -251,6 +251,8 @@ class Making:
         for process in self._made:
             for task in process.tasks:
                 try:
+                    if task.catches:
+                        ptrace.set_dispatch(task.outer_tid, task.catches)
                     ptrace.detach(task.outer_tid)
                 except TaskGoneError:
                     # The program has ended already; a tracer has to be told so.
