@@ -175,9 +175,10 @@ class NativeTask:
     def _is_guarded(self) -> bool:
         """Whether seccomp or a shadow stack is in the way of calls in its name."""
         filtered = self.status.seccomp != 0 and not self.unfiltered
-        if self.dispatch and not self.process.lets_call(*self.dispatch):
+        if filtered or self.status.shadow_stack:
             return True
-        return filtered or self.status.shadow_stack
+        caught = self.dispatch
+        return caught is not None and not self.process.lets_call(*caught)
 
     @cached_property
     def dispatch(self) -> tuple[int, int, int] | None:
@@ -411,13 +412,13 @@ class NativeProcess:
         """Return why the process cannot be saved at all, or empty."""
         if any(one.status.seccomp and not one.unfiltered for one in self.tasks):
             return seccomp.REFUSED
+        if any(task.status.shadow_stack for task in self.tasks):
+            return "has a user shadow stack (glibc.cpu.x86_shstk)"
         if any(one.dispatch and not one.can_call for one in self.tasks):
             return (
                 "catches all system calls that could be made in its name "
                 "(PR_SET_SYSCALL_USER_DISPATCH)"
             )
-        if any(task.status.shadow_stack for task in self.tasks):
-            return "has a user shadow stack (glibc.cpu.x86_shstk)"
         if not self._is_folder("root"):
             return "its root directory was deleted"
         if status.credentials.permitted and not self._is_of_our_users():
