@@ -103,6 +103,8 @@ class Recipe(Record):
         registers: Engine register by the name in a register set; empty: the upper half
             of the one before.
         start: General registers that are not zero when a program starts.
+        visible: Of registers in which the engine shows more than they hold: bits that
+            are kept, and bits that are always set.
         fixed: Values of registers that are not the program's to choose.
         setup: What engine registers are set to before anything runs.
         call_state: General registers, besides number, arguments, pc and result, that
@@ -179,6 +181,7 @@ class Recipe(Record):
     system: tuple[tuple[int, ...], ...] = ()
     descriptors: Descriptors | None = None
     entry: Entry | None = None
+    visible: Mapping[str, tuple[int, int]] = {}
     prctl_registers: Mapping[str, str] = {}
     clone_tls_first: bool = False
     vdso_patches: tuple[tuple[bytes, bytes], ...] = ()

@@ -17,6 +17,10 @@ from .xstate import BASELINE, BASELINE_SIZE, NT_X86_XSTATE, SOFTWARE_AT
 
 USER_CS, USER_DS = 0x23, 0x2B
 EFLAGS = 0x202
+# Behind some instructions (cmpxchg8b) the engine shows a result in the place of flags,
+# and would take to single steps when that is written back.  Those that say something
+# are right: the arithmetic ones and the direction.
+VISIBLE_FLAGS = {"eflags": (0xCD5, EFLAGS)}
 
 # Base 0, limit 4 GiB.  DPL 3: 32-bit code, data, 64-bit code; DPL 0: data.
 DESCRIPTORS = {
@@ -105,6 +109,7 @@ RECIPE = Recipe(
     start={"eflags": EFLAGS},
     fixed={"orig_eax": 0xFFFF_FFFF, "cs": USER_CS, "ss": USER_DS},
     setup=FPU_SETUP,
+    visible=VISIBLE_FLAGS,
     call_exception=0x80,
     faults=FAULTS,
     illegal=ILLEGAL,

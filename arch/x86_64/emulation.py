@@ -16,6 +16,7 @@ from ..x86.emulation import (
     FAULTS,
     FPU_SETUP,
     ILLEGAL,
+    VISIBLE_FLAGS,
 )
 from ..x86.xstate import NT_X86_XSTATE
 
@@ -55,6 +56,7 @@ RECIPE = Recipe(
         "gs": 0,
     },
     setup=FPU_SETUP,
+    visible=VISIBLE_FLAGS,
     call_exception=None,
     call_instruction="UC_X86_INS_SYSCALL",
     call_state=("eflags", "rcx", "r11"),

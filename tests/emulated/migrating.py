@@ -1,11 +1,12 @@
 """
 Runs a program that moves to another machine again and again.
 
-    python migrating.py TURNS FOLDER SYSROOT PROGRAM [ARGUMENT ...]
+    python migrating.py TURNS[:BLOCKS] FOLDER SYSROOT PROGRAM [ARGUMENT ...]
 
 After every so many turns of its threads the process is saved, its machine thrown away,
 and the process rebuilt from the context in a new machine.  Prints how often, last.
-SYSROOT is where the program looks for files first; empty: there is none.
+SYSROOT is where the program looks for files first; empty: there is none.  With BLOCKS
+no turn is longer than so many blocks of code.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from blcr.engine import checkpoint, restart
+from blcr.host.emulated import machine as scheduler
 from blcr.host.emulated import service
 from blcr.host.emulated.frozen import FrozenMachine
 from blcr.host.emulated.host import HOST
@@ -86,4 +88,7 @@ def main(turns: int, folder: Path, sysroot: str, program: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4:]) >> 8)
+    turns, _, blocks = sys.argv[1].partition(":")
+    if blocks:
+        setattr(scheduler, "_TURN", (1, int(blocks)))  # noqa: B010
+    sys.exit(main(int(turns), Path(sys.argv[2]), sys.argv[3], sys.argv[4:]) >> 8)

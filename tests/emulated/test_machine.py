@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import programs
+from harness import load, programs, runner
 
 SOURCES = Path(__file__).parent / "programs"
 
@@ -32,6 +32,7 @@ os.kill(os.getpid(), status & 127) if status & 127 else sys.exit(status >> 8)
 
 MIXTURE = "367080 3548.132443595666 1\n"
 SIGNALS = "15.491338344867 637018976 3 4711 1\n"
+ATOMICS = "36000 60000 85 ffffd11fffffd120 5dc000008ca0 18464 12000 12000 40 40 40 40\n"
 """What these programs print on any machine; here from x86_64 hardware."""
 
 
@@ -152,6 +153,40 @@ def test_program_that_moves_all_the_time_does_not_notice(
     result, moves = done.stdout.splitlines(keepends=True)
     assert result == {"mixture": MIXTURE, "signals": SIGNALS}[name]
     assert int(moves.split()[1]) > 3
+
+
+def test_no_count_is_lost_between_load_and_store(variant: str, tmp_path: Path) -> None:
+    """Threads whose turns end between any two blocks, and that move, count together."""
+    script = Path(__file__).parent / "migrating.py"
+
+    done = subprocess.run(
+        [sys.executable, script, "250:40", tmp_path, "", build("atomics", variant)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+
+    result, moves = done.stdout.splitlines(keepends=True)
+    assert result == ATOMICS
+    assert int(moves.split()[1]) > 3
+
+
+@pytest.mark.parametrize("name", ["arithmetic", "conventions"])
+def test_program_prints_what_it_prints_elsewhere(name: str, variant: str) -> None:
+    """On this machine's CPU, and on another emulator of the same CPU."""
+    program, case = build(name, variant), load(variant)
+    compiled = programs.build(name, "x86_64", SOURCES)
+
+    done = run(program)
+
+    expected = subprocess.run([compiled], capture_output=True, text=True, check=True)
+    assert done.stdout == expected.stdout
+    if name == "arithmetic" and (before := runner(case)):
+        other = subprocess.run(
+            [*before, program], capture_output=True, text=True, check=True
+        )
+        assert done.stdout == other.stdout
 
 
 @pytest.mark.parametrize(

@@ -631,7 +631,8 @@ class Cpu:
         if not (parts or batch.names or fixed):
             return None
         size = registers.size or max(part.offset + len(part.blank) for part in parts)
-        values = dict(zip(batch.names, batch.read(), strict=True)) | fixed
+        values = self._visible(dict(zip(batch.names, batch.read(), strict=True)))
+        values |= fixed
         if note_type == self.arch.gp.note_type:
             values |= {**self._selectors(), **fixed, **state.noted}
         data = bytearray(registers.encode(values, bytes(size)))
@@ -668,13 +669,21 @@ class Cpu:
         batch = self._batches[note_type]
         self._call_values = self._next = None
         if batch.names:
-            current = dict(zip(batch.names, batch.read(), strict=True)) | values
+            current = self._visible(dict(zip(batch.names, batch.read(), strict=True)))
+            current |= values
             batch.write([current[name] for name in batch.names])
         if note_type == self.arch.gp.note_type:
             selectors = self._selectors()
             self._load_selectors({k: v for k, v in values.items() if k in selectors})
             if self._state is not None and self.recipe.noted.keys() <= values.keys():
                 self._state.noted = {name: values[name] for name in self.recipe.noted}
+
+    def _visible(self, values: Registers) -> Registers:
+        """Take out what the engine shows in registers and they do not hold."""
+        for name, (kept, always) in self.recipe.visible.items():
+            if name in values:
+                values[name] = values[name] & kept | always
+        return values
 
     def _selectors(self) -> Registers:
         """Return the selectors that a program may change."""
