@@ -59,7 +59,7 @@ TO_NATIVE: Mapping[str, str] = {
 }
 """By program: what it asks the emulated host for in vain, or what cannot be saved."""
 
-REASONS = 24
+REASONS = 25
 """How many different things are refused."""
 
 OF_ROOT = frozenset({"credentials", "root_directory"})

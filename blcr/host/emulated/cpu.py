@@ -372,6 +372,11 @@ class Cpu:
             return Trap(fault.signal, fault.code, pc), self._budget[0]
         if self._status:
             return self._failure(), self._budget[0]
+        for name, (kept, always) in self.recipe.visible.items():
+            # When it stops the engine takes for held what it shows.
+            register = self._id(self.recipe.registers[name])
+            value = self._engine.reg_read(register)
+            self._engine.reg_write(register, value & kept | always)
         return Cut(), max(0, self._budget[0])
 
     def _explained(self, exception: int, pc: int) -> Trap | Cut:
