@@ -356,7 +356,8 @@ class Stubs(Record):
         returns: What a handler returns to whose action has no restorer: the call
             ``rt_sigreturn`` and, where there are frames without siginfo, ``sigreturn``,
             as the kernel's vdso has them.  Empty: the frame holds the code.
-        unwinding: What stands behind these, for unwinders to know them by.
+        veil: What does nothing, and stands before each of these where there is no real
+            vdso: unwinders know them, but expect its unwind tables beside.
     """
 
     call: Listing
@@ -366,7 +367,7 @@ class Stubs(Record):
     jump: Listing | None = None
     jump_target: Place | None = None
     returns: tuple[Listing, ...] = ()
-    unwinding: bytes = b""
+    veil: Listing = Listing(())
 
 
 def call_table(text: str) -> dict[str, int]:

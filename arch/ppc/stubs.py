@@ -19,7 +19,7 @@ def sigreturn(byteorder: str, number: int) -> Listing:
     return listing(byteorder, load, ("44 00 00 02", "sc"))
 
 
-def stubs(layout: Layout, *returns: Listing, unwinding: bytes = b"") -> Stubs:
+def stubs(layout: Layout, *returns: Listing) -> Stubs:
     """Return the stubs, which but for the returns all members of the family share."""
     order = layout.byteorder
     return Stubs(
@@ -32,5 +32,5 @@ def stubs(layout: Layout, *returns: Listing, unwinding: bytes = b"") -> Stubs:
         ),
         fallback_number=(2 if order == "big" else 0, 2),
         returns=returns,
-        unwinding=unwinding,
+        veil=listing(order, ("60 00 00 00", "nop")),
     )

@@ -13,7 +13,7 @@ from ..ppc import ARCH as OF_32_BITS
 from ..ppc.stubs import stubs
 from .abi import LAYOUT, STRUCTURES, TASK_SIZE
 from .registers import portable_state, register_sets
-from .signals import frame, return_code, start_function, unwinding
+from .signals import frame, return_code, start_function
 from .syscalls import CONVENTION, SYSCALLS
 
 ARCH: Arch = OF_32_BITS._replace(
@@ -30,7 +30,7 @@ ARCH: Arch = OF_32_BITS._replace(
     rewind_call=CONVENTION.rewind_call,
     interrupt_call=CONVENTION.interrupt_call,
     frame=frame("big"),
-    stubs=stubs(LAYOUT, return_code("big"), unwinding=unwinding("big")),
+    stubs=stubs(LAYOUT, return_code("big")),
     capstone=("CS_ARCH_PPC", ("CS_MODE_64", "CS_MODE_BIG_ENDIAN")),
     structures=STRUCTURES,
     thread_pointer="gpr13",

@@ -4,9 +4,8 @@ The signal frame: a ucontext, code that returns, and a siginfo.
 The kernel takes no notice of a restorer in the action.  Where a handler is called
 through a descriptor, `start_function` follows it.
 
-Source: arch/powerpc/kernel/signal_64.c, start_thread in process.c and
-vdso/sigtramp64.S; uapi/asm/ucontext.h and sigcontext.h; Linux 6.12.  The code is that
-of Linux before 5.9, which unwinders find in a frame.
+Source: arch/powerpc/kernel/signal_64.c, start_thread in process.c; uapi/asm/ucontext.h
+and sigcontext.h; Linux 6.12.  The code in the frame is that of Linux before 5.9.
 """
 
 from __future__ import annotations
@@ -51,11 +50,6 @@ def return_code(byteorder: ByteOrder) -> Listing:
     """Return the code that ends a handler, in a frame or in the vdso."""
     pop = listing(byteorder, ("38 21 00 80", "addi r1, r1, 0x80"))
     return Listing(pop.rows + sigreturn(byteorder, SYSCALLS["rt_sigreturn"]).rows)
-
-
-def unwinding(byteorder: ByteOrder) -> bytes:
-    """Return what tells unwinders that the code is not in the frame."""
-    return bytes(20) + (-21 * 8).to_bytes(8, byteorder, signed=True)
 
 
 def start_here(

@@ -7,7 +7,7 @@ from blcr.architecture import Arch
 from ..ppc.stubs import stubs
 from ..ppc64 import ARCH as BIG_ENDIAN
 from ..ppc64.registers import register_sets
-from ..ppc64.signals import frame, return_code, start_here, unwinding
+from ..ppc64.signals import frame, return_code, start_here
 from .abi import LAYOUT
 
 ARCH: Arch = BIG_ENDIAN._replace(
@@ -15,7 +15,7 @@ ARCH: Arch = BIG_ENDIAN._replace(
     layout=LAYOUT,
     register_sets=register_sets("little"),
     frame=frame("little"),
-    stubs=stubs(LAYOUT, return_code("little"), unwinding=unwinding("little")),
+    stubs=stubs(LAYOUT, return_code("little")),
     capstone=("CS_ARCH_PPC", ("CS_MODE_64", "CS_MODE_LITTLE_ENDIAN")),
     start_function=start_here,
     emulation=f"{__name__}.emulation",

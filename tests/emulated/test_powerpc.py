@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import load, programs
+from harness import load, packages, programs
 
 SOURCES = Path(__file__).parent / "programs"
 
@@ -30,10 +30,10 @@ E_FLAGS = 48
 """Offset in the header of a 64-bit ELF file, <elf.h>."""
 
 
-def run(program: Path) -> subprocess.CompletedProcess[str]:
+def run(*args: str | Path) -> subprocess.CompletedProcess[str]:
     """Run a program in a machine of ours."""
     return subprocess.run(
-        [sys.executable, "-m", "blcr.cli.run", "--emulate", program],
+        [sys.executable, "-m", "blcr.cli.run", "--emulate", *args],
         capture_output=True,
         text=True,
         check=False,
@@ -64,3 +64,23 @@ def test_functions_are_known_by_descriptors(tmp_path: Path) -> None:
     done = run(program)
 
     assert (done.stdout, done.stderr, done.returncode) == ("begin\nhandle\n", "", 0)
+
+
+@pytest.mark.parametrize(
+    ("package", "triplet"),
+    [
+        ("libc6-powerpc-cross", "powerpc-linux-gnu"),
+        ("libc6-ppc64-cross", "powerpc64-linux-gnu"),
+    ],
+)
+@pytest.mark.skipif(
+    not packages.available(), reason="not applicable: this machine has no apt"
+)
+def test_debian_s_c_library_says_what_it_is(package: str, triplet: str) -> None:
+    """Big-endian, with an interpreter; the one with 64 bits knows descriptors."""
+    root = packages.sysroot("amd64", (package,)) / "usr" / triplet
+
+    done = run("--sysroot", root, root / "lib" / "libc.so.6")
+
+    assert done.stdout.startswith("GNU C Library (Debian GLIBC 2.36")
+    assert (done.stderr, done.returncode) == ("", 0)

@@ -10,7 +10,10 @@ def test_hex_is_the_assembly_beside_it(arch: Arch, case: Case) -> None:
     """The hex column disassembles to the assembly column."""
     stubs = arch.stubs
 
-    for stub in (stubs.call, stubs.batch, stubs.fallback, stubs.jump, *stubs.returns):
+    for stub in (
+        *(stubs.call, stubs.batch, stubs.fallback, stubs.jump, stubs.veil),
+        *stubs.returns,
+    ):
         if stub is not None:
             assert disassemble(case, stub.code) == stub.assembly
 

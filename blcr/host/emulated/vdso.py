@@ -50,7 +50,7 @@ class Vdso:
     def make(self, guest: Guest, top: int) -> None:
         """Map our own below `top`, if the architecture has use for it."""
         stubs = guest.arch.stubs
-        code = b"".join(listing.code for listing in stubs.returns) + stubs.unwinding
+        code = b"".join(stubs.veil.code + listing.code for listing in stubs.returns)
         if code:
             start = guest.space.gap(PAGE, top)
             guest.space.add(Area(start, start + PAGE, READ | EXECUTE))
@@ -69,8 +69,10 @@ class Vdso:
         """Return where code is that returns from a handler, or 0."""
         if rt not in self._ways_back:
             # Where there is one kind of frame, there is one way back.
-            listings = guest.arch.stubs.returns[not rt :] or guest.arch.stubs.returns
-            self._ways_back[rt] = self._find(guest, listings[0].code) if listings else 0
+            stubs = guest.arch.stubs
+            code = (stubs.returns[not rt :] or stubs.returns or (stubs.veil,))[0].code
+            veiled = self._find(guest, stubs.veil.code + code) if code else 0
+            self._ways_back[rt] = veiled or (self._find(guest, code) if code else 0)
         return self._ways_back[rt]
 
     def _find(self, guest: Guest, code: bytes) -> int:
