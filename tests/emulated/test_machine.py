@@ -174,7 +174,7 @@ def test_no_count_is_lost_between_load_and_store(variant: str, tmp_path: Path) -
     assert int(moves.split()[1]) > 3
 
 
-@pytest.mark.parametrize("name", ["arithmetic", "conventions"])
+@pytest.mark.parametrize("name", ["arithmetic", "conventions", "frames"])
 def test_program_prints_what_it_prints_elsewhere(name: str, variant: str) -> None:
     """On this machine's CPU, and on another emulator of the same CPU."""
     program, case = build(name, variant), load(variant)
