@@ -72,7 +72,7 @@ def sysroot(architecture: str, packages: Sequence[str] = PROGRAMS) -> Path:
     Raises:
         subprocess.CalledProcessError: A tool failed; stderr has what it said.
     """
-    parts = (SUITE, *MERGED, *packages)
+    parts = (SUITE, "relative links", *MERGED, *packages)
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
     folder = cache_folder() / f"{SUITE}-{architecture}-{key}"
     if not folder.exists():
@@ -82,6 +82,7 @@ def sysroot(architecture: str, packages: Sequence[str] = PROGRAMS) -> Path:
             for archive in _download(Path(work), architecture, packages):
                 _run("dpkg-deb", "--extract", archive, made)
             _merge(made)
+            _keep_inside(made)
             made.chmod(0o755)
             _put_in_place(made, folder)
     return folder
@@ -118,6 +119,17 @@ def _merge(made: Path) -> None:
             shutil.copytree(made / name, inside, symlinks=True, dirs_exist_ok=True)
             shutil.rmtree(made / name)
             (made / name).symlink_to(f"usr/{name}")
+
+
+def _keep_inside(root: Path) -> None:
+    """Make absolute links relative, for programs that know no other root."""
+    for folder, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            link = Path(folder, name)
+            if link.is_symlink() and link.readlink().is_absolute():
+                target = root / link.readlink().relative_to("/")
+                link.unlink()
+                link.symlink_to(os.path.relpath(target, folder))
 
 
 def _put_in_place(made: Path, folder: Path) -> None:
