@@ -243,11 +243,13 @@ class Frame(Record):
         address: Where its first byte belongs, the stack pointer of the handler.
         data: Its bytes.
         registers: The general registers with which the handler starts, encoded.
+        sets: Other register sets with which it starts, where they change.
     """
 
     address: int
     data: bytes
     registers: bytes
+    sets: Mapping[int, bytes] = {}
 
 
 class Restored(Record):

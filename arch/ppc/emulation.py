@@ -19,7 +19,6 @@ from .syscalls import SC
 # machine check, address translation.
 FP, VECTORS, USER = 1 << 13, 1 << 25, 0xD032
 XER = ("7c 81 02 a6", "mfxer r4"), ("7c 81 03 a6", "mtxer r4")
-Row = tuple[str, str]
 
 _READ_VERSION = 0x7C1F_42A6  # mfpvr r0
 _TRAPS = {(2, None), (3, None), (31, 4), (31, 68)}  # tdi, twi; tw, td
@@ -43,7 +42,9 @@ def program_exception(byteorder: ByteOrder, version: int) -> Explain:
     return explain
 
 
-def special(layout: Layout, note_type: int, at: int, get: Row, put: Row) -> Transfer:
+def special(
+    layout: Layout, note_type: int, at: int, get: tuple[str, str], put: tuple[str, str]
+) -> Transfer:
     """Return how a register that `get` and `put` move to and from r4 is transferred."""
     order, wide = layout.byteorder, layout.word_size == 8
     save = ("90 83 00 00", "stw r4, 0(r3)"), ("f8 83 00 00", "std r4, 0(r3)")

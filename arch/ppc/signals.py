@@ -46,6 +46,12 @@ _MCONTEXT = struct.Struct(">192s264s8s512s4s12s")
 _CODE_AT = 456
 
 
+def floating_point(sets: Mapping[int, bytes]) -> Mapping[int, bytes]:
+    """Return the register set with which a handler starts: status and modes cleared."""
+    data = sets.get(NT_FPREGSET, b"")
+    return {NT_FPREGSET: data[:256] + bytes(8)} if any(data[256:]) else {}
+
+
 def build(request: FrameRequest) -> Frame:
     """Return the frame and the registers with which the handler starts."""
     sets, rt = request.sets, bool(request.flags & SA_SIGINFO)
@@ -73,7 +79,7 @@ def build(request: FrameRequest) -> Frame:
     start |= {"link": request.restorer or context_at + _CODE_AT, "trap": 0, "result": 0}
     back_chain = old["gpr1"].to_bytes(4, "big").ljust(frame_at - at, b"\0")
     registers = PT_REGS.encode(start, sets[NT_PRSTATUS])
-    return Frame(at, back_chain + head + context, registers)
+    return Frame(at, back_chain + head + context, registers, floating_point(sets))
 
 
 def parse(sets: Mapping[int, bytes], read: ReadMemory, rt: bool) -> Restored:
@@ -100,5 +106,5 @@ def parse(sets: Mapping[int, bytes], read: ReadMemory, rt: bool) -> Restored:
     return Restored(restored, upper << 32 | lower, altstack)
 
 
-_SIZE = _CALLER + _RT_EXTRA + _SIGINFO_SIZE + _UCONTEXT.size + _MCONTEXT.size
-FRAME = SignalFrame(0, _SIZE + _ABI_GAP + 16, build, parse, ignores_restorer=True)
+_SIZE = _CALLER + _RT_EXTRA + 1312 + _ABI_GAP + 16  # 1312: what has a structure
+FRAME = SignalFrame(0, _SIZE, build, parse, ignores_restorer=True)

@@ -38,13 +38,8 @@ class Convention(NamedTuple):
     ) -> Registers:
         """Return registers that make the call."""
         values = {name: arg & self.mask for name, arg in zip(ARGS, args, strict=False)}
-        return {
-            **regs,
-            **values,
-            "gpr0": number,
-            "ccr": regs["ccr"] & ~SUMMARY_OVERFLOW,
-            "trap": 0,
-        }
+        ccr = regs["ccr"] & ~SUMMARY_OVERFLOW
+        return {**regs, **values, "gpr0": number, "ccr": ccr, "trap": 0}
 
     def call_result(self, regs: Registers) -> int:
         """Return the result: a negative errno, or the value, which is not negative."""

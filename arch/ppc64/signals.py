@@ -25,7 +25,7 @@ from blcr.architecture import (
 )
 
 from ..ppc.registers import NT_FPREGSET, NT_PPC_VMX, NT_PRSTATUS, ByteOrder
-from ..ppc.signals import MSR_VEC, SA_SIGINFO
+from ..ppc.signals import MSR_VEC, SA_SIGINFO, floating_point
 from ..ppc.stubs import listing, sigreturn
 from .registers import NT_PPC_VSX, register_sets
 from .syscalls import SYSCALLS
@@ -101,7 +101,8 @@ def frame(byteorder: ByteOrder) -> SignalFrame:
         start["link"] = request.restorer or at + ucontext.size + 16
         if request.flags & SA_SIGINFO:
             start |= {"gpr4": info_at, "gpr5": at, "gpr6": at}
-        return Frame(at - _CALLER, data, general.encode(start, sets[NT_PRSTATUS]))
+        registers = general.encode(start, sets[NT_PRSTATUS])
+        return Frame(at - _CALLER, data, registers, floating_point(sets))
 
     def parse(sets: Mapping[int, bytes], read: ReadMemory, _rt: bool) -> Restored:
         """Return what the frame at the stack pointer restores."""

@@ -24,6 +24,7 @@ illegal 4 1
 misaligned 7 1
 pid 1
 no descriptor -9
+rounding 1 1
 """
 
 E_FLAGS = 48

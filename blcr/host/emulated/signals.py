@@ -273,6 +273,8 @@ def _call_handler(thread: Thread, number: int, info: bytes, action: Action) -> N
     if stack.flags & GENERIC["SS_AUTODISARM"]:
         thread.altstack = NO_ALTSTACK
     cpu.write_set(arch.gp.note_type, frame.registers)
+    for note_type, data in frame.sets.items():
+        cpu.write_set(note_type, data)
     cpu.set_general(start)
     if action.flags & GENERIC["SA_RESETHAND"]:
         guest.actions[number] = Action()

@@ -1,5 +1,6 @@
 /* What PowerPC's CPUs leave to the kernel, and both ways to call it. */
 #include <errno.h>
+#include <fenv.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +15,13 @@ static void on_signal(int sig, siginfo_t *info, void *context)
     (void)context;
     code = info->si_code;
     siglongjmp(back, sig);
+}
+
+static volatile int rounding;
+
+static void on_rounding(int sig)
+{
+    rounding = sig == SIGUSR1 ? fegetround() : -1;
 }
 
 /* Print the signal that an instruction raises, and its code; 0: none. */
@@ -59,5 +67,9 @@ int main(void)
     TRY("misaligned", "lwarx 0, 0, %0");
     printf("pid %d\n", call_vectored(SYS_getpid, 0, 0) == getpid());
     printf("no descriptor %ld\n", call_vectored(SYS_dup2, -1, 5));
+    signal(SIGUSR1, on_rounding);
+    fesetround(FE_UPWARD);
+    raise(SIGUSR1);
+    printf("rounding %d %d\n", rounding == FE_TONEAREST, fegetround() == FE_UPWARD);
     return 0;
 }
