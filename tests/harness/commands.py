@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from harness import seeds
 from harness.outside import PATIENCE
 from harness.staging import interpreter
 
 ORDINARY_USER = 12345
 """A user id that nobody has, without groups and capabilities."""
 
-TIMEOUT_S = 60 * PATIENCE
+TIMEOUT_S = (300 if seeds.FULL else 60) * PATIENCE
 
 
 def users() -> dict[str, int | None]:

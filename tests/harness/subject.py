@@ -225,7 +225,7 @@ class Subject:
             options = ("--emulate", *options)
         self._start(commands.argv("restart", *options, path, user=self.user))
         try:
-            outside.wait_until(self._is_back, "restart")
+            outside.wait_until(self._is_back, "restart", timeout_s=commands.TIMEOUT_S)
         except TimeoutError as error:
             raise SubjectError(f"{error}: {self.state()}") from None
         self.settle()
