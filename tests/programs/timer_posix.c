@@ -9,6 +9,11 @@
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
 
+#ifndef SYS_timer_settime /* musl's name for those with times of 32 bits */
+#define SYS_timer_settime SYS_timer_settime32
+#define SYS_timer_gettime SYS_timer_gettime32
+#endif
+
 enum { FAR_S = 1000 };
 
 static volatile int called;
