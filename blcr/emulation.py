@@ -8,6 +8,7 @@ constants are given by name, so that describing a CPU imports no engine.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 from blcr.architecture import Listing, Registers
 from blcr.record import Record
@@ -93,6 +94,18 @@ class Entry(Record):
     words: tuple[int | str, ...]
 
 
+def any_of(
+    byteorder: Literal["little", "big"], *patterns: tuple[int, int]
+) -> Callable[[bytes], bool]:
+    """Return what tells whether the first 4 bytes, masked, equal a value."""
+
+    def matches(code: bytes) -> bool:
+        word = int.from_bytes(code[:4], byteorder)
+        return any(word & mask == value for mask, value in patterns)
+
+    return matches
+
+
 class Recipe(Record):
     """
     One CPU.
@@ -147,6 +160,10 @@ class Recipe(Record):
             kernel: ways into the kernel that the engine does not have.
         unsupported: Whether an instruction, given as its bytes, is one that the engine
             gets wrong without a word.
+        code_unit: Bytes of which the length of each instruction is a multiple.
+        chosen: Of general registers that a program may only choose some bits of: those.
+        privileged: Instructions that the engine would carry out in user mode, and the
+            exception that they raise on hardware.
         budget: As host: code of a C function (engine, address, size, cell) that takes
             one from the 8-byte cell and, when it falls below zero, jumps to the
             address in the next cell.
@@ -186,4 +203,7 @@ class Recipe(Record):
     clone_tls_first: bool = False
     vdso_patches: tuple[tuple[bytes, bytes], ...] = ()
     unsupported: Callable[[bytes], bool] | None = None
+    code_unit: int = 1
+    chosen: Mapping[str, int] = {}
+    privileged: tuple[tuple[str, int], ...] = ()
     budget: Listing | None = None

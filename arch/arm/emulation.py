@@ -13,6 +13,7 @@ from blcr.architecture import Listing
 from blcr.emulation import Fault, Recipe
 
 from .registers import IF_THEN, THUMB, USER_MODE
+from .signals import RESTORED
 
 # Coprocessors 10 and 11 for everybody, and EN in fpexc.
 CPACR = 0xF << 20
@@ -78,6 +79,7 @@ RECIPE = Recipe(
         "tp": "C13_C0_3",
     },
     start={"cpsr": USER_MODE},
+    chosen={"cpsr": RESTORED},
     fixed={"orig_r0": 0},
     setup={"C1_C0_2": CPACR, "FPEXC": FPEXC, "CPSR": USER_MODE},
     call_exception=2,

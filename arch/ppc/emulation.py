@@ -7,8 +7,10 @@ POWERPC_EXCP_*); emulate_instruction in arch/powerpc/kernel/traps.c, Linux 6.12.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from blcr.architecture import Layout, Registers, constant_table
-from blcr.emulation import Explain, Fault, Recipe, Transfer
+from blcr.emulation import Explain, Fault, Recipe, Transfer, any_of
 
 from .abi import LAYOUT
 from .registers import FPRS, GPRS, NT_PPC_VMX, NT_PRSTATUS, ByteOrder
@@ -99,6 +101,28 @@ def vectors(byteorder: str) -> Transfer:
     )
 
 
+# Vector floating point, where the engine does not take denormal operands for zero as
+# VSCR[NJ] wants, with which programs start: vmaddfp, vnmsubfp; vaddfp, vsubfp, vrefp,
+# vrsqrtefp, vexptefp, vlogefp, vmaxfp, vminfp; the comparisons.
+_FOUR_OPERANDS = (46, 47)
+_ARITHMETIC = (10, 74, 266, 330, 394, 458, 1034, 1098)
+_COMPARISONS = (198, 454, 710, 966)
+
+
+def unsupported(
+    byteorder: ByteOrder, *others: tuple[int, int]
+) -> Callable[[bytes], bool]:
+    """Return what tells whether the engine gets an instruction wrong."""
+    opcode = 4 << 26
+    return any_of(
+        byteorder,
+        *((0xFC00_003F, opcode | number) for number in _FOUR_OPERANDS),
+        *((0xFC00_07FF, opcode | number) for number in _ARITHMETIC),
+        *((0xFC00_03FF, opcode | number) for number in _COMPARISONS),
+        *others,
+    )
+
+
 RECIPE = Recipe(
     engine="UC_ARCH_PPC",
     modes=("UC_MODE_PPC32", "UC_MODE_BIG_ENDIAN"),
@@ -128,4 +152,6 @@ RECIPE = Recipe(
     auxv=constant_table(f"AT_HWCAP=0x8c000000 AT_HWCAP2=0 {CACHES.format(32)}"),
     platform="ppc7450",
     clone_tls_first=True,
+    unsupported=unsupported("big"),
+    code_unit=4,
 )

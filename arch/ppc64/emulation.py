@@ -26,6 +26,15 @@ _WIDE, _VSX, _LITTLE_ENDIAN = 1 << 63, 1 << 23, 1
 _FACILITIES = 1 << 8
 _TAR = ("7c 8f ca a6", "mfspr r4, 0x32f"), ("7c 8f cb a6", "mtspr 0x32f, r4")
 _PPR = ("7c 80 e2 a6", "mfspr r4, 0x380"), ("7c 80 e3 a6", "mtspr 0x380, r4")
+# vrlwmi, vrldmi, vrlwnm and vrldnm, which rotate wrongly, bcdcfsq and xvcvspuxds.
+_WRONG = (
+    (0xFC00_07FF, 0x1000_0085),
+    (0xFC00_07FF, 0x1000_00C5),
+    (0xFC00_07FF, 0x1000_0185),
+    (0xFC00_07FF, 0x1000_01C5),
+    (0xFC1F_05FF, 0x1002_0581),
+    (0xFC00_07FC, 0xF000_0620),
+)
 _POWER8 = 0x004D_0200
 
 
@@ -99,6 +108,7 @@ def recipe(layout: Layout) -> Recipe:
             16,
             (_FACILITIES, msr | base.USER),
         ),
+        unsupported=base.unsupported(byteorder, *_WRONG),
     )
 
 

@@ -21,6 +21,10 @@ EFLAGS = 0x202
 # and would take to single steps when that is written back.  Those that say something
 # are right: the arithmetic ones and the direction.
 VISIBLE_FLAGS = {"eflags": (0xCD5, EFLAGS)}
+# CF, PF, AF, ZF, SF, TF, DF, OF, RF and AC, as for a return from a handler.
+CHOSEN_FLAGS = 0x5_0DD5
+# Without rights to ports they are general protection faults; `ins` and `outs`, too.
+PRIVILEGED = (("UC_X86_INS_IN", 13), ("UC_X86_INS_OUT", 13))
 
 # Base 0, limit 4 GiB.  DPL 3: 32-bit code, data, 64-bit code; DPL 0: data.
 DESCRIPTORS = {
@@ -54,14 +58,28 @@ def encode_descriptor(base: int, limit: int, flags: int) -> int:
     )
 
 
-def vector_prefixed(code: bytes) -> bool:
-    """
-    Tell whether an instruction has a VEX or EVEX prefix.
+PREFIXES = b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf2\xf3"
 
-    The engine runs many of them, on 128 bits, wrongly.  In 32-bit code the same bytes
-    are ``les``, ``lds`` and ``bound`` unless the next byte says register.
+# phadd and phsub, which read what they have written already where both operands are one
+# register; pcmpestri and pcmpestrm, which crash the engine when a length is -2^31;
+# extrq and insertq.
+UNSUPPORTED_OPCODES = tuple(
+    bytes.fromhex("0f" + code)
+    for code in "38 01,38 02,38 03,38 05,38 06,38 07,3a 60,3a 61,78,79".split(",")
+)
+
+
+def unsupported(code: bytes) -> bool:
     """
-    code = code.lstrip(b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf2\xf3")
+    Tell whether the engine gets an instruction wrong.
+
+    Besides some opcodes those are VEX and EVEX prefixes: the engine runs many of them,
+    on 128 bits, wrongly.  In 32-bit code the same bytes are ``les``, ``lds`` and
+    ``bound`` unless the next byte says register.
+    """
+    code = code.lstrip(PREFIXES)
+    if code.startswith(UNSUPPORTED_OPCODES):
+        return True
     return len(code) > 1 and code[0] in {0xC4, 0xC5, 0x62} and code[1] >= 0xC0
 
 
@@ -150,6 +168,8 @@ RECIPE = Recipe(
         ("pc", USER_CS, EFLAGS, "sp", USER_DS),
     ),
     vdso_patches=VDSO_PATCHES,
-    unsupported=vector_prefixed,
+    unsupported=unsupported,
+    chosen={"eflags": CHOSEN_FLAGS},
+    privileged=PRIVILEGED,
     clone_tls_first=True,
 )

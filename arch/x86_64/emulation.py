@@ -11,27 +11,30 @@ from blcr.emulation import Descriptors, Entry, Recipe, Transfer
 
 from ..x86.emulation import (
     BLANK_STATE,
+    CHOSEN_FLAGS,
     DESCRIPTORS,
     EFLAGS,
     FAULTS,
     FPU_SETUP,
     ILLEGAL,
+    PREFIXES,
+    PRIVILEGED,
+    UNSUPPORTED_OPCODES,
     VISIBLE_FLAGS,
 )
 from ..x86.xstate import NT_X86_XSTATE
 
 USER_CS, USER_DS = 0x33, 0x2B
 
-_PREFIXES = b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf2\xf3"
+_REX = bytes(range(0x40, 0x50))
 
 
-def vector_prefixed(code: bytes) -> bool:
-    """
-    Tell whether an instruction has a VEX or EVEX prefix.
-
-    The engine runs many of them, on 128 bits, wrongly.
-    """
-    return code.lstrip(_PREFIXES)[:1] in {b"\xc4", b"\xc5", b"\x62"}
+def unsupported(code: bytes) -> bool:
+    """Tell whether the engine gets an instruction wrong: see there for 32 bits."""
+    code = code.lstrip(PREFIXES)
+    if code[:1] in {b"\xc4", b"\xc5", b"\x62"}:
+        return True
+    return code.lstrip(_REX).startswith(UNSUPPORTED_OPCODES)
 
 
 RECIPE = Recipe(
@@ -85,7 +88,9 @@ RECIPE = Recipe(
         ("pc", USER_CS, EFLAGS, "sp", USER_DS),
     ),
     prctl_registers={"FS": "fs_base", "GS": "gs_base"},
-    unsupported=vector_prefixed,
+    unsupported=unsupported,
+    chosen={"eflags": CHOSEN_FLAGS},
+    privileged=PRIVILEGED,
     budget=Listing(
         (
             ("48 ff 09", "dec qword ptr [rcx]"),

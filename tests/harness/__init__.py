@@ -63,6 +63,13 @@ class Case(NamedTuple):
             kernel's.
         bits: Those of registers that have fewer than they have room for.
         planting: How programs load and store all registers.
+        code: Return random code, enough for an instruction.
+        model: The emulator's option for a CPU with all that the engine has.
+        open: Pattern of instructions whose result the architecture leaves open, or that
+            work on registers which a debugger does not show.
+        swapped: Pattern of registers whose halves the emulator's debugger takes in one
+            order and shows in the other.
+        unfixed: Pattern of registers whose contents instructions may leave undefined.
         shows_interrupted: A stopped thread's registers tell the call that it was in,
             all of its arguments included.
     """
@@ -94,6 +101,11 @@ class Case(NamedTuple):
     emulator_pop: int | None = None
     bits: Mapping[str, int] = {}
     shows_interrupted: bool = True
+    code: Callable[[Random], bytes] = lambda rng: rng.randbytes(4)
+    model: tuple[str, ...] = ("-cpu", "max")
+    open: str = "(?!)"
+    swapped: str = "(?!)"
+    unfixed: str = "(?!)"
     planting: Planting | None = None
 
 

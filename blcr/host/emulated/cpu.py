@@ -17,7 +17,8 @@ import ctypes
 import importlib
 import mmap
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
+from contextlib import suppress
+from functools import cache, partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,8 @@ class Cpu:
         self._error: BaseException | None = None
         self.guard = ""
         """What the engine would get wrong, found in the code; empty: nothing yet."""
+        self._checked: set[int] = set()
+        """Where in RAM blocks begin that a run began with."""
         self._callbacks: list[object] = []
         self._add_hooks()
         self._make_batches()
@@ -202,6 +205,11 @@ class Cpu:
             number = self._constants[self.recipe.call_instruction]
             kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
             hook(unicorn_const.UC_HOOK_INSN, kind(self._on_call), extra=number)
+        for name, raised in self.recipe.privileged:
+            # Whatever its arguments, the engine is the first of them.
+            kind = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p)
+            callback = kind(partial(self._on_privileged, raised))
+            hook(unicorn_const.UC_HOOK_INSN, callback, extra=self._constants[name])
         if self.recipe.unsupported:
             block = binding.HOOK_EDGE_GEN_CFUNC(self._on_new_block)
             hook(unicorn_const.UC_HOOK_EDGE_GENERATED, block)
@@ -353,7 +361,10 @@ class Cpu:
             What happened, and how much of the budget is left.
         """
         self._refresh()
-        self._start(self._entry() if self._next is None else self._next, budget)
+        start = self._entry() if self._next is None else self._next
+        if self.recipe.unsupported is not None and not self._is_checked(start):
+            return Cut(), budget
+        self._start(start, budget)
         if self.recipe.noted:
             self._note_call()
         if self._called:
@@ -427,6 +438,7 @@ class Cpu:
             space.stale = False
         if self._ram.code_changed:
             self._engine.ctl_flush_tb()
+            self._checked.clear()
             self._ram.code_changed = False
 
     def _flush_translations(self) -> None:
@@ -530,13 +542,41 @@ class Cpu:
     def _on_exception(self, engine: int, number: int, _data: int) -> None:
         if number == self.recipe.call_exception:
             self._called = True
-        else:
+        elif self._exception is None:
+            # After a privileged instruction the block is run to its end.
             self._exception = number
         _lib.uc_emu_stop(engine)
 
     def _on_call(self, engine: int, _data: int) -> None:
         self._called = True
         _lib.uc_emu_stop(engine)
+
+    def _on_privileged(self, raised: int, engine: int) -> int:
+        self._exception = raised
+        _lib.uc_emu_stop(engine)
+        return 0
+
+    def _is_checked(self, pc: int) -> bool:
+        """Tell whether the first block can be run; for it there is no callback."""
+        space = self._space
+        entry = space.translate(pc, EXECUTE) if space is not None else 0
+        place = entry & _FRAME | pc & ~_FRAME
+        if entry and place not in self._checked:
+            with suppress(UcError):
+                _, _, size = self._engine.ctl_request_cache(pc)
+                self._check(pc, size)
+            self._checked.add(place)
+        return not self.guard
+
+    def _check(self, at: int, size: int) -> None:
+        """Note in `guard` what the engine would get wrong in a block."""
+        unsupported, space = self.recipe.unsupported, self._space
+        assert unsupported is not None, "there is something to look for"
+        assert space is not None, "there is memory with code"
+        code = space.read(at, size, READ | FORCE)
+        for address, length, text in self._suspects(code, at, unsupported):
+            self.guard = f"'{text}' at {address:#x}, {length} bytes"
+            return
 
     def _on_new_block(
         self,
@@ -545,16 +585,12 @@ class Cpu:
         _previous: object,
         _data: int,
     ) -> None:
-        unsupported = self.recipe.unsupported
-        if self._in_stub or self._space is None or unsupported is None:
+        if self._in_stub or self._space is None:
             return
         try:
-            at = block.contents.pc
-            code = self._space.read(at, block.contents.size, READ | FORCE)
-            for address, size, text in self._suspects(code, at, unsupported):
-                self.guard = f"'{text}' at {address:#x}, {size} bytes"
+            self._check(block.contents.pc, block.contents.size)
+            if self.guard:
                 _lib.uc_emu_stop(engine)
-                return
         except BaseException as error:
             self._error = error
 
@@ -563,7 +599,8 @@ class Cpu:
     ) -> Iterator[tuple[int, int, str]]:
         """Yield address, size and text of unsupported instructions in a block."""
         # Disassembling is slow: first see whether any byte could begin one.
-        if not any(unsupported(code[i:]) for i in range(len(code))):
+        unit = self.recipe.code_unit
+        if not any(unsupported(code[i:]) for i in range(0, len(code), unit)):
             return
         for row in self._disassembler().disasm(code, at):
             if unsupported(bytes(row.bytes)):
@@ -674,8 +711,11 @@ class Cpu:
         batch = self._batches[note_type]
         self._call_values = self._next = None
         if batch.names:
-            current = self._visible(dict(zip(batch.names, batch.read(), strict=True)))
-            current |= values
+            held = self._visible(dict(zip(batch.names, batch.read(), strict=True)))
+            current = held | values
+            for name in self.recipe.chosen.keys() & values.keys() & held.keys():
+                mask = self.recipe.chosen[name]
+                current[name] = values[name] & mask | held[name] & ~mask
             batch.write([current[name] for name in batch.names])
         if note_type == self.arch.gp.note_type:
             selectors = self._selectors()

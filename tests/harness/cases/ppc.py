@@ -73,5 +73,7 @@ CASE = Case(
     # Some of its bits are the sum of others.
     bits={"fpscr": 0},
     forever=bytes.fromhex("48 00 00 00"),
+    # The engine's, with AltiVec.
+    model=("-cpu", "7457a_v1.2"),
     planting=power_pc(4, vectors=("high", "low"), vsx=False),
 )

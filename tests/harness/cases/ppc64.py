@@ -81,5 +81,10 @@ CASE = Case(
         NT_PPC_VMX: (slice(0, 512),),
         NT_PPC_VSX: (slice(0, 256),),
     },
+    model=("-cpu", "power9"),
+    # Scalar results leave the other half of a VSX register undefined.
+    open="^(lxs|xs)",
+    # The engine does not note exceptions of VSX in its status flags.
+    unfixed=r"vs\d+_low|fpscr",
     planting=power_pc(8, vectors=("high", "low"), vsx=True),
 )

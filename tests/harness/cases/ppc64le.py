@@ -17,5 +17,6 @@ CASE = ppc64.CASE._replace(
         capstone.CS_ARCH_PPC,
         capstone.CS_MODE_64 | capstone.CS_MODE_LITTLE_ENDIAN,
     ),
+    swapped=r"vr\d+",
     planting=power_pc(8, vectors=("low", "high"), vsx=True),
 )

@@ -6,6 +6,8 @@ Sources: syscall(2); <sys/user.h>; Capstone's and Unicorn's constants; signal(7)
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from random import Random
 
 import capstone
@@ -65,6 +67,30 @@ PLANTING = Planting(
 )
 
 
+_MAPS = ("", "0f", "0f", "0f", "0f 38", "0f 3a")
+_PREFIX = re.compile(rb"[\x26\x2e\x36\x3e\x40-\x4f\x64-\x67\xf0\xf2\xf3]")
+
+
+def instruction(rng: Random, *, rex: bool = False) -> bytes:
+    """Return random code, evenly from all maps of opcodes, VEX and EVEX included."""
+    if rng.random() < 0.1:
+        return rng.choice((b"\xc5", b"\xc4\xe2", b"\xc4\xe3", b"\x62\xf1")) + (
+            rng.randbytes(12)
+        )
+    prefix = rng.choice((b"", b"", b"\x66", b"\xf2", b"\xf3"))
+    if rex and rng.random() < 0.5:
+        prefix += bytes([0x40 + rng.randrange(16)])
+    code = bytes.fromhex(rng.choice(_MAPS)) + rng.randbytes(12)
+    return prefix + (b"\x90" if _PREFIX.match(code) else code)
+
+
+# What is not deterministic, what the manual leaves undefined, and what works on the
+# x87 and MMX registers, the control registers or descriptors.
+OPEN = (
+    r"^(f|rd|cpuid|pause|x|emms|s[gil]dt|str|smsw|lsl|lar|ver|pushf|popf|lahf|sahf|movhlps)"
+    r"|^bswap ([a-d]x|[sb]p|[sd]i|r\d+w)$|\bmm\d|\[cdefgs]s\b"
+)
+
 CASE = Case(
     name="x86_64",
     target="x86_64-linux-musl",
@@ -123,4 +149,7 @@ CASE = Case(
     extended={NT_X86_XSTATE: (LEGACY, AVX)},
     forever=bytes.fromhex("eb fe"),
     planting=PLANTING,
+    code=partial(instruction, rex=True),
+    open=OPEN,
+    unfixed="mxcsr",
 )
