@@ -26,6 +26,8 @@ from blcr.resources import signals
 from blcr.resources.threads import spokesman
 
 _INTERVAL_TIMERS = ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")
+_AT_ONCE = 1000
+"""The least that setitimer(2) takes, in ns."""
 _NS_IN_S = 10**9
 _MOST_IDS = 20_000
 """Timers that are made and deleted, where an id cannot be asked for: some seconds."""
@@ -76,7 +78,7 @@ def _save_interval_timers(process: Process) -> tuple[records.IntervalTimer, ...]
             found[part]["sec"] * _NS_IN_S + found[part]["usec"] * 1000
             for part in ("value", "interval")
         )
-        if value:
+        if value or interval:
             timers.append(records.IntervalTimer(known[name], value, interval))
     return tuple(timers)
 
@@ -84,9 +86,19 @@ def _save_interval_timers(process: Process) -> tuple[records.IntervalTimer, ...]
 def rebuild_interval_timers(
     task: Task, timers: Sequence[records.IntervalTimer]
 ) -> None:
-    """Start the interval timers with the time that was left."""
+    """
+    Start the interval timers with the time that was left.
+
+    One of real time that has ended goes on when its signal is delivered, and until then
+    has no time left: so it is made to end.  It adds nothing to the signal that waits.
+
+    Source: it_real_fn and dequeue_signal, kernel/time/itimer.c and kernel/signal.c.
+    """
+    known = constants.of(task.process.arch)
     layout = structures.of(task.process.arch, "itimerval")
     for timer in timers:
+        if timer.which == known["ITIMER_REAL"]:
+            timer = timer._replace(value=timer.value or _AT_ONCE)
         value, interval = (
             {"sec": ns // _NS_IN_S, "usec": ns % _NS_IN_S // 1000}
             for ns in (timer.value, timer.interval)
