@@ -72,9 +72,10 @@ def fork(thread: Thread, *, share_memory: bool, share_files: bool) -> Guest:
     Return a new process like the one of `thread`, still without a thread.
 
     Raises:
-        OSError: ENOMEM.
+        OSError: ENOMEM, EAGAIN.
     """
     parent, machine = thread.guest, thread.guest.machine
+    pid = machine.new_pid()
     space = parent.space if share_memory else parent.space.copy()
     if share_memory:
         space.users += 1
@@ -83,7 +84,7 @@ def fork(thread: Thread, *, share_memory: bool, share_files: bool) -> Guest:
         files.users += 1
     else:
         files = files.copy()
-    child = Guest(machine, parent.arch, machine.new_pid(), files, space)
+    child = Guest(machine, parent.arch, pid, files, space)
     child.ppid, child.pgid, child.sid = parent.pid, parent.pgid, parent.sid
     child.actions = dict(parent.actions)
     child.cwd, child.umask, child.exe = parent.cwd, parent.umask, parent.exe

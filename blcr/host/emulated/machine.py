@@ -56,6 +56,8 @@ _OF_TERMINALS = {
 }
 
 _RAM_LIMIT = 2 << 30
+_TASK_LIMIT = 4096
+"""Threads, and processes, ended ones included, that guests may have together."""
 _WINDOW = 1 << 30
 
 
@@ -172,8 +174,15 @@ class Machine:
         return guest
 
     def new_pid(self) -> int:
-        """Return an id that no process or thread has."""
+        """
+        Return an id that no process or thread has.
+
+        Raises:
+            OSError: EAGAIN, there are as many threads as there may be.
+        """
         taken = {tid for guest in self.guests.values() for tid in guest.threads}
+        if len(taken) + len(self.guests) >= _TASK_LIMIT:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         for guest in self.guests.values():
             taken |= {guest.pgid, guest.sid}
         while self._next_pid in taken or self._next_pid in self.guests:
