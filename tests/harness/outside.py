@@ -202,7 +202,11 @@ def _descriptors(folder: Path) -> Iterator[str]:
 
 def _threads(folder: Path) -> Iterator[ThreadView]:
     for task in (folder / "task").iterdir():
-        status = status_of(int(folder.name), int(task.name))
+        try:
+            status = status_of(int(folder.name), int(task.name))
+        except ProcessLookupError:
+            # It has ended since the folder was listed.
+            continue
         tid = int(status["NSpid"].split()[-1])
         yield ThreadView(tid, status["Name"], status["SigPnd"], status["SigBlk"])
 

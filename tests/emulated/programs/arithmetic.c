@@ -43,9 +43,9 @@ static uint64_t next(void)
 static void doubles(void)
 {
     double a = (double)(int64_t)next() / 4294967296.0, b = (double)(next() >> 20) + 0.5;
-    float f = (float)a, g = (float)b;
+    double f = a / 3, g = b / 7;
     uint64_t bits[6];
-    double results[6] = {a + b, a - b, a * b, a / b, sqrt(fabs(a)), (double)(f * g)};
+    double results[6] = {a + b, a - b, a * b, a / b, sqrt(fabs(a)), f * g};
 
     memcpy(bits, results, sizeof bits);
     for (int i = 0; i < 6; i++)
