@@ -30,6 +30,8 @@ ARCH_GROUP = "blcr.arch"
 ELF_GROUP = "blcr.elf"
 HOST_GROUP = "blcr.host"
 
+_STANDARD_LIBRARY = os.path.dirname(os.__file__)
+
 
 def names() -> tuple[str, ...]:
     """Return the names of all architectures."""
@@ -148,6 +150,9 @@ def _announced() -> dict[str, dict[str, str]]:
 
 def _entry_point_files() -> Iterator[str]:
     for folder in sys.path:
+        if folder == _STANDARD_LIBRARY:
+            # It is large, and nobody installs there.
+            continue
         with suppress(OSError), os.scandir(folder or ".") as entries:
             for entry in entries:
                 # An egg-info is what building leaves in a source tree.

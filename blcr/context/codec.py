@@ -100,7 +100,11 @@ def _expected(what: str, value: object) -> _MismatchError:
 @cache
 def _fields(schema: type) -> dict[str, Any]:
     """Return the types of a record's fields in their order."""
-    return typing.get_type_hints(schema)
+    found: dict[str, Any] = schema.__annotations__
+    if any(isinstance(kind, str) for kind in found.values()):
+        # They were postponed where the record is defined.
+        return typing.get_type_hints(schema)
+    return found
 
 
 def _is_record(schema: object) -> bool:

@@ -598,7 +598,8 @@ class Host(Protocol):
         Begin to note what a process writes while it runs.
 
         Raises:
-            NotTrackableError: On entering: that cannot be, or is not worth it, and why.
+            NotTrackableError: At once or on entering: that cannot be, or is not worth
+                it, and why.
         """
 
     def freeze(

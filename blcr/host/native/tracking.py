@@ -54,8 +54,6 @@ from blcr.host.native.memory import Memory
 from blcr.host.native.process import NativeProcess, own_arch
 from blcr.linux import constants
 
-_WORTH = 16 << 20
-"""Bytes of its own from which on stopping a program more often is worth it."""
 _LARGE = 256 << 10
 """Bytes of mappings that are registered; smaller ones are copied frozen."""
 
@@ -246,8 +244,6 @@ def _obstacle(pid: int) -> str:
         return "it is stopped, and writes nothing"
     if state in "ZX":
         return "its main thread has ended before the others"
-    if procfs.own_memory(pid) < _WORTH:
-        return f"it has less than {_WORTH >> 20} MiB of its own"
     if any(part.path.startswith(mappings.AIO_RING) for part in procfs.outline(pid)):
         return "it uses Linux AIO"
     for fd in procfs.descriptor_numbers(pid):
