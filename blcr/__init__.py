@@ -15,8 +15,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
 
+from blcr.annotations import TYPE_CHECKING
 from blcr.errors import (
     ArchDefinitionError,
     ArchitectureError,
@@ -39,7 +39,7 @@ from blcr.errors import (
 )
 
 if TYPE_CHECKING:
-    from typing import BinaryIO
+    from typing import BinaryIO  # noqa: TID251
 
     from blcr.context.archive import ContextReader
     from blcr.context.target import Policy

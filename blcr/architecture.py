@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal
 
+from blcr.annotations import Literal
 from blcr.errors import ArchDefinitionError
 from blcr.record import Record
 

@@ -8,8 +8,8 @@ constants are given by name, so that describing a CPU imports no engine.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal
 
+from blcr.annotations import Literal
 from blcr.architecture import Listing, Registers
 from blcr.record import Record
 

@@ -9,7 +9,8 @@ defines eighty of them.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+
+from blcr.annotations import TYPE_CHECKING
 
 __all__ = ["Record"]
 

@@ -17,9 +17,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, cast
 
 from blcr import architecture
+from blcr.annotations import TYPE_CHECKING, cast
 from blcr.errors import ArchDefinitionError, ArchitectureError, HostError
 
 if TYPE_CHECKING:

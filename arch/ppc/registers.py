@@ -7,8 +7,7 @@ there; Linux 6.12.
 
 from __future__ import annotations
 
-from typing import Literal
-
+from blcr.annotations import Literal
 from blcr.architecture import Register, RegisterSet
 
 ByteOrder = Literal["little", "big"]

@@ -7,10 +7,9 @@ in signal.c there; Documentation/arch/powerpc/syscall64-abi.rst; Linux 6.12.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from blcr.architecture import INTERRUPTED, InterruptedCall, Registers, call_table
 from blcr.linux.unistd import OLD_CALLS, TIME64_CALLS, UNIFIED_CALLS
+from blcr.record import Record
 
 INSTRUCTION_SIZE = 4
 SUMMARY_OVERFLOW = 0x1000_0000
@@ -28,7 +27,7 @@ def _trap(regs: Registers) -> int:
     return regs["trap"] & ~0xF
 
 
-class Convention(NamedTuple):
+class Convention(Record):
     """How system calls are made, fail and are resumed; `mask` has a word's bits."""
 
     mask: int

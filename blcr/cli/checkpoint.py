@@ -7,8 +7,8 @@ import gc
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, cast
 
+from blcr.annotations import TYPE_CHECKING, cast
 from blcr.cli import main as common
 from blcr.cli.messages import Progress, Warnings
 from blcr.cli.options import CHECKPOINT, Arguments, BadUsageError
@@ -17,7 +17,7 @@ from blcr.errors import NoSuchProcessError, TracedError, UsageError
 if TYPE_CHECKING:
     from types import FrameType
 
-    from blcr.context.target import Policy, Target
+    from blcr.context.target import Target
     from blcr.engine.checkpoint import CheckpointResult
 
 DEFAULT_TIMEOUT_S = 10.0
@@ -139,7 +139,7 @@ def _wanted(arguments: Arguments) -> tuple[str, ...]:
 
 
 def _target(arguments: Arguments, name: str) -> Target:
-    from blcr.context.target import Target
+    from blcr.context.target import Policy, Target
 
     given = arguments.all("destination")
     kinds = {(one.option.value, one.argument) for one in given}
@@ -151,12 +151,14 @@ def _target(arguments: Arguments, name: str) -> Target:
     sync = arguments.last("sync", "yes") == "yes"
     if kind == "fd":
         return Target(fd=common.descriptor(argument or ""), sync=sync)
-    policy, backup = "atomic", None
+    policy: Policy = "atomic"
+    backup = None
     if policies := arguments.all("policy"):
-        policy, backup = policies[-1].option.value, policies[-1].argument
+        policy = cast(Policy, policies[-1].option.value)
+        backup = policies[-1].argument
     return Target(
         argument if argument is not None else f"context.{name}",
-        policy=cast("Policy", policy),
+        policy=policy,
         backup=backup or None,
         sync=sync,
     )

@@ -8,8 +8,8 @@ import struct
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
 
+from blcr.annotations import TYPE_CHECKING, Any
 from blcr.cli import main as common
 from blcr.cli.messages import Progress
 from blcr.cli.options import INFO, Arguments, BadUsageError

@@ -14,9 +14,9 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from blcr import registry
+from blcr.annotations import TYPE_CHECKING
 from blcr.errors import ArchitectureError
 from blcr.record import Record
 

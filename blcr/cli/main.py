@@ -12,9 +12,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Protocol, cast
 
 from blcr import __version__
+from blcr.annotations import Protocol, cast
 from blcr.cli.messages import say
 from blcr.cli.options import Arguments, BadUsageError, Command, parse
 from blcr.errors import BlcrError, HostError, UsageError, way_out

@@ -6,8 +6,8 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
+from blcr.annotations import Literal
 from blcr.cli import main as common
 from blcr.cli.messages import say
 from blcr.cli.options import RUN, Arguments, BadUsageError

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
+from blcr.annotations import TYPE_CHECKING, Any, Self
 from blcr.context import codec, records
 from blcr.context.container import (
     BLOCK,
@@ -26,8 +26,6 @@ from blcr.context.core import CoreReader, CoreWriter
 from blcr.errors import ContextError, ContextVersionError
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from blcr.architecture import Arch
 
 _RECORDS_LIMIT = 1 << 28

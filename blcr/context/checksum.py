@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import zlib
 from functools import cache
-from typing import TYPE_CHECKING
+
+from blcr.annotations import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,15 +15,17 @@ from __future__ import annotations
 import binascii
 import json
 import types
-import typing
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar, cast
 
+from blcr.annotations import TYPE_CHECKING, Any, cast
 from blcr.errors import ContextError
 from blcr.record import Record
 
-R = TypeVar("R", bound=Record)
+if TYPE_CHECKING:
+    from typing import TypeVar  # noqa: TID251
+
+    R = TypeVar("R", bound=Record)
 
 SMALLEST, LARGEST = -(1 << 63), (1 << 64) - 1
 """Range of an integer: what fits a signed or an unsigned word."""
@@ -103,7 +105,9 @@ def _fields(schema: type) -> dict[str, Any]:
     found: dict[str, Any] = schema.__annotations__
     if any(isinstance(kind, str) for kind in found.values()):
         # They were postponed where the record is defined.
-        return typing.get_type_hints(schema)
+        from typing import get_type_hints  # noqa: TID251
+
+        return get_type_hints(schema)
     return found
 
 
@@ -115,13 +119,15 @@ def _optional(schema: object) -> object | None:
     """Return `X` for the type ``X | None``, and None for every other type."""
     if not isinstance(schema, types.UnionType):
         return None
-    (inner,) = (part for part in typing.get_args(schema) if part is not types.NoneType)
+    (inner,) = (part for part in schema.__args__ if part is not types.NoneType)
     return cast("object", inner)
 
 
 def _items(schema: object) -> tuple[Any, ...] | None:
     """Return the parameters of a tuple type, and None for every other type."""
-    return typing.get_args(schema) if typing.get_origin(schema) is tuple else None
+    if not isinstance(schema, types.GenericAlias) or schema.__origin__ is not tuple:
+        return None
+    return schema.__args__
 
 
 # Writing.

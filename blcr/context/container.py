@@ -28,8 +28,8 @@ import re
 import stat
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from typing import NoReturn
 
+from blcr.annotations import NoReturn
 from blcr.context import checksum
 from blcr.errors import ContextError, ContextVersionError, TargetError
 from blcr.record import Record

@@ -20,8 +20,8 @@ import os
 import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from blcr.annotations import TYPE_CHECKING
 from blcr.context.consistency import SIGINFO_SIZE
 from blcr.context.container import BLOCK, Buffer, MemberWriter
 from blcr.errors import ContextError, TargetError

@@ -15,8 +15,8 @@ import fcntl
 import os
 import stat
 from contextlib import suppress
-from typing import Literal, Self
 
+from blcr.annotations import Literal, Self
 from blcr.errors import BusyError, TargetError
 
 Policy = Literal["atomic", "backup", "clobber", "noclobber"]

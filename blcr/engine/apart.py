@@ -14,8 +14,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection, Pipe
-from typing import Any
 
+from blcr.annotations import Any
 from blcr.engine.restart import Progress, Warn
 from blcr.errors import BlcrError, RestartError
 from blcr.record import Record

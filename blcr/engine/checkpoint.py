@@ -19,9 +19,9 @@ import time
 from collections.abc import Callable, Container, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import Protocol
 
 from blcr import __version__, registry
+from blcr.annotations import Protocol
 from blcr.architecture import Arch
 from blcr.context import records
 from blcr.context.archive import ContextWriter

@@ -14,8 +14,8 @@ import os
 import pickle
 import warnings
 from collections.abc import Callable
-from typing import NoReturn
 
+from blcr.annotations import NoReturn
 from blcr.engine.checkpoint import CheckpointResult, Warn, claim, select
 from blcr.errors import BlcrError, HostError
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
 
+from blcr.annotations import Protocol
 from blcr.host.interface import Contents, Process, Run, Tracking
 from blcr.resources.objects import Saved
 

@@ -17,9 +17,9 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from signal import SIG_DFL, SIGCHLD, SIGKILL
 from signal import signal as set_action
-from typing import Self
 
 from blcr import registry
+from blcr.annotations import Self
 from blcr.architecture import Arch
 from blcr.context import records
 from blcr.context.archive import ContextReader

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
 
+from blcr.annotations import Protocol
 from blcr.architecture import Arch
 from blcr.context import records
 from blcr.record import Record

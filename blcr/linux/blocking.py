@@ -19,8 +19,8 @@ fs/aio.c, kernel/signal.c and ipc/sem.c of Linux 6.12.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
 
+from blcr.annotations import Literal
 from blcr.architecture import Arch, ReadMemory
 from blcr.linux import constants, structures
 from blcr.record import Record

@@ -8,8 +8,8 @@ Source: elf(5); include/uapi/linux/elf.h, Linux 6.12; the ELF note
 from __future__ import annotations
 
 import struct
-from typing import Literal
 
+from blcr.annotations import Literal
 from blcr.architecture import Arch
 from blcr.linux.constants import GENERIC
 

@@ -21,8 +21,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any
 
+from blcr.annotations import Any
 from blcr.architecture import Arch, Layout
 from blcr.record import Record
 

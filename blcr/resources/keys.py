@@ -12,8 +12,8 @@ in arch/x86/mm/pkeys.c, Linux 6.12.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
 
+from blcr.annotations import Self
 from blcr.context import records
 from blcr.errors import RefusedError, RemoteCallError
 from blcr.host.interface import MappingFacts, Process

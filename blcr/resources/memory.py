@@ -17,9 +17,9 @@ from __future__ import annotations
 import os
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Protocol
 
 from blcr import remote
+from blcr.annotations import Protocol
 from blcr.context import records
 from blcr.errors import RefusedError, RemoteCallError, RestartError
 from blcr.host.interface import MappingFacts, NewProcess, Process, Run, Task

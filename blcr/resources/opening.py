@@ -14,9 +14,9 @@ import errno
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 from blcr import remote
+from blcr.annotations import Protocol
 from blcr.context import records
 from blcr.errors import BlcrError, RemoteCallError, RestartError
 from blcr.host.interface import NewProcess, Task

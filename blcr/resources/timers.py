@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from blcr import remote
+from blcr.annotations import Any
 from blcr.context import records
 from blcr.errors import RefusedError, RemoteCallError, RestartError
 from blcr.host.interface import NewProcess, Process, Task

@@ -54,7 +54,7 @@ def test_import_is_light() -> None:
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     )
 
-    assert set(done.stdout.split()) == {"blcr", "blcr.errors"}
+    assert set(done.stdout.split()) == {"blcr", "blcr.annotations", "blcr.errors"}
 
 
 def test_errors_can_be_sent() -> None:

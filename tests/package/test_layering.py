@@ -16,7 +16,7 @@ PACKAGE = ROOT / "blcr"
 
 # From the bottom to the top; a module imports from its own layer and those below.
 LAYERS = (
-    {"blcr.errors", "blcr.record"},
+    {"blcr.annotations", "blcr.errors", "blcr.record"},
     {
         "blcr.architecture",
         "blcr.context",
@@ -110,7 +110,8 @@ def test_architectures_import_the_record_and_no_more(path: Path) -> None:
     """Records to fill in, errors, its family, and numbers that many have in common."""
     names = [one for one in imported(path) if one.split(".")[0] == "blcr"]
 
-    allowed = {"blcr.architecture", "blcr.emulation", "blcr.errors", "blcr.record"}
+    allowed = {"blcr.annotations", "blcr.architecture", "blcr.emulation"}
+    allowed |= {"blcr.errors", "blcr.record"}
     assert {*names} <= allowed | {"blcr.linux.unistd"}
 
 

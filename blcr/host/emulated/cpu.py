@@ -21,12 +21,12 @@ from contextlib import suppress
 from functools import cache, partial
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 from unicorn import Uc, UcError, unicorn_const
 from unicorn.unicorn_py3 import unicorn as binding
 
 from blcr import registry
+from blcr.annotations import Any
 from blcr.architecture import Arch, Registers
 from blcr.emulation import Fault, Recipe, Transfer
 from blcr.errors import ArchitectureError, HostError

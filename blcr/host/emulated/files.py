@@ -13,8 +13,8 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from itertools import count
-from typing import TYPE_CHECKING
 
+from blcr.annotations import TYPE_CHECKING
 from blcr.record import Record
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
+from blcr.annotations import TYPE_CHECKING
 from blcr.architecture import InterruptedCall
 from blcr.context import records
 from blcr.errors import (

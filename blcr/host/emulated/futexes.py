@@ -7,8 +7,8 @@ Source: futex(2), get_robust_list(2); kernel/futex of Linux 6.12.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
 
+from blcr.annotations import TYPE_CHECKING
 from blcr.host.emulated.memory import PAGE
 from blcr.record import Record
 

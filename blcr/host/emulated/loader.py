@@ -14,9 +14,9 @@ import os
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from blcr import registry
+from blcr.annotations import TYPE_CHECKING
 from blcr.architecture import Arch
 from blcr.context import records
 from blcr.errors import ArchitectureError, BlcrError

@@ -22,8 +22,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from types import FrameType
-from typing import Protocol
 
+from blcr.annotations import Protocol
 from blcr.architecture import Arch
 from blcr.context import records
 from blcr.host.emulated import family, files, loader, signals, strace, timers

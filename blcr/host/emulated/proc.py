@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
+from blcr.annotations import TYPE_CHECKING
 from blcr.host.emulated.files import own_link, own_proc
 from blcr.host.emulated.memory import PAGE, WRITE
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import socket
-from typing import TYPE_CHECKING, Any
 
+from blcr.annotations import TYPE_CHECKING, Any
 from blcr.errors import BlcrError, NoSuchProcessError
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
+from blcr.annotations import TYPE_CHECKING
 from blcr.host.emulated import service, signals
 from blcr.host.emulated.frozen import FrozenProcess
 from blcr.host.emulated.machine import Machine

@@ -13,8 +13,8 @@ import os
 import socket
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from blcr.annotations import TYPE_CHECKING, Any
 from blcr.errors import (
     BlcrError,
     NoSuchProcessError,

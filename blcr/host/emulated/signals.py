@@ -14,8 +14,8 @@ import os
 import struct
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
+from blcr.annotations import TYPE_CHECKING
 from blcr.architecture import AlternateStack, FrameRequest, InterruptedCall
 from blcr.errors import ArchitectureError
 from blcr.host.emulated import family

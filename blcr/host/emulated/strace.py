@@ -12,8 +12,8 @@ import os
 import sys
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING
 
+from blcr.annotations import TYPE_CHECKING
 from blcr.linux.constants import GENERIC
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ call's function runs again with `Thread.resumed` set, and either returns or rais
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
+from blcr.annotations import TYPE_CHECKING, Any
 from blcr.architecture import AlternateStack, Arch, Registers
 from blcr.context import records
 from blcr.host.emulated.cpu import Call, Cpu, State

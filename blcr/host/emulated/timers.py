@@ -7,8 +7,8 @@ Source: getitimer(2), timer_create(2); kernel/time of Linux 6.12.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from blcr.annotations import TYPE_CHECKING
 from blcr.host.emulated import signals
 from blcr.host.emulated.calls.time import read_clock
 from blcr.host.emulated.tasks import Timer

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from blcr.annotations import TYPE_CHECKING
 from blcr.context import records
 from blcr.host.emulated.memory import EXECUTE, FORCE, PAGE, READ, WRITE, Area
 from blcr.linux import vdso

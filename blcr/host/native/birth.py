@@ -15,8 +15,8 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import NoReturn
 
+from blcr.annotations import NoReturn
 from blcr.architecture import Arch
 from blcr.context import records
 from blcr.host.native import procfs

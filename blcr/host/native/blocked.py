@@ -25,8 +25,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import TYPE_CHECKING
 
+from blcr.annotations import TYPE_CHECKING
 from blcr.architecture import Arch, InterruptedCall, Registers
 from blcr.context import records
 from blcr.errors import RestartError, TaskGoneError

@@ -18,9 +18,9 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
 
 from blcr import registry
+from blcr.annotations import TYPE_CHECKING, Self
 from blcr.architecture import Arch
 from blcr.context import records
 from blcr.errors import (

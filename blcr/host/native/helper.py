@@ -24,8 +24,8 @@ from __future__ import annotations
 import errno
 import signal
 import time
-from typing import Self
 
+from blcr.annotations import Self
 from blcr.errors import RemoteCallError, TaskGoneError
 from blcr.host.native import freeze, procfs, ptrace
 from blcr.host.native.injection import ALL_SIGNALS

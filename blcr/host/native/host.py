@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
 
+from blcr.annotations import TYPE_CHECKING, cast
 from blcr.errors import HostError, NoSuchProcessError, NotTrackableError
 from blcr.host.interface import CheckpointRequest, RestartPlan
 from blcr.host.native import freeze, kernel, procfs, seccomp, yama

@@ -17,8 +17,8 @@ import os
 import struct
 import termios
 from collections.abc import Iterator
-from typing import Self
 
+from blcr.annotations import Self
 from blcr.context import records
 from blcr.errors import HostError, RefusedError, TaskGoneError
 from blcr.host.interface import Contents, Run

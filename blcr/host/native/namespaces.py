@@ -17,8 +17,8 @@ import os
 import signal
 import struct
 import time
-from typing import NoReturn
 
+from blcr.annotations import NoReturn
 from blcr.errors import HostError, way_out
 from blcr.host.native.apart import REAPER_NAME
 from blcr.host.native.process import own_arch

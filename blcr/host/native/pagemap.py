@@ -14,8 +14,8 @@ import os
 import struct
 from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import Self
 
+from blcr.annotations import Self
 from blcr.host import runs
 from blcr.host.interface import Run
 from blcr.host.native import procfs

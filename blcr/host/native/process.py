@@ -13,9 +13,9 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property
-from typing import Protocol
 
 from blcr import registry
+from blcr.annotations import Protocol
 from blcr.architecture import Arch
 from blcr.context import records
 from blcr.errors import HostError, RefusedError, RestartError, TaskGoneError

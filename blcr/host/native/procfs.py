@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from types import TracebackType
-from typing import Literal, Self
 
+from blcr.annotations import Literal, Self
 from blcr.context import records
 from blcr.errors import NotPermittedError, TaskGoneError
 from blcr.record import Record

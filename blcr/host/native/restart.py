@@ -17,8 +17,8 @@ import signal
 import struct
 import time
 from collections.abc import Iterator
-from typing import Self
 
+from blcr.annotations import Self
 from blcr.architecture import Arch
 from blcr.context import records
 from blcr.errors import BusyError, HostError, RestartError, TaskGoneError, way_out

@@ -36,9 +36,9 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Self
 
 from blcr import registry
+from blcr.annotations import Self
 from blcr.errors import (
     NotPermittedError,
     NotTrackableError,

@@ -9,8 +9,8 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
 
+from blcr.annotations import Any
 from blcr.host.emulated import family, loader
 from blcr.host.emulated.calls.table import call, fail
 from blcr.host.emulated.calls.threads import set_tls

@@ -13,8 +13,8 @@ import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
 
+from blcr.annotations import TYPE_CHECKING, Any
 from blcr.architecture import Arch
 from blcr.record import Record
 
