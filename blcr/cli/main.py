@@ -69,8 +69,7 @@ def run(
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Nobody reads what is printed; keep the interpreter from trying once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _nobody_reads()
         return 1
     except Exception as error:
         if arguments.has("traceback"):
@@ -200,8 +199,17 @@ def _report(command: Command, arguments: Arguments, error: BlcrError) -> int:
     if arguments.has("json"):
         import json
 
-        print(json.dumps({"error": str(error), "status": error.exit_status}))
+        try:
+            print(json.dumps({"error": str(error), "status": error.exit_status}))
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _nobody_reads()
     return error.exit_status
+
+
+def _nobody_reads() -> None:
+    """Keep the interpreter from trying once more to print what nobody reads."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _help_lines(flags: str, text: str) -> list[str]:

@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -288,6 +290,23 @@ def test_results_are_told_as_json(
         "error": "there is no process 7",
         "status": 3,
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "status"), [(["--json", "2147483647"], errno.ESRCH), (["--help"], 1)]
+)
+def test_nobody_needs_to_read_what_is_told(words: list[str], status: int) -> None:
+    """A pipe that is closed at its other end brings no traceback."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "blcr.cli.checkpoint", *words]
+
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+
+    assert done.returncode == status
+    assert "Traceback" not in done.stderr
+    assert "Broken" not in done.stderr
 
 
 def test_a_signal_to_end_leaves_nothing_behind(engine: Engine) -> None:
