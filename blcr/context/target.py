@@ -231,7 +231,9 @@ class Target:
             raise BusyError(f"{path}: another checkpoint is writing to it")
         self._written = beside
         os.fchmod(self.fd, MODE)
-        os.ftruncate(self.fd, 0)
+        if os.fstat(self.fd).st_size:
+            # Of a file that was truncated ext4 writes all to the disk on closing.
+            os.ftruncate(self.fd, 0)
 
     def _rename(self, written: str, path: str) -> None:
         if written == path:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 from blcr.annotations import Protocol
+from blcr.engine.behind import CHUNK, Behind
 from blcr.host.interface import Contents, Process, Run, Tracking
+from blcr.host.runs import size as size_of
 from blcr.resources.objects import Saved
-
-CHUNK = 256 << 10
-"""Bytes copied at a time: they stay in the CPU's cache from reading to writing."""
 
 Advance = Callable[[int], None]
 """Told how many more bytes are done."""
@@ -30,14 +30,13 @@ class Stream(Protocol):
         """Append bytes."""
 
 
-def copy(process: Process, runs: Iterable[Run], sink: Sink, advance: Advance) -> None:
+def copy(process: Process, runs: Sequence[Run], sink: Sink, advance: Advance) -> None:
     """Copy the pages of `runs`; small ones are read and written together."""
-    buffer = memoryview(bytearray(CHUNK))
-    for gathered, size in _gathered(runs):
-        data = buffer[:size]
-        process.read_runs(gathered, data)
-        sink.gathered(gathered, data)
-        advance(size)
+    with Behind(size_of(runs)) as behind:
+        for gathered, size in _gathered(runs):
+            process.read_runs(gathered, behind.buffer()[:size])
+            behind.put(size, partial(sink.gathered, gathered))
+            advance(size)
 
 
 def _gathered(runs: Iterable[Run]) -> Iterator[tuple[list[Run], int]]:
@@ -63,20 +62,20 @@ def _parts(runs: Iterable[Run]) -> Iterator[Run]:
 
 
 def copy_running(
-    tracking: Tracking, runs: Iterable[Run], sink: Sink, advance: Advance
+    tracking: Tracking, runs: Sequence[Run], sink: Sink, advance: Advance
 ) -> list[Run]:
     """Copy pages of a running process; return those that were still there."""
-    buffer = memoryview(bytearray(CHUNK))
     copied = []
-    for part in _parts(runs):
-        data = buffer[: part.end - part.start]
-        try:
-            tracking.read_into(part.start, data)
-        except OSError:
-            continue
-        sink.gathered([part], data)
-        copied.append(part)
-        advance(len(data))
+    with Behind(size_of(runs)) as behind:
+        for part in _parts(runs):
+            size = part.end - part.start
+            try:
+                tracking.read_into(part.start, behind.buffer()[:size])
+            except OSError:
+                continue
+            behind.put(size, partial(sink.gathered, [part]))
+            copied.append(part)
+            advance(size)
     return copied
 
 
@@ -106,24 +105,24 @@ def copy_file(
 
 def _copy_but_zero(
     read: Callable[[int, memoryview], None],
-    runs: Iterable[Run],
+    runs: Sequence[Run],
     stream: Stream,
     advance: Advance,
 ) -> tuple[tuple[int, int], ...]:
     """Copy runs of an object but for what is zero."""
-    buffer = memoryview(bytearray(CHUNK))
     zero = bytes(CHUNK)
     kept: list[tuple[int, int]] = []
-    for run in runs:
-        for start in range(run.start, run.end, CHUNK):
-            part = buffer[: min(CHUNK, run.end - start)]
+    with Behind(size_of(runs)) as behind:
+        for start, end in _parts(runs):
+            size = end - start
+            part = behind.buffer()[:size]
             read(start, part)
-            advance(len(part))
-            if part == zero[: len(part)]:
+            advance(size)
+            if zero.startswith(part):
                 continue
-            stream.write(part)
+            behind.put(size, stream.write)
             if kept and sum(kept[-1]) == start:
-                kept[-1] = (kept[-1][0], kept[-1][1] + len(part))
+                kept[-1] = (kept[-1][0], kept[-1][1] + size)
             else:
-                kept.append((start, len(part)))
+                kept.append((start, size))
     return tuple(kept)
