@@ -79,6 +79,19 @@ class Descriptors(Record):
     encode: Callable[[int, int, int], int] | None = None
 
 
+class Performed(Record):
+    """
+    An instruction that is carried out in place of the engine.
+
+    Attributes:
+        registers: Those of the engine's that it uses, up to 16 bytes each.
+        function: Their values after it from those before.
+    """
+
+    registers: tuple[str, ...]
+    function: Callable[[list[int]], tuple[int, ...]]
+
+
 class Entry(Record):
     """
     How the CPU gets into user mode: code run on a stack of these words.
@@ -160,6 +173,7 @@ class Recipe(Record):
             kernel: ways into the kernel that the engine does not have.
         unsupported: Whether an instruction, given as its bytes, is one that the engine
             gets wrong without a word.
+        performed: Of those, by all their bytes, what is carried out nevertheless.
         code_unit: Bytes of which the length of each instruction is a multiple.
         chosen: Of general registers that a program may only choose some bits of: those.
         privileged: Instructions that the engine would carry out in user mode, and the
@@ -203,6 +217,7 @@ class Recipe(Record):
     clone_tls_first: bool = False
     vdso_patches: tuple[tuple[bytes, bytes], ...] = ()
     unsupported: Callable[[bytes], bool] | None = None
+    performed: Mapping[bytes, Performed] = {}
     code_unit: int = 1
     chosen: Mapping[str, int] = {}
     privileged: tuple[tuple[str, int], ...] = ()

@@ -10,8 +10,9 @@ from __future__ import annotations
 import struct
 
 from blcr.architecture import Listing
-from blcr.emulation import Descriptors, Entry, Fault, Recipe, Transfer
+from blcr.emulation import Descriptors, Entry, Fault, Performed, Recipe, Transfer
 
+from . import x87
 from .registers import NT_386_TLS
 from .xstate import BASELINE, BASELINE_SIZE, NT_X86_XSTATE, SOFTWARE_AT
 
@@ -62,11 +63,18 @@ PREFIXES = b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf2\xf3"
 
 # phadd and phsub, which read what they have written already where both operands are one
 # register; pcmpestri and pcmpestrm, which crash the engine when a length is -2^31;
-# extrq and insertq.
+# extrq and insertq; fprem and fprem1, which it rounds.
 UNSUPPORTED_OPCODES = tuple(
-    bytes.fromhex("0f" + code)
-    for code in "38 01,38 02,38 03,38 05,38 06,38 07,3a 60,3a 61,78,79".split(",")
+    bytes.fromhex(code)
+    for code in (
+        *("0f 38 01", "0f 38 02", "0f 38 03", "0f 38 05", "0f 38 06", "0f 38 07"),
+        *("0f 3a 60", "0f 3a 61", "0f 78", "0f 79", "d9 f8", "d9 f5"),
+    )
 )
+PERFORMED = {
+    bytes.fromhex("d9 f8"): Performed(x87.REGISTERS, x87.fprem),
+    bytes.fromhex("d9 f5"): Performed(x87.REGISTERS, x87.fprem1),
+}
 
 
 def unsupported(code: bytes) -> bool:
@@ -169,6 +177,7 @@ RECIPE = Recipe(
     ),
     vdso_patches=VDSO_PATCHES,
     unsupported=unsupported,
+    performed=PERFORMED,
     chosen={"eflags": CHOSEN_FLAGS},
     privileged=PRIVILEGED,
     clone_tls_first=True,

@@ -17,6 +17,7 @@ from ..x86.emulation import (
     FAULTS,
     FPU_SETUP,
     ILLEGAL,
+    PERFORMED,
     PREFIXES,
     PRIVILEGED,
     UNSUPPORTED_OPCODES,
@@ -89,6 +90,7 @@ RECIPE = Recipe(
     ),
     prctl_registers={"FS": "fs_base", "GS": "gs_base"},
     unsupported=unsupported,
+    performed=PERFORMED,
     chosen={"eflags": CHOSEN_FLAGS},
     privileged=PRIVILEGED,
     budget=Listing(

@@ -183,8 +183,8 @@ class Pair:
         event, _ = cpu.run(1)
         memory = space.read(DATA_AT, WINDOW)
         space.write(DATA_AT, self.window)
-        if cpu.guard:
-            cpu.guard = ""
+        if cpu.guard and cpu.guard.found:
+            cpu.guard.found = ""
             return Outcome(-1)
         if isinstance(event, Call):
             return Outcome(signal.SIGSYS)

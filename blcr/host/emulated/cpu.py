@@ -16,8 +16,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import mmap
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from functools import cache, partial
 from operator import itemgetter
 from pathlib import Path
@@ -30,6 +29,7 @@ from blcr.annotations import Any
 from blcr.architecture import Arch, Registers
 from blcr.emulation import Fault, Recipe, Transfer
 from blcr.errors import ArchitectureError, HostError
+from blcr.host.emulated.guard import Guard
 from blcr.host.emulated.memory import (
     CODE,
     COPIED,
@@ -181,10 +181,9 @@ class Cpu:
         """Where the engine has begun last, and with what budget."""
         self._fault_at: int | None = None
         self._error: BaseException | None = None
-        self.guard = ""
-        """What the engine would get wrong, found in the code; empty: nothing yet."""
-        self._checked: set[int] = set()
-        """Where in RAM blocks begin that a run began with."""
+        self.guard: Guard | None = None
+        if recipe.unsupported:
+            self.guard = Guard(arch, recipe, self._engine, self._id)
         self._callbacks: list[object] = []
         self._add_hooks()
         self._make_batches()
@@ -210,7 +209,7 @@ class Cpu:
             kind = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p)
             callback = kind(partial(self._on_privileged, raised))
             hook(unicorn_const.UC_HOOK_INSN, callback, extra=self._constants[name])
-        if self.recipe.unsupported:
+        if self.guard:
             block = binding.HOOK_EDGE_GEN_CFUNC(self._on_new_block)
             hook(unicorn_const.UC_HOOK_EDGE_GENERATED, block)
         stop = ctypes.cast(_lib.uc_emu_stop, ctypes.c_void_p).value or 0
@@ -360,9 +359,25 @@ class Cpu:
         Returns:
             What happened, and how much of the budget is left.
         """
+        outcome, left = self._go(budget)
+        while left > 0 and isinstance(outcome, Cut) and self._carries_on():
+            outcome, left = self._go(left - 1)
+        return outcome, left
+
+    def _carries_on(self) -> bool:
+        """Carry out what the engine has stopped for, if it has."""
+        guard, space, pc = self.guard, self._space, self.pc()
+        if not guard or space is None or not guard.stops_at(pc):
+            return False
+        length = guard.carry_out(space, pc)
+        self._pc.write([pc + length])
+        return True
+
+    def _go(self, budget: int) -> tuple[Call | Trap | Cut, int]:
         self._refresh()
         start = self._entry() if self._next is None else self._next
-        if self.recipe.unsupported is not None and not self._is_checked(start):
+        guard, space = self.guard, self._space
+        if guard and space is not None and not guard.passes_first(space, start):
             return Cut(), budget
         self._start(start, budget)
         if self.recipe.noted:
@@ -436,9 +451,11 @@ class Cpu:
         if space is not None and space.stale:
             self._flush_translations()
             space.stale = False
-        if self._ram.code_changed:
+        guard = self.guard
+        if self._ram.code_changed or (guard and guard.stale):
             self._engine.ctl_flush_tb()
-            self._checked.clear()
+            if guard:
+                guard.begin()
             self._ram.code_changed = False
 
     def _flush_translations(self) -> None:
@@ -556,28 +573,6 @@ class Cpu:
         _lib.uc_emu_stop(engine)
         return 0
 
-    def _is_checked(self, pc: int) -> bool:
-        """Tell whether the first block can be run; for it there is no callback."""
-        space = self._space
-        entry = space.translate(pc, EXECUTE) if space is not None else 0
-        place = entry & _FRAME | pc & ~_FRAME
-        if entry and place not in self._checked:
-            with suppress(UcError):
-                _, _, size = self._engine.ctl_request_cache(pc)
-                self._check(pc, size)
-            self._checked.add(place)
-        return not self.guard
-
-    def _check(self, at: int, size: int) -> None:
-        """Note in `guard` what the engine would get wrong in a block."""
-        unsupported, space = self.recipe.unsupported, self._space
-        assert unsupported is not None, "there is something to look for"
-        assert space is not None, "there is memory with code"
-        code = space.read(at, size, READ | FORCE)
-        for address, length, text in self._suspects(code, at, unsupported):
-            self.guard = f"'{text}' at {address:#x}, {length} bytes"
-            return
-
     def _on_new_block(
         self,
         engine: int,
@@ -588,31 +583,12 @@ class Cpu:
         if self._in_stub or self._space is None:
             return
         try:
-            self._check(block.contents.pc, block.contents.size)
-            if self.guard:
+            place = block.contents
+            assert self.guard is not None, "the hook is its"
+            if not self.guard.passes(self._space, place.pc, place.size):
                 _lib.uc_emu_stop(engine)
         except BaseException as error:
             self._error = error
-
-    def _suspects(
-        self, code: bytes, at: int, unsupported: Callable[[bytes], bool]
-    ) -> Iterator[tuple[int, int, str]]:
-        """Yield address, size and text of unsupported instructions in a block."""
-        # Disassembling is slow: first see whether any byte could begin one.
-        unit = self.recipe.code_unit
-        if not any(unsupported(code[i:]) for i in range(0, len(code), unit)):
-            return
-        for row in self._disassembler().disasm(code, at):
-            if unsupported(bytes(row.bytes)):
-                yield row.address, row.size, f"{row.mnemonic} {row.op_str}".strip()
-
-    def _disassembler(self) -> Any:  # noqa: ANN401
-        # Its import takes longer than many programs run.
-        import capstone
-
-        family, modes = self.arch.capstone
-        mode = sum(getattr(capstone, name) for name in modes)
-        return capstone.Cs(getattr(capstone, family), mode)
 
     # Registers of the current thread.
 

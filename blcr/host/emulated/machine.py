@@ -30,6 +30,7 @@ from blcr.host.emulated import family, files, loader, signals, strace, timers
 from blcr.host.emulated.calls.table import CallTable, Entry, table_of
 from blcr.host.emulated.cpu import Call, Cpu, Cut, State, Trap
 from blcr.host.emulated.futexes import Futexes
+from blcr.host.emulated.guard import Guard
 from blcr.host.emulated.memory import Ram
 from blcr.host.emulated.tasks import Blocked, Ended, Guest, Thread, Wait
 from blcr.linux import constants
@@ -329,8 +330,8 @@ class Machine:
                         return
                 elif isinstance(event, Trap):
                     signals.fault(thread, event)
-                elif cpu.guard:
-                    self._give_up(thread, cpu)
+                elif cpu.guard and cpu.guard.found:
+                    self._give_up(thread, cpu.guard)
                 if isinstance(event, Cut):
                     return
         except Ended:
@@ -339,13 +340,13 @@ class Machine:
             self._running = None
             guest.cpu_ns += time.process_time_ns() - self._turn_began
 
-    def _give_up(self, thread: Thread, cpu: Cpu) -> None:
+    def _give_up(self, thread: Thread, guard: Guard) -> None:
         """End a guest whose code the engine would run wrongly."""
         sys.stderr.write(
             f"process {thread.guest.pid}: the emulated CPU does not have the "
-            f"instruction {cpu.guard}; start the program with 'cr_run --cpu LEVEL'\n"
+            f"instruction {guard.found}; start the program with 'cr_run --cpu LEVEL'\n"
         )
-        cpu.guard = ""
+        guard.found = ""
         self.end_guest(thread.guest, signal.SIGILL)
 
     # System calls.
