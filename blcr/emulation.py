@@ -85,11 +85,14 @@ class Performed(Record):
 
     Attributes:
         registers: Those of the engine's that it uses, up to 16 bytes each.
-        function: Their values after it from those before.
+        function: Their values after it from those before, behind which comes a random
+            number if there is one.
+        random_bits: Of that number, which the machine's seed fixes.
     """
 
     registers: tuple[str, ...]
     function: Callable[[list[int]], tuple[int, ...]]
+    random_bits: int = 0
 
 
 class Entry(Record):

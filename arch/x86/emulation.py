@@ -8,6 +8,7 @@ Source: Intel SDM volume 3, chapters 3.4 and 6.15; descriptor numbers as a 64-bi
 from __future__ import annotations
 
 import struct
+from functools import partial
 
 from blcr.architecture import Listing
 from blcr.emulation import Descriptors, Entry, Fault, Performed, Recipe, Transfer
@@ -63,18 +64,48 @@ PREFIXES = b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf2\xf3"
 
 # phadd and phsub, which read what they have written already where both operands are one
 # register; pcmpestri and pcmpestrm, which crash the engine when a length is -2^31;
-# extrq and insertq; fprem and fprem1, which it rounds.
+# extrq and insertq; fprem and fprem1, which it rounds; rdrand and rdseed, which no seed
+# fixes.
 UNSUPPORTED_OPCODES = tuple(
     bytes.fromhex(code)
     for code in (
         *("0f 38 01", "0f 38 02", "0f 38 03", "0f 38 05", "0f 38 06", "0f 38 07"),
         *("0f 3a 60", "0f 3a 61", "0f 78", "0f 79", "d9 f8", "d9 f5"),
+        *(f"0f c7 {last:02x}" for last in range(0xF0, 0x100)),
     )
 )
 PERFORMED = {
     bytes.fromhex("d9 f8"): Performed(x87.REGISTERS, x87.fprem),
     bytes.fromhex("d9 f5"): Performed(x87.REGISTERS, x87.fprem1),
 }
+_NUMBERED = "EAX ECX EDX EBX ESP EBP ESI EDI"
+_CARRY, _ARITHMETIC = 1, 0x8D5
+
+
+def random_number(values: list[int], *, changed: int) -> tuple[int, ...]:
+    """Return the registers after ``rdrand`` or ``rdseed``, which never lack numbers."""
+    flags, register, number = values
+    flags = flags & ~_ARITHMETIC | _CARRY
+    return flags, register & ~changed | number
+
+
+def random_numbers(*forms: tuple[str, int, str]) -> dict[bytes, Performed]:
+    """
+    Return ``rdrand`` and ``rdseed`` of all registers.
+
+    Args:
+        forms: Prefixes, how many bits they make it, and the registers by their number.
+    """
+    return {
+        bytes.fromhex(f"{prefixes} 0f c7 {first + i:02x}"): Performed(
+            ("EFLAGS", register),
+            partial(random_number, changed=(1 << (16 if bits == 16 else 64)) - 1),
+            random_bits=bits,
+        )
+        for prefixes, bits, registers in forms
+        for i, register in enumerate(registers.split())
+        for first in (0xF0, 0xF8)
+    }
 
 
 def unsupported(code: bytes) -> bool:
@@ -177,7 +208,10 @@ RECIPE = Recipe(
     ),
     vdso_patches=VDSO_PATCHES,
     unsupported=unsupported,
-    performed=PERFORMED,
+    performed={
+        **PERFORMED,
+        **random_numbers(("", 32, _NUMBERED), ("66", 16, _NUMBERED)),
+    },
     chosen={"eflags": CHOSEN_FLAGS},
     privileged=PRIVILEGED,
     clone_tls_first=True,

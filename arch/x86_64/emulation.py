@@ -22,11 +22,15 @@ from ..x86.emulation import (
     PRIVILEGED,
     UNSUPPORTED_OPCODES,
     VISIBLE_FLAGS,
+    random_numbers,
 )
 from ..x86.xstate import NT_X86_XSTATE
 
 USER_CS, USER_DS = 0x33, 0x2B
 
+# General registers by number; those of 32 bits clear the upper half.
+_LOW = "RAX RCX RDX RBX RSP RBP RSI RDI"
+_HIGH = " ".join(f"R{i}" for i in range(8, 16))
 _REX = bytes(range(0x40, 0x50))
 
 
@@ -90,7 +94,13 @@ RECIPE = Recipe(
     ),
     prctl_registers={"FS": "fs_base", "GS": "gs_base"},
     unsupported=unsupported,
-    performed=PERFORMED,
+    performed={
+        **PERFORMED,
+        **random_numbers(
+            *(("", 32, _LOW), ("41", 32, _HIGH), ("48", 64, _LOW), ("49", 64, _HIGH)),
+            *(("66", 16, _LOW), ("66 41", 16, _HIGH)),
+        ),
+    },
     chosen={"eflags": CHOSEN_FLAGS},
     privileged=PRIVILEGED,
     budget=Listing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from random import Random
 
 import capstone
 import pytest
@@ -28,7 +29,7 @@ def recipe(arch: Arch) -> Recipe:
 def cpu(arch: Arch) -> Cpu:
     """Return a CPU with one thread and a page of memory for code."""
     ram = Ram(1 << 22, 1 << 20)
-    made = Cpu(arch, ram)
+    made = Cpu(arch, ram, Random(1))
     space = AddressSpace(ram, arch.task_size)
     space.add(Area(CODE_AT, CODE_AT + 0x1000, READ | WRITE | EXECUTE))
     made.load(made.new_state(), space)

@@ -230,3 +230,16 @@ def test_what_is_no_program_is_refused(
     assert done.returncode != 0
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_random_numbers_come_from_the_seed(variant: str) -> None:
+    """Of calls, devices and instructions: the same seed, the same; another, others."""
+    program = build("randoms", variant)
+
+    first, again, other = (run(program, seed=seed).stdout for seed in (1, 1, 2))
+
+    rows, others = first.splitlines(), other.splitlines()
+    assert first == again
+    assert len(rows) >= 4
+    assert "bad" not in first
+    assert not set(rows) & set(others)

@@ -72,7 +72,8 @@ class Pair:
     def __init__(self, arch: Arch, case: Case, command: Sequence[str | Path]) -> None:
         self.arch, self.case, self._command = arch, case, command
         ram = Ram(1 << 25, 1 << 20)
-        self.cpu, self.space = Cpu(arch, ram), AddressSpace(ram, arch.task_size)
+        self.cpu = Cpu(arch, ram, Random(1))
+        self.space = AddressSpace(ram, arch.task_size)
         self.space.add(Area(CODE_AT, CODE_AT + SIZE, READ | WRITE | EXECUTE))
         self.cpu.load(self.cpu.new_state(), self.space)
         self.trap = bytes.fromhex(arch.stubs.call.rows[-1][0])

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache, partial
 from operator import itemgetter
 from pathlib import Path
+from random import Random
 
 from unicorn import Uc, UcError, unicorn_const
 from unicorn.unicorn_py3 import unicorn as binding
@@ -134,7 +135,7 @@ class _Batch:
 class Cpu:
     """One engine for all threads of one architecture."""
 
-    def __init__(self, arch: Arch, ram: Ram) -> None:
+    def __init__(self, arch: Arch, ram: Ram, random: Random) -> None:
         if arch.emulation is None:
             raise ArchitectureError(f"architecture {arch.name} cannot be emulated")
         self.arch = arch
@@ -183,7 +184,7 @@ class Cpu:
         self._error: BaseException | None = None
         self.guard: Guard | None = None
         if recipe.unsupported:
-            self.guard = Guard(arch, recipe, self._engine, self._id)
+            self.guard = Guard(arch, recipe, self._engine, random, self._id)
         self._callbacks: list[object] = []
         self._add_hooks()
         self._make_batches()

@@ -29,6 +29,8 @@ _HOST_FLAGS = {name: getattr(os, name, 0) for name in _OPEN_FLAGS}
 TRANSIENT = ("O_CREAT", "O_EXCL", "O_NOCTTY", "O_TRUNC")
 
 _LINK_LIMIT = 40
+# Documentation/admin-guide/devices.txt.
+_RANDOM_DEVICES = {os.makedev(1, 8), os.makedev(1, 9)}
 
 _serial = count(1)
 
@@ -61,6 +63,8 @@ class OpenFile:
         """It is a directory that only guests see."""
         self.listing: list[str] | None = None
         """Names in it that are still to be read; None: all."""
+        self.is_random = kind == "device" and _is_random(fd)
+        """It is a device of random numbers, which come from the machine's."""
         self.shift: int | None = None
         """Of a directory: bits less in offsets; None: not looked at yet."""
         self.kept = False
@@ -183,6 +187,12 @@ def to_guest_flags(constants: Mapping[str, int], flags: int) -> int:
     return result
 
 
+def _is_random(fd: int) -> bool:
+    """Tell whether a device is ``/dev/random`` or ``/dev/urandom``."""
+    status = os.fstat(fd)
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev in _RANDOM_DEVICES
+
+
 def kind_of(mode: int) -> str:
     """Return what sort of open file a file's mode makes."""
     if stat.S_ISREG(mode):
@@ -207,11 +217,12 @@ def inherit(guest: Guest, fds: tuple[int, ...] = (0, 1, 2)) -> None:
         # Descriptors of one terminal are copies of one, as a shell makes them.
         key = (status.st_dev, status.st_ino, flags)
         if key not in shared or not os.isatty(fd):
-            file = OpenFile(fd, "inherited", path, flags)
+            kind = "inherited"
             if stat.S_ISREG(status.st_mode):
-                file.kind = "file"
+                kind = "file"
             elif stat.S_ISCHR(status.st_mode) and not os.isatty(fd):
-                file.kind = "device"
+                kind = "device"
+            file = OpenFile(fd, kind, path, flags)
             file.kept = True
             shared[key] = file
         guest.descriptors.set(fd, shared[key], cloexec=False)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from random import Random
 
 from unicorn import Uc, UcError
 from unicorn.unicorn_py3 import unicorn as binding
@@ -32,10 +33,16 @@ class Guard:
     """
 
     def __init__(
-        self, arch: Arch, recipe: Recipe, engine: Uc, identify: Callable[[str], int]
+        self,
+        arch: Arch,
+        recipe: Recipe,
+        engine: Uc,
+        random: Random,
+        identify: Callable[[str], int],
     ) -> None:
         self.found, self.stale = "", False
-        self._arch, self._engine, self._identify = arch, engine, identify
+        self._arch, self._engine, self._random = arch, engine, random
+        self._identify = identify
         assert recipe.unsupported is not None, "there is something to look for"
         self._unsupported, self._performed = recipe.unsupported, recipe.performed
         self._unit = recipe.code_unit
@@ -124,6 +131,8 @@ class Guard:
             cell[:] = [0, 0]
             _lib.uc_reg_read(handle, register, cell)
             values.append(cell[0] | cell[1] << 64)
+        if performed.random_bits:
+            values.append(self._random.getrandbits(performed.random_bits))
         for register, value in zip(registers, performed.function(values), strict=True):
             cell[:] = [value & (1 << 64) - 1, value >> 64]
             _lib.uc_reg_write(handle, register, cell)

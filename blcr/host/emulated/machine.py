@@ -149,7 +149,7 @@ class Machine:
     def cpu(self, arch: Arch) -> Cpu:
         """Return the CPU for an architecture."""
         if arch.name not in self._cpus:
-            self._cpus[arch.name] = Cpu(arch, self.ram)
+            self._cpus[arch.name] = Cpu(arch, self.ram, self.random)
             self._tables[arch.name] = table_of(arch)
         return self._cpus[arch.name]
 

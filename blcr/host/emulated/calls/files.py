@@ -284,7 +284,16 @@ def _read(thread: Thread, fd: int, parts: list[tuple[int, int]]) -> int:
     if file.kind in _COUNTERS:
         return scatter(guest, parts, _read_counter(thread, file, parts))
     buffers = _slices(guest, parts, WRITE)
+    if file.is_random:
+        return _read_random(guest, buffers)
     return os.readv(file.fd, buffers) if buffers else 0
+
+
+def _read_random(guest: Guest, buffers: list[memoryview]) -> int:
+    """Read what the seed fixes."""
+    for buffer in buffers:
+        buffer[:] = guest.machine.random.randbytes(len(buffer))
+    return sum(map(len, buffers))
 
 
 def _read_counter(
@@ -382,6 +391,8 @@ def pread64(thread: Thread, fd: int, address: int, size: int, offset: int) -> in
     """Read from a place in the file."""
     file = _readable(thread, fd)
     buffers = _slices(thread.guest, [(address, size)], WRITE)
+    if file.is_random:
+        return _read_random(thread.guest, buffers)
     return os.preadv(file.fd, buffers, signed(offset, 64)) if buffers else 0
 
 
@@ -407,6 +418,8 @@ def preadv(
     guest = thread.guest
     file = _readable(thread, fd)
     buffers = _slices(guest, vectors(guest, vector, count), WRITE)
+    if file.is_random:
+        return _read_random(guest, buffers)
     return os.preadv(file.fd, buffers, _position(guest, low, high))
 
 
