@@ -136,6 +136,46 @@ def _denied(pid: int) -> NotPermittedError | TracedError | NoSuchProcessError:
     )
 
 
+class HeldTask(NativeTask):
+    """
+    A running program's thread that stands still.
+
+    What it was when it stopped is asked for once: calls in its name change it.
+    """
+
+    @cached_property
+    def sets(self) -> dict[int, bytes]:
+        """Its register sets."""
+        sets: dict[int, bytes] = {}
+        for known in self.process.arch.register_sets:
+            data = ptrace.register_set(self.outer_tid, known.note_type)
+            if data is not None:
+                sets[known.note_type] = data
+        if self.process.arch.gp.note_type not in sets:
+            raise TaskGoneError(f"thread {self.outer_tid} ended while it was held")
+        return sets
+
+    @cached_property
+    def general(self) -> bytes:
+        """Its general registers, about to make a blocked call again."""
+        return self.rewound(self.sets[self.process.arch.gp.note_type])
+
+    @cached_property
+    def mask(self) -> int:
+        """Its blocked signals."""
+        return ptrace.signal_mask(self.outer_tid)
+
+    def register_set(self, note_type: int) -> bytes | None:
+        """Return a register set; the general one about to make a call again."""
+        if note_type == self.process.arch.gp.note_type:
+            return self.general
+        return self.sets.get(note_type)
+
+    def signal_mask(self) -> int:
+        """Return the blocked signals."""
+        return self.mask
+
+
 class HeldProcess(NativeProcess):
     """A running program's process, all of whose threads stand still."""
 
@@ -143,6 +183,7 @@ class HeldProcess(NativeProcess):
         self, outer_pid: int, arch: Arch, tracking: Tracking | None = None
     ) -> None:
         super().__init__(outer_pid, arch)
+        self.tasks: Sequence[HeldTask] = ()
         self.shown_pid = _shown(outer_pid)
         self.memory = Memory(self.shown_pid)
         self._tracking = tracking
@@ -242,7 +283,7 @@ class HeldProcess(NativeProcess):
         known = procfs.with_flags(self.outline, self._running)
         return self._tracking.without_marks(known or procfs.ranges(self.shown_pid))
 
-    def _seize(self, tid: int) -> NativeTask | None:
+    def _seize(self, tid: int) -> HeldTask | None:
         """Begin to trace a thread; None if it has just ended."""
         try:
             self._seen[tid] = blocked.look(self.outer_pid, tid, self.arch)
@@ -253,7 +294,7 @@ class HeldProcess(NativeProcess):
             if isinstance(error, NotPermittedError):
                 raise _denied(self.outer_pid) from error
             raise
-        return NativeTask(self, tid)
+        return HeldTask(self, tid)
 
     def _interrupt(self, task: NativeTask) -> None:
         """Ask a thread to stop, unless it has just ended."""
@@ -283,7 +324,7 @@ class HeldProcess(NativeProcess):
         except TaskGoneError:
             return True
 
-    def _await(self, tasks: list[NativeTask], deadline: float) -> None:
+    def _await(self, tasks: list[HeldTask], deadline: float) -> None:
         """Wait until each of these threads has stopped or ended."""
         pause, looks = _POLL_FIRST_S, 0
         while tasks:
@@ -371,8 +412,9 @@ class HeldProcess(NativeProcess):
         Args:
             frames: For how many there shall be room, if it is the first injection.
         """
-        sets = self._sets(task)
-        return self._inject(task, sets, self._area(frames * self._frame_size(sets)))
+        assert isinstance(task, HeldTask)
+        size = frames * self._frame_size(task.sets)
+        return self._inject(task, self._area(size))
 
     def call_each(
         self, room: int, calls: Callable[[int], Sequence[Call]]
@@ -381,16 +423,15 @@ class HeldProcess(NativeProcess):
         if self._lent:
             # It lies where theirs will.
             self._lent.give_back()
-        able = {task: self._sets(task) for task in self.tasks if task.can_call}
-        size = max((self._frame_size(sets) for sets in able.values()), default=0)
-        areas = self._areas(min(len(able), _AT_ONCE), room + size) if able else []
-        left = list(able.items())
-        answers: dict[NativeTask, tuple[list[int], bytes]] = {}
+        left = [task for task in self.tasks if task.can_call]
+        size = max((self._frame_size(task.sets) for task in left), default=0)
+        areas = self._areas(min(len(left), _AT_ONCE), room + size) if left else []
+        answers: dict[HeldTask, tuple[list[int], bytes]] = {}
         while left:
             group, left = left[: len(areas)], left[len(areas) :]
             injections = [
-                self._inject(task, sets, area)
-                for (task, sets), area in zip(group, areas, strict=False)
+                self._inject(task, area)
+                for task, area in zip(group, areas, strict=False)
             ]
             try:
                 for one in injections:
@@ -398,38 +439,23 @@ class HeldProcess(NativeProcess):
                 results = injection.call_together(
                     injections, [calls(one.scratch) for one in injections]
                 )
-                for (task, _), one, found in zip(
-                    group, injections, results, strict=True
-                ):
+                for task, one, found in zip(group, injections, results, strict=True):
                     answers[task] = found, self.memory.read(one.scratch, room)
             finally:
                 for area in areas:
                     area.give_back()
         return [answers.get(task) for task in self.tasks]
 
-    def _sets(self, task: NativeTask) -> dict[int, bytes]:
-        """Return the register sets of a thread as they are."""
-        sets: dict[int, bytes] = {}
-        for known in self.arch.register_sets:
-            data = ptrace.register_set(task.outer_tid, known.note_type)
-            if data is not None:
-                sets[known.note_type] = data
-        if self.arch.gp.note_type not in sets:
-            raise TaskGoneError(f"thread {task.outer_tid} ended while it was held")
-        return sets
-
-    def _inject(
-        self, task: NativeTask, sets: dict[int, bytes], area: injection.Area
-    ) -> injection.Injection:
-        """Prepare calls in the name of a thread with those registers."""
+    def _inject(self, task: HeldTask, area: injection.Area) -> injection.Injection:
+        """Prepare calls in the name of a thread in the room for its frame."""
         assert self._way is not None
         gp = self.arch.gp
-        put_back = sets[gp.note_type]
+        put_back = task.sets[gp.note_type]
         if task.waited:
             found = gp.encode(task.waited.again, put_back)
         else:
             # In no call: where rseq has been aborted, that is where it goes on, too.
-            found = task.rewound(put_back)
+            found = task.general
             if self.arch.interrupted_call(gp.decode(put_back)) is None:
                 put_back = found
         return injection.Injection(
@@ -437,9 +463,9 @@ class HeldProcess(NativeProcess):
             self.arch,
             self._way,
             area,
-            {**sets, gp.note_type: found},
+            {**task.sets, gp.note_type: found},
             put_back,
-            ptrace.signal_mask(task.outer_tid),
+            task.mask,
             filtered=task.unfiltered,
         )
 
@@ -466,8 +492,7 @@ class HeldProcess(NativeProcess):
     def _find_area(self, size: int) -> injection.Area | None:
         """Look for memory for so many bytes of frames that nobody uses."""
         gp = self.arch.gp
-        leader = ptrace.register_set(self.tasks[0].outer_tid, gp.note_type)
-        main_sp = gp.decode(leader)[self.arch.sp] if leader else None
+        main_sp = gp.decode(self.tasks[0].sets[gp.note_type])[self.arch.sp]
         return injection.find_area(self.arch, self.memory, self.outline, main_sp, size)
 
     def present(self, mappings: Sequence[MappingFacts]) -> Iterator[Run]:

@@ -16,6 +16,9 @@ The order of the writes is what makes it safe:
 4. the call, and a stop *behind* it that the kernel takes for a signal's, so that a call
    in which the thread was blocked is resumed as after any signal;
 5. the signal mask, and last the registers.
+
+The last step comes when nothing more is asked for: between its calls a thread stays in
+the care of its frame.
 """
 
 from __future__ import annotations
@@ -143,6 +146,8 @@ class Area:
     def lend(self, injection: Injection, address: int, data: bytes) -> None:
         """Write the frame of an injection, if another one's is there."""
         if self._holds is not injection:
+            if self._holds:
+                self._holds.finish()
             self._memory.write(address, data)
             self._holds = injection
 
@@ -158,6 +163,8 @@ class Area:
 
     def give_back(self) -> None:
         """Put the bytes back that were there, unless a thread has to pass the frame."""
+        if self._holds:
+            self._holds.finish()
         if self._holds and not self._holds.in_care:
             self._memory.write(self.start, self._before)
             self._holds = None
@@ -241,6 +248,8 @@ class Injection:
         self._mask = mask
         self.in_care = False
         """The thread's registers lead into the frame, which so has to stay."""
+        self._is_behind = False
+        """It is in care, and stands behind a call."""
         self.scratch = area.start
         self._sets = sets
         self._sp, self._bytes = self._frame(area.end, sets, mask)
@@ -259,14 +268,15 @@ class Injection:
         """
         self.begin(name, args)
         self.await_call()
-        result = self.leave()
+        self.make_call()
+        result = self.result()
         if -_MAX_ERRNO <= result < 0:
             raise RemoteCallError(pid, name, -result)
         return result
 
     def begin(self, name: str, args: tuple[int, ...]) -> None:
         """Let the thread run to a call; up to step 4."""
-        goes_on = self.in_care
+        goes_on, self._is_behind = self.in_care, False
         self._wanted = name, args
         if self._filtered:
             self._enter_return()
@@ -339,13 +349,20 @@ class Injection:
         """Wait for the stop behind the call, and return what that came to."""
         arch = self._arch
         self._await(system_call=False)
+        self._is_behind = True
         after = ptrace.register_set(self._tid, arch.gp.note_type)
         if after is None:
             raise TaskGoneError(f"thread {self._tid} ended while it was held")
         return arch.call_result(arch.gp.decode(after))
 
+    def finish(self) -> None:
+        """Make the thread what it was, if it stands behind a call."""
+        if self._is_behind:
+            self.put_back()
+
     def put_back(self) -> None:
         """Make the thread what it was; step 5."""
+        self._is_behind = False
         ptrace.set_signal_mask(self._tid, self._mask)
         note = self._arch.gp.note_type
         ptrace.set_register_set(self._tid, note, self._put_back)

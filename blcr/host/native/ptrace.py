@@ -177,6 +177,7 @@ def event_message(tid: int) -> int:
 
 
 _buffer = ctypes.create_string_buffer(REGISTER_SET_MAX)
+_view = memoryview(_buffer)
 _iovec = IOVec(ctypes.addressof(_buffer), REGISTER_SET_MAX)
 
 
@@ -189,7 +190,7 @@ def register_set(tid: int, note_type: int) -> bytes | None:
         if error.errno in (errno.EINVAL, errno.ENODEV):
             return None
         raise
-    return _buffer.raw[: _iovec.size] if _iovec.size else None
+    return _view[: _iovec.size].tobytes() if _iovec.size else None
 
 
 def set_register_set(tid: int, note_type: int, data: bytes) -> None:
@@ -249,7 +250,7 @@ def queued(tid: int, *, shared: bool) -> list[bytes]:
         count = request(
             PTRACE_PEEKSIGINFO, tid, ctypes.addressof(holder), ctypes.addressof(_buffer)
         )
-        raw = _buffer.raw[: count * SIGINFO_SIZE]
+        raw = _view[: count * SIGINFO_SIZE].tobytes()
         infos += [raw[i : i + SIGINFO_SIZE] for i in range(0, len(raw), SIGINFO_SIZE)]
         if count < 32:
             return infos
@@ -276,7 +277,7 @@ def dispatch(tid: int) -> tuple[int, int, int] | None:
         if error.errno in (errno.EIO, errno.EINVAL):
             return None
         raise
-    mode, selector, offset, length = _DISPATCH.unpack_from(_buffer.raw)
+    mode, selector, offset, length = _DISPATCH.unpack_from(_view)
     return (selector, offset, length) if mode else None
 
 
@@ -318,7 +319,7 @@ def rseq(tid: int) -> RseqConfiguration | None:
         raise
     if size < 20:
         return None
-    found = RseqConfiguration(*struct.unpack_from("=QIII", _buffer.raw))
+    found = RseqConfiguration(*struct.unpack_from("=QIII", _view))
     return found if found.address else None
 
 
