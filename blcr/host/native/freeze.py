@@ -187,6 +187,7 @@ class HeldProcess(NativeProcess):
         self.shown_pid = _shown(outer_pid)
         self.memory = Memory(self.shown_pid)
         self._tracking = tracking
+        self._is_small = procfs.own_memory(self.shown_pid) <= _LARGE
         self._running = self._look()
         """The address space before the stop, with flags if it is tracked."""
         status = procfs.status(self.shown_pid)
@@ -201,8 +202,13 @@ class HeldProcess(NativeProcess):
 
     def _look(self) -> list[procfs.Range]:
         """Return the address space of the running program."""
-        look = procfs.ranges if self._tracking else procfs.outline
-        return look(self.shown_pid)
+        if self._tracking:
+            return procfs.ranges(self.shown_pid)
+        outline = procfs.outline(self.shown_pid)
+        if len(outline) > _MANY and self._is_small:
+            # What is the same when it stands still is not worked out again then.
+            mappings.facts(self.shown_pid, procfs.ranges(self.shown_pid))
+        return outline
 
     def _look_at_policies(self) -> Mapping[int, records.MemoryPolicy] | None:
         """
@@ -210,10 +216,9 @@ class HeldProcess(NativeProcess):
 
         They are nothing to wait for where there is but one node.
         """
-        large = procfs.own_memory(self.shown_pid) > _LARGE
-        if large and not kernel.has_several_nodes():
+        if not self._is_small and not kernel.has_several_nodes():
             return {}
-        if large or len(self._running) > _MANY:
+        if not self._is_small or len(self._running) > _MANY:
             return procfs.mapping_policies(self.shown_pid)
         return None
 
@@ -268,6 +273,11 @@ class HeldProcess(NativeProcess):
             self.pending_mask = status.shared_pending
             if status.seccomp and self.arch.redirect_call:
                 task.unfiltered = seccomp.suspend(task.outer_tid, _OPTIONS)
+
+    @cached_property
+    def outline(self) -> list[procfs.Range]:
+        """The address space, with flags if they do not take long."""
+        return self._ranges if self._is_small else super().outline
 
     @cached_property
     def _ranges(self) -> list[procfs.Range]:

@@ -153,21 +153,36 @@ def _kind(
 
 def _facts(opener: _Opener, part: procfs.Range, huge_page: int) -> MappingFacts:
     """Return one mapping."""
-    kind, refused = _kind(part.permissions, part.flags, part.path, huge_page)
-    record = records.Mapping(part.start, part.end, *kind[2:])
+    facts = _bare(part, huge_page)
     backing = _backing(opener, part, huge_page)
-    if backing is not _NOTHING:
-        record = record._replace(
+    if backing is _NOTHING:
+        return facts
+    record, refused = facts.record, facts.refused
+    if not record.special:
+        refused = backing.refused or refused
+    return facts._replace(
+        record=record._replace(
             offset=part.offset if backing.path or backing.object else 0,
             path=backing.path,
             size=backing.size,
             mtime=backing.mtime,
-        )
-        if not kind.special:
-            refused = backing.refused or refused
-    return MappingFacts(
-        record, part.device, part.inode, backing.deleted, refused, backing.object
+        ),
+        deleted=backing.deleted,
+        refused=refused,
+        object=backing.object,
     )
+
+
+@lru_cache(1 << 16)
+def _bare(part: procfs.Range, huge_page: int) -> MappingFacts:
+    """
+    Return a mapping without what is behind it.
+
+    What was seen while the process ran is not put together again while it stands still.
+    """
+    kind, refused = _kind(part.permissions, part.flags, part.path, huge_page)
+    record = records.Mapping(part.start, part.end, *kind[2:])
+    return MappingFacts(record, part.device, part.inode, deleted=False, refused=refused)
 
 
 _NOTHING = _Backing()

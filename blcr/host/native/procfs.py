@@ -476,10 +476,9 @@ def ranges(pid: int) -> list[Range]:
     found: list[Range] = []
     head, _, rest = parts[0].partition(b"\n")
     for part in parts[1:]:
-        bare = _range(head)
         key = _key(rest) if has_keys else 0
         line, _, rest = part.partition(b"\n")
-        found.append(bare.with_flags(_flags(line, key)))
+        found.append(_flagged(head, line, key))
         head, _, rest = rest.partition(b"\n")
     return found
 
@@ -488,6 +487,12 @@ def _key(rows: bytes) -> int:
     """Return the protection key that rows which lead up to the flags name, or 0."""
     name, _, value = rows.rpartition(b"\n")[2].partition(b":")
     return int(value) if name == b"ProtectionKey" else 0
+
+
+@lru_cache(1 << 16)
+def _flagged(head: bytes, line: bytes, key: int) -> Range:
+    """Return the mapping of a line of maps and one of VmFlags; see `_range`."""
+    return _range(head).with_flags(_flags(line, key))
 
 
 @cache
