@@ -9,6 +9,7 @@ from functools import partial
 from blcr.annotations import Protocol
 from blcr.engine.behind import CHUNK, Behind
 from blcr.host.interface import Contents, Process, Run, Tracking
+from blcr.host.runs import join
 from blcr.host.runs import size as size_of
 from blcr.resources.objects import Saved
 
@@ -33,7 +34,7 @@ class Stream(Protocol):
 def copy(process: Process, runs: Sequence[Run], sink: Sink, advance: Advance) -> None:
     """Copy the pages of `runs`; small ones are read and written together."""
     with Behind(size_of(runs)) as behind:
-        for gathered, size in _gathered(runs):
+        for gathered, size in _gathered(join(runs)):
             process.read_runs(gathered, behind.buffer()[:size])
             behind.put(size, partial(sink.gathered, gathered))
             advance(size)

@@ -18,16 +18,16 @@ def size(runs: Iterable[Run]) -> int:
 
 def join(runs: Iterable[Run], gap: int = 0) -> Iterator[Run]:
     """Yield runs in order with those joined that are no more than `gap` bytes apart."""
-    last: Run | None = None
-    for run in runs:
-        if last and run.start - last.end <= gap:
-            last = Run(last.start, run.end)
-            continue
-        if last:
-            yield last
-        last = run
-    if last:
-        yield last
+    first = last = -1
+    for start, end in runs:
+        if first < 0:
+            first = start
+        elif start - last > gap:
+            yield Run(first, last)
+            first = start
+        last = end
+    if first >= 0:
+        yield Run(first, last)
 
 
 def common(some: Sequence[Run], others: Sequence[Run]) -> list[Run]:
