@@ -219,7 +219,7 @@ class NativeTask:
         rseq = ptrace.rseq(self.outer_tid)
         return TaskFacts(
             self.tid,
-            procfs.comm(self.process.outer_pid, self.outer_tid),
+            self._comm(),
             _robust_list(self.outer_tid, self.process.arch),
             records.RestartableSequence(*rseq[:3]) if rseq else None,
             scheduling.facts(self.outer_tid, own_arch()),
@@ -231,6 +231,13 @@ class NativeTask:
             self.dispatch,
             procfs.timer_slack(self.outer_tid),
         )
+
+    def _comm(self) -> str:
+        """Return its name, which the status has with special bytes escaped."""
+        name = self.status.name
+        if "\\" in name:
+            return procfs.comm(self.process.outer_pid, self.outer_tid)
+        return name
 
     def _filters(self) -> tuple[records.SeccompFilter, ...]:
         """Return the filters of its system calls."""
