@@ -64,7 +64,8 @@ def _is_special(rights: records.Credentials | None) -> bool:
 _OF_PROCESS: Mapping[str, Callable[[records.Process], object]] = {
     "aio": lambda process: process.aio,
     "keys": lambda process: process.keys,
-    "lock": lambda process: process.locks,
+    "lease": lambda process: any(lock.kind == "lease" for lock in process.locks),
+    "lock": lambda process: any(lock.kind != "lease" for lock in process.locks),
     "root": lambda process: process.root != "/",
     "guards": lambda process: process.guards,
     "controls": lambda process: _has_modes(process.controls),

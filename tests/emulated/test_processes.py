@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import shutil
 import signal
 import subprocess
@@ -28,7 +30,7 @@ def native(*args: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("variant", programs.EVERY_ARCH)
-@pytest.mark.parametrize("name", ["family", "copies", "sockets"])
+@pytest.mark.parametrize("name", ["family", "copies", "locks", "sockets"])
 def test_program_does_what_it_does_on_this_kernel(name: str, variant: str) -> None:
     """What is printed, and the status, are those of a native run."""
     expected = native(programs.build(name, "x86_64", SOURCES))
@@ -37,6 +39,19 @@ def test_program_does_what_it_does_on_this_kernel(name: str, variant: str) -> No
 
     assert (done.stdout, done.stderr) == (expected.stdout, "")
     assert done.returncode == expected.returncode
+
+
+def test_locks_of_others_are_in_the_way(tmp_path: Path) -> None:
+    """What a process of this machine has locked, guests cannot lock."""
+    path = tmp_path / "locked"
+    path.write_bytes(b"something")
+
+    with path.open("r+b") as file, path.open("r+b") as whole:
+        fcntl.lockf(file, fcntl.LOCK_EX, 6)
+        fcntl.flock(whole, fcntl.LOCK_SH)
+        done = emulated(programs.build("locks", "x86_64", SOURCES), path)
+
+    assert done.stdout == f"range {errno.EAGAIN}\nbeyond 0\nwhole {errno.EAGAIN}\n"
 
 
 SCRIPTS = {

@@ -27,6 +27,7 @@ Hook = Callable[[checkpointer.Request], checkpointer.Request]
 KINDS = (
     "aio_contexts",
     "epoll_nested",
+    "file_leases",
     "file_locks",
     "inotify",
     "mapping_shared",

@@ -48,18 +48,15 @@ static int make(const char *name, int flags)
 int main(void)
 {
     int posix = make("posix", O_RDWR), ofd = make("ofd", O_RDWR), whole = make("whole", O_RDWR);
-    int shared = make("shared", O_RDWR), reader = make("leased", O_RDONLY);
-    int writer = make("leased-alone", O_RDWR);
+    int shared = make("shared", O_RDWR);
     struct flock part = {.l_type = F_WRLCK, .l_start = 10, .l_len = 5};
     struct flock rest = {.l_type = F_RDLCK, .l_start = 100};
     struct flock open_file = {.l_type = F_WRLCK, .l_start = 0, .l_len = 4};
     check(fcntl(posix, F_SETLK, &part) == 0 && fcntl(posix, F_SETLK, &rest) == 0);
     check(fcntl(ofd, F_OFD_SETLK, &open_file) == 0);
     check(flock(whole, LOCK_EX) == 0 && flock(shared, LOCK_SH) == 0);
-    check(fcntl(reader, F_SETLEASE, F_RDLCK) == 0 && fcntl(writer, F_SETLEASE, F_WRLCK) == 0);
     check(in_child(look) == 0);
     ready();
     check(in_child(look) == 0);
-    check(fcntl(reader, F_GETLEASE) == F_RDLCK && fcntl(writer, F_GETLEASE) == F_WRLCK);
     return ok();
 }

@@ -96,6 +96,8 @@ class Descriptors:
         self.limit = limit
         self.users = 1
         """How many processes share it (CLONE_FILES)."""
+        self.lockers: dict[tuple[int, int], int] = {}
+        """What has the process's locks, by device and inode: descriptors of ours."""
         self._table: dict[int, Descriptor] = {}
 
     def __iter__(self) -> Iterator[tuple[int, Descriptor]]:
@@ -134,7 +136,7 @@ class Descriptors:
         """Put an open file at a number, in place of what is there."""
         file.references += 1
         if fd in self._table:
-            self._table[fd].file.release()
+            self._let_go(self._table[fd].file)
         self._table[fd] = Descriptor(file, cloexec)
 
     def set_cloexec(self, fd: int, *, cloexec: bool) -> None:
@@ -143,8 +145,17 @@ class Descriptors:
 
     def close(self, fd: int) -> None:
         """Remove an entry; EBADF if there is none."""
-        self.entry(fd).file.release()
+        self._let_go(self.entry(fd).file)
         del self._table[fd]
+
+    def _let_go(self, file: OpenFile) -> None:
+        """Give up an open file, and all locks of the process's on what it is."""
+        if self.lockers:
+            status = os.fstat(file.fd)
+            locker = self.lockers.pop((status.st_dev, status.st_ino), None)
+            if locker is not None:
+                os.close(locker)
+        file.release()
 
     def copy(self) -> Descriptors:
         """Return a second table with the same open files."""

@@ -25,7 +25,7 @@ from blcr.errors import (
     RestartError,
 )
 from blcr.host import interface
-from blcr.host.emulated import loader, signals
+from blcr.host.emulated import loader, locks, signals
 from blcr.host.emulated.calls.timers import timer_left
 from blcr.host.emulated.memory import DIRTY, FORCE, OWNED, PAGE, READ, WRITE, pages_of
 from blcr.host.emulated.tasks import Blocked, Ended, Interrupted, Thread
@@ -353,8 +353,14 @@ class FrozenProcess:
 
     def descriptors(self) -> list[DescriptorFacts]:
         """Return its descriptors."""
+        own = list(locks.of_table(self.guest.descriptors))
         return [
-            self._descriptor(fd, entry.file, cloexec=entry.cloexec)
+            self._descriptor(fd, entry.file, cloexec=entry.cloexec)._replace(
+                locks=(
+                    *locks.of_file(entry.file, fd),
+                    *(one for one in own if one.fd == fd),
+                )
+            )
             for fd, entry in self.guest.descriptors
         ]
 

@@ -46,11 +46,12 @@ class Wait:
         for_children: A child that changes may end it.
         held: Only `result` ends it, and SIGKILL; no other signal is looked at.
         woken: Something that is waited for may have come.
+        lock_of: Who has the lock that is waited for, if a guest has.
     """
 
     __slots__ = (
-        *("awaits", "events", "for_children", "held", "interrupt", "progress"),
-        *("restarts", "result", "until", "woken"),
+        *("awaits", "events", "for_children", "held", "interrupt", "lock_of"),
+        *("progress", "restarts", "result", "until", "woken"),
     )
 
     def __init__(
@@ -74,6 +75,7 @@ class Wait:
         self.for_children = for_children
         self.held = held
         self.woken = False
+        self.lock_of: Guest | None = None
         self.result: int | None = None
 
 

@@ -29,9 +29,9 @@ class NativeHost:
     runs_here = True
     rebuilds = frozenset(
         {
-            "file", "directory", "device", "path", "contents", "lock", "inherited",
-            "pipe", "fifo", "eventfd", "timerfd", "signalfd", "epoll", "inotify",
-            "pidfd", "pty", "memfd", "aio", "owner", "root", "guards",
+            "file", "directory", "device", "path", "contents", "inherited",
+            "lease", "lock", "pipe", "fifo", "eventfd", "timerfd", "signalfd", "epoll",
+            "inotify", "pidfd", "pty", "memfd", "aio", "owner", "root", "guards",
             "controls", "credentials", "seccomp", "policy", "speculation",
             "droppable", "huge_page", "keys", "dispatch",
         }

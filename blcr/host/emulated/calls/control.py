@@ -1,7 +1,7 @@
 """
-Controlling descriptors, open files and devices: fcntl, flock, ioctl.
+Controlling descriptors, open files and devices: fcntl, ioctl.
 
-Source: fcntl(2), flock(2), ioctl(2), ioctl_tty(2).
+Source: fcntl(2), ioctl(2), ioctl_tty(2).
 """
 
 from __future__ import annotations
@@ -12,15 +12,13 @@ import fcntl as host_fcntl
 import os
 import termios
 
+from blcr.host.emulated.calls import locks
 from blcr.host.emulated.calls.table import call, fail, not_served
 from blcr.host.emulated.files import (
     OpenFile,
     to_host_flags,
 )
-from blcr.host.emulated.tasks import Blocked, Guest, Thread, Wait, signed
-
-RETRY_NS = 2 * 10**6
-"""How often to try again for what no descriptor tells of."""
+from blcr.host.emulated.tasks import Guest, Thread, signed
 
 
 @call("fcntl", "fcntl64")
@@ -50,23 +48,9 @@ def fcntl(thread: Thread, fd: int, command: int, value: int) -> int:
         return 0
     if command in {names["F_GETPIPE_SZ"], names["F_SETPIPE_SZ"]}:
         return host_fcntl.fcntl(file.fd, command, value)
-    locks = ("F_SETLK", "F_SETLKW", "F_SETLK64", "F_SETLKW64")
-    if command in {names[name] for name in locks}:
-        return 0  # There is only one process to lock others out.
+    if kind := locks.kind_of(guest, command):
+        return locks.lock(thread, file, *kind, value)
     raise not_served(thread, "fcntl", "F_", command)
-
-
-@call("flock")
-def flock(thread: Thread, fd: int, operation: int) -> int:
-    """Lock a file."""
-    file = thread.guest.descriptors.get(signed(fd))
-    try:
-        host_fcntl.flock(file.fd, operation | host_fcntl.LOCK_NB)
-    except BlockingIOError:
-        if operation & host_fcntl.LOCK_NB:
-            raise
-        raise Blocked(Wait(thread.guest.machine.monotonic() + RETRY_NS)) from None
-    return 0
 
 
 @call("ioctl")

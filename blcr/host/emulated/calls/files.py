@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from blcr.host.emulated import proc, signals
-from blcr.host.emulated.calls.control import RETRY_NS
 from blcr.host.emulated.calls.inotify import read_events
+from blcr.host.emulated.calls.locks import RETRY_NS
 from blcr.host.emulated.calls.polling import ready, wait_for
 from blcr.host.emulated.calls.signalfds import read_signals
 from blcr.host.emulated.calls.table import call, fail
