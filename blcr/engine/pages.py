@@ -13,6 +13,10 @@ from blcr.host.runs import join
 from blcr.host.runs import size as size_of
 from blcr.resources.objects import Saved
 
+_PIECE = 64 << 10
+"""Bytes that are left out together where they are zero."""
+_ZERO = bytes(_PIECE)
+
 Advance = Callable[[int], None]
 """Told how many more bytes are done."""
 
@@ -111,19 +115,36 @@ def _copy_but_zero(
     advance: Advance,
 ) -> tuple[tuple[int, int], ...]:
     """Copy runs of an object but for what is zero."""
-    zero = bytes(CHUNK)
     kept: list[tuple[int, int]] = []
     with Behind(size_of(runs)) as behind:
         for start, end in _parts(runs):
-            size = end - start
-            part = behind.buffer()[:size]
+            part = behind.buffer()[: end - start]
             read(start, part)
-            advance(size)
-            if zero.startswith(part):
-                continue
-            behind.put(size, stream.write)
-            if kept and sum(kept[-1]) == start:
-                kept[-1] = (kept[-1][0], kept[-1][1] + size)
-            else:
-                kept.append((start, size))
+            pieces = list(_not_zero(part))
+            behind.put(len(part), partial(_write, stream, pieces))
+            advance(len(part))
+            for offset, size in pieces:
+                if kept and sum(kept[-1]) == start + offset:
+                    kept[-1] = (kept[-1][0], kept[-1][1] + size)
+                else:
+                    kept.append((start + offset, size))
     return tuple(kept)
+
+
+def _not_zero(data: memoryview) -> Iterator[tuple[int, int]]:
+    """Yield (offset, length) of pieces that are not all zero."""
+    begin = None
+    for offset in range(0, len(data), _PIECE):
+        is_zero = _ZERO.startswith(data[offset : offset + _PIECE])
+        if not is_zero and begin is None:
+            begin = offset
+        elif is_zero and begin is not None:
+            yield begin, offset - begin
+            begin = None
+    if begin is not None:
+        yield begin, len(data) - begin
+
+
+def _write(stream: Stream, pieces: list[tuple[int, int]], data: memoryview) -> None:
+    for offset, size in pieces:
+        stream.write(data[offset : offset + size])
