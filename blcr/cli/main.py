@@ -53,10 +53,10 @@ def run(
     try:
         arguments = parse(command, words)
         if arguments.has("help"):
-            print(usage(command))
+            print(usage(command), flush=True)
             return 0
         if arguments.has("version"):
-            print(f"{command.name} version {__version__}")
+            print(f"{command.name} version {__version__}", flush=True)
             return 0
         return body(arguments)
     except BlcrError as error:
