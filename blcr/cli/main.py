@@ -49,16 +49,17 @@ def run(
             status that takes the place of message and status, or None.
     """
     words = sys.argv[1:] if words is None else words
-    arguments = Arguments((), ())
+    arguments, status = Arguments((), ()), 0
     try:
         arguments = parse(command, words)
         if arguments.has("help"):
-            print(usage(command), flush=True)
-            return 0
-        if arguments.has("version"):
-            print(f"{command.name} version {__version__}", flush=True)
-            return 0
-        return body(arguments)
+            print(usage(command))
+        elif arguments.has("version"):
+            print(f"{command.name} version {__version__}")
+        else:
+            status = body(arguments)
+        # Later the interpreter would do it, and complain of a closed pipe.
+        print(end="", flush=True)
     except BlcrError as error:
         if arguments.has("traceback"):
             raise
@@ -86,6 +87,7 @@ def run(
             "--traceback shows where",
         )
         return 1
+    return status
 
 
 def usage(command: Command) -> str:
@@ -200,8 +202,8 @@ def _report(command: Command, arguments: Arguments, error: BlcrError) -> int:
         import json
 
         try:
-            print(json.dumps({"error": str(error), "status": error.exit_status}))
-            sys.stdout.flush()
+            told = {"error": str(error), "status": error.exit_status}
+            print(json.dumps(told), flush=True)
         except BrokenPipeError:
             _nobody_reads()
     return error.exit_status

@@ -203,7 +203,7 @@ def build(program: str, variant: str = "dynamic", folder: Path = SOURCES) -> Pat
     command = (*_compiler(variant), *_FLAGS)
     key = hashlib.sha256("\0".join((*command, _version(command[0]))).encode())
     key.update(source.read_bytes())
-    for header in sorted(SOURCES.glob("*.h")):
+    for header in sorted({*SOURCES.glob("*.h"), *folder.glob("*.h")}):
         key.update(header.read_bytes())
     target = cache_folder() / f"{program}-{variant}-{key.hexdigest()[:12]}"
     if not target.exists():

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from itertools import count
 
 from blcr.annotations import TYPE_CHECKING
+from blcr.host.emulated import locks
 from blcr.record import Record
 
 if TYPE_CHECKING:
@@ -151,8 +152,7 @@ class Descriptors:
     def _let_go(self, file: OpenFile) -> None:
         """Give up an open file, and all locks of the process's on what it is."""
         if self.lockers:
-            status = os.fstat(file.fd)
-            locker = self.lockers.pop((status.st_dev, status.st_ino), None)
+            locker = self.lockers.pop(locks.key_of(file), None)
             if locker is not None:
                 os.close(locker)
         file.release()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cached_property
 from random import Random
 
 from unicorn import Uc, UcError
@@ -89,11 +90,12 @@ class Guard:
         unsupported, unit = self._unsupported, self._unit
         if not any(unsupported(code[i:]) for i in range(0, len(code), unit)):
             return
-        for row in self._disassembler().disasm(code, at):
+        for row in self._disassembler.disasm(code, at):
             one = bytes(row.bytes)
             if unsupported(one):
                 yield row.address, one, f"{row.mnemonic} {row.op_str}".strip()
 
+    @cached_property
     def _disassembler(self) -> Any:  # noqa: ANN401
         # Its import takes longer than many programs run.
         import capstone

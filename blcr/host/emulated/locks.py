@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 # struct flock64 of the machine that we run on: type, whence, start, length, pid.
 _FLOCK = struct.Struct("@hhqqi0q")
-_END = (1 << 63) - 1
+END = (1 << 63) - 1
+"""The last byte that a file can have."""
 _LOCKABLE = {"file", "directory", "device"}
 _CHAIN = 10
 """How many who wait for one another are looked at, as the kernel does."""
@@ -41,7 +42,7 @@ class Range(Record):
 
     type: int
     start: int
-    end: int = _END
+    end: int = END
 
     def hinders(self, other: Range) -> bool:
         """Tell whether nobody else can have another at the same time."""
@@ -53,14 +54,14 @@ class Range(Record):
 
     def packed(self) -> bytes:
         """Return it for fcntl(2)."""
-        size = 0 if self.end == _END else self.end - self.start + 1
+        size = 0 if self.end == END else self.end - self.start + 1
         return _FLOCK.pack(self.type, os.SEEK_SET, self.start, size, 0)
 
 
 def _ask(fd: int, command: int, wanted: Range) -> Range:
     """Make a call of fcntl(2) with a lock."""
     kind, _, start, size, _ = _FLOCK.unpack(fcntl.fcntl(fd, command, wanted.packed()))
-    return Range(kind, start, start + size - 1 if size else _END)
+    return Range(kind, start, start + size - 1 if size else END)
 
 
 # Locks of open files.
@@ -88,7 +89,7 @@ def _rows(fd: int) -> Iterator[tuple[str, Range]]:
                     Range(
                         fcntl.F_WRLCK if access == "WRITE" else fcntl.F_RDLCK,
                         int(start),
-                        _END if end == "EOF" else int(end),
+                        END if end == "EOF" else int(end),
                     ),
                 )
 

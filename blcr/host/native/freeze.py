@@ -65,8 +65,11 @@ _AT_ONCE = 16
 """Threads in whose name calls are made at the same time."""
 _BETWEEN_FRAMES = 128
 """Bytes that aligning may take of each frame's room."""
-_LARGE = 16 << 20
-"""Bytes of its own from which on a look at all pages is too long for a stop."""
+LARGE = 16 << 20
+"""
+Bytes of its own from which on a look at all pages is too long for a stop, and stopping
+a program more often worth it.
+"""
 _MANY = 200
 """Mappings from which on reading about each of them is."""
 _LET_GO_S = 0.1
@@ -187,7 +190,7 @@ class HeldProcess(NativeProcess):
         self.shown_pid = _shown(outer_pid)
         self.memory = Memory(self.shown_pid)
         self._tracking = tracking
-        self._is_small = procfs.own_memory(self.shown_pid) <= _LARGE
+        self._is_small = procfs.own_memory(self.shown_pid) <= LARGE
         self._running = self._look()
         """The address space before the stop, with flags if it is tracked."""
         status = procfs.status(self.shown_pid)

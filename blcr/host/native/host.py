@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 RESTARTER_NAME = "cr_restart"
 """By which a request for a restarter's pid is known to mean its program."""
 _OLDEST_KERNEL = (5, 10)
-_WORTH = 16 << 20
-"""Bytes of its own from which on stopping a program more often is worth it."""
 
 
 class NativeHost:
@@ -79,8 +77,9 @@ class NativeHost:
     def track(self, pid: int, *, timeout_s: float) -> Tracking:
         """Begin to note what a process writes."""
         freeze.check(pid)
-        if procfs.own_memory(pid) < _WORTH:
-            raise NotTrackableError(f"it has less than {_WORTH >> 20} MiB of its own")
+        if procfs.own_memory(pid) < freeze.LARGE:
+            mib = freeze.LARGE >> 20
+            raise NotTrackableError(f"it has less than {mib} MiB of its own")
         from blcr.host.native.tracking import Tracking
 
         return Tracking(pid, timeout_s)

@@ -87,7 +87,6 @@ class Tracking:
         self.stops_ms: list[float] = []
 
     def __enter__(self) -> Self:
-        freeze.check(self._outer_pid)
         try:
             self._refuse()
         except NotPermittedError as error:

@@ -6,22 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { ROUNDS = 4000 };
-
-static uint64_t sum = 1469598103934665603u, state = 88172645463325252u;
-
-static void mix(uint64_t value)
-{
-    sum = (sum ^ value) * 1099511628211u;
-}
-
-static uint64_t next(void)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    return state ^= state << 17;
-}
+#include "mixing.h"
 
 #define INTEGERS(type, unsigned_type) \
     do { \

@@ -14,13 +14,12 @@ from blcr.annotations import Any
 from blcr.host.emulated import locks
 from blcr.host.emulated.calls.table import call, fail
 from blcr.host.emulated.files import OpenFile
-from blcr.host.emulated.locks import Range
+from blcr.host.emulated.locks import END, Range
 from blcr.host.emulated.tasks import Blocked, Guest, Thread, Wait, signed
 
 RETRY_NS = 2 * 10**6
 """How often to try again for what no descriptor tells of."""
 
-_END = (1 << 63) - 1
 _OWN = ("F_GETLK", "F_SETLK", "F_SETLKW")
 _OWN_WIDE = ("F_GETLK64", "F_SETLK64", "F_SETLKW64")
 _OF_FILE = ("F_OFD_GETLK", "F_OFD_SETLK", "F_OFD_SETLKW")
@@ -95,9 +94,9 @@ def _range(guest: Guest, file: OpenFile, row: dict[str, Any]) -> Range:
     start, end = (start + size, start - 1) if size < 0 else (start, start + size - 1)
     if start < 0:
         raise fail(errno.EINVAL)
-    if max(start, end) > _END:
+    if max(start, end) > END:
         raise fail(errno.EOVERFLOW)
-    return Range(kinds[row["type"]], start, end if size else _END)
+    return Range(kinds[row["type"]], start, end if size else END)
 
 
 def _tell(
@@ -124,7 +123,7 @@ def _tell(
         type=ours[found.type],
         whence=os.SEEK_SET,
         start=found.start,
-        len=0 if found.end == _END else found.end - found.start + 1,
+        len=0 if found.end == END else found.end - found.start + 1,
         # Others are open files, or out of sight.
         pid=owner.pid if owner else -1,
     )
