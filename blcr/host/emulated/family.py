@@ -92,9 +92,19 @@ def fork(thread: Thread, *, share_memory: bool, share_files: bool) -> Guest:
     child.layout, child.personality = parent.layout, parent.personality
     child.dumpable, child.no_new_privs = parent.dumpable, parent.no_new_privs
     child.vdso, child.limits = parent.vdso, list(parent.limits)
+    child.barriers = parent.barriers
     child.has_signalfd = parent.has_signalfd
     machine.guests[child.pid] = child
     return child
+
+
+def reset_actions(guest: Guest) -> None:
+    """Have signals that are handled do what they do by default again."""
+    guest.actions = {
+        number: Action(handler=signals.SIG_IGN)
+        for number, action in guest.actions.items()
+        if action.handler == signals.SIG_IGN
+    }
 
 
 def execute(thread: Thread, program: Program, env: Sequence[str]) -> None:
@@ -117,12 +127,9 @@ def execute(thread: Thread, program: Program, env: Sequence[str]) -> None:
         guest.descriptors.leave()
         guest.descriptors = guest.descriptors.copy()
     guest.descriptors.close_on_exec()
-    guest.actions = {
-        number: Action(handler=signals.SIG_IGN)
-        for number, action in guest.actions.items()
-        if action.handler == signals.SIG_IGN
-    }
+    reset_actions(guest)
     guest.vdso, guest.parent_death_signal, guest.lock_future = Vdso(), 0, 0
+    guest.barriers = 0
     guest.posix_timers.clear()
     try:
         new = loader.load(guest, program, env)

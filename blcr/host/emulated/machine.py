@@ -104,7 +104,7 @@ class Machine:
         self._constants: dict[str, Mapping[str, int]] = {}
         self._signals: list[int] = []
         self._next_pid = FIRST_PID
-        self._running: Guest | None = None
+        self._running: Thread | None = None
         self._turn_began = 0
         self.foreground = 0
         """The process group that the terminal's signals are for."""
@@ -131,9 +131,10 @@ class Machine:
         )
         return self._held
 
-    def turn_time(self, guest: Guest) -> int:
-        """Return the CPU time of a guest in the turn that it is having now."""
-        if self._running is not guest:
+    def turn_time(self, whose: Guest | Thread) -> int:
+        """Return the CPU time of a guest or thread in the turn that it has now."""
+        running = self._running
+        if running is None or whose not in {running, running.guest}:
             return 0
         return time.process_time_ns() - self._turn_began
 
@@ -312,7 +313,7 @@ class Machine:
         guest, budget = thread.guest, self.random.randint(*_TURN)
         if guest.threads.get(thread.tid) is not thread:
             return
-        self._running, self._turn_began = guest, time.process_time_ns()
+        self._running, self._turn_began = thread, time.process_time_ns()
         if thread.wait is None and len(guest.threads) > 1:
             thread.leave_sequence()
         try:
@@ -338,7 +339,9 @@ class Machine:
             return
         finally:
             self._running = None
-            guest.cpu_ns += time.process_time_ns() - self._turn_began
+            used = time.process_time_ns() - self._turn_began
+            guest.cpu_ns += used
+            thread.cpu_ns += used
 
     def _give_up(self, thread: Thread, guard: Guard) -> None:
         """End a guest whose code the engine would run wrongly."""

@@ -134,6 +134,12 @@ class Thread:
         self.scheduling = records.Scheduling()
         self.restore_mask: int | None = None
         """The mask to put back when the next handler returns."""
+        self.cpu_ns = 0
+        """CPU time in finished turns."""
+
+    def cpu_time(self) -> int:
+        """Return the CPU time that it has used, in ns."""
+        return self.cpu_ns + self.guest.machine.turn_time(self)
 
     def load(self) -> Cpu:
         """Make this the thread that the CPU runs, and return the CPU."""
@@ -244,6 +250,8 @@ class Guest:
         self.lock_future = 0
         """How memory to come is locked, as in `records.Mapping`."""
         self.child_subreaper = False
+        self.barriers = 0
+        """``MEMBARRIER_CMD_REGISTER_*`` that were made."""
         self.stopped = False
         self.status: int | None = None
         """How it ended, as `os.waitpid` says it."""
@@ -255,6 +263,7 @@ class Guest:
         self.cpu_ns = self.children_ns = 0
         """CPU time in finished turns, and that of children that were waited for."""
         self._structures: dict[str, structures.Structure] = {}
+        self._bits: dict[str, int] = {}
 
     def become(self, arch: Arch) -> None:
         """Get an empty memory, and perhaps another architecture."""
@@ -263,7 +272,8 @@ class Guest:
         if arch is not self.arch:
             order = self.arch.layout.byteorder
             self.arch, self.cpu = arch, self.machine.cpu(arch)
-            self.constants, self._structures = self.machine.constants(arch), {}
+            self.constants = self.machine.constants(arch)
+            self._structures, self._bits = {}, {}
             self.pending = [
                 self.structure("siginfo").pack(signo=int.from_bytes(info[:4], order))
                 for info in self.pending
@@ -287,6 +297,16 @@ class Guest:
     def cpu_time(self) -> int:
         """Return the CPU time that it has used, in ns."""
         return self.cpu_ns + self.machine.turn_time(self)
+
+    def bits(self, names: str) -> int:
+        """Return constants together, given by their names with blanks between."""
+        found = self._bits.get(names)
+        if found is None:
+            found = 0
+            for name in names.split():
+                found |= self.constants[name]
+            self._bits[names] = found
+        return found
 
     def structure(self, name: str) -> structures.Structure:
         """Return a structure in this guest's layout."""

@@ -11,7 +11,7 @@ import os
 import stat
 import time
 
-from blcr.host.emulated.calls.table import call, fail, timed
+from blcr.host.emulated.calls.table import call, fail, only, timed
 from blcr.host.emulated.calls.time import NS
 from blcr.host.emulated.files import host_path
 from blcr.host.emulated.tasks import Guest, Thread, signed
@@ -55,6 +55,7 @@ def linkat(
 ) -> int:
     """Give a file one more name."""
     guest, names = thread.guest, thread.guest.constants
+    only(thread, "linkat", "AT_", flags, "AT_SYMLINK_FOLLOW AT_EMPTY_PATH")
     follow = bool(flags & names["AT_SYMLINK_FOLLOW"])
     if not guest.path(old) and flags & names["AT_EMPTY_PATH"]:
         source = f"/proc/self/fd/{guest.descriptors.get(signed(old_directory)).fd}"
@@ -83,6 +84,7 @@ def fchownat(
 ) -> int:
     """Change a file's owner."""
     guest, names = thread.guest, thread.guest.constants
+    only(thread, "fchownat", "AT_", flags, "AT_SYMLINK_NOFOLLOW AT_EMPTY_PATH")
     if not guest.path(path) and flags & names["AT_EMPTY_PATH"]:
         return fchown(thread, directory, uid, gid) or 0
     follow = not flags & names["AT_SYMLINK_NOFOLLOW"]
@@ -114,12 +116,27 @@ def fchown(thread: Thread, fd: int, uid: int, gid: int) -> int:
     return 0
 
 
-@call("fchmodat", "fchmodat2")
+@call("fchmodat")
 def fchmodat(thread: Thread, directory: int, path: int, mode: int) -> int:
     """Change who may do what with a file."""
     where = _path(thread.guest, directory, path, follow=True)
     os.chmod(where, mode & 0o7777)
     return 0
+
+
+@call("fchmodat2")
+def fchmodat2(thread: Thread, directory: int, path: int, mode: int, flags: int) -> int:
+    """Change who may do what with a file."""
+    guest = thread.guest
+    only(thread, "fchmodat2", "AT_", flags, "AT_SYMLINK_NOFOLLOW AT_EMPTY_PATH")
+    if not guest.path(path) and flags & guest.constants["AT_EMPTY_PATH"]:
+        os.fchmod(guest.descriptors.get(signed(directory)).fd, mode & 0o7777)
+        return 0
+    if flags & guest.constants["AT_SYMLINK_NOFOLLOW"] and os.path.islink(
+        _path(guest, directory, path, follow=False)
+    ):
+        raise fail(errno.EOPNOTSUPP)
+    return fchmodat(thread, directory, path, mode) or 0
 
 
 # Times.
@@ -131,9 +148,10 @@ def utimensat(
 ) -> int:
     """Set the times of last access and change."""
     guest, names = thread.guest, thread.guest.constants
+    only(thread, "utimensat", "AT_", flags, "AT_SYMLINK_NOFOLLOW AT_EMPTY_PATH")
     follow = not flags & names["AT_SYMLINK_NOFOLLOW"]
     name = guest.path(path) if path else ""
-    if name:
+    if name or (path and not flags & names["AT_EMPTY_PATH"]):
         where: str | int = host_path(guest, signed(directory), name, follow=follow)
     else:
         where = guest.descriptors.get(signed(directory)).fd

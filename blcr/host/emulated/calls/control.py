@@ -30,7 +30,9 @@ def fcntl(thread: Thread, fd: int, command: int, value: int) -> int:
     file = entry.file
     if command in {names["F_DUPFD"], names["F_DUPFD_CLOEXEC"]}:
         cloexec = command == names["F_DUPFD_CLOEXEC"]
-        return table.add(file, cloexec=cloexec, lowest=value)
+        if not 0 <= signed(value) < table.limit:
+            raise fail(errno.EINVAL)
+        return table.add(file, cloexec=cloexec, lowest=signed(value))
     if command == names["F_GETFD"]:
         return names["FD_CLOEXEC"] if entry.cloexec else 0
     if command == names["F_SETFD"]:
@@ -38,19 +40,38 @@ def fcntl(thread: Thread, fd: int, command: int, value: int) -> int:
         return 0
     if command == names["F_GETFL"]:
         return file.flags
+    if file.kind == "path":
+        raise fail(errno.EBADF)
     if command == names["F_SETFL"]:
-        changeable = names["O_APPEND"] | names["O_NONBLOCK"]
-        file.flags = file.flags & ~changeable | value & changeable
-        # A socket of ours never waits.
-        if not file.kept and file.kind != "socket":
-            host = to_host_flags(names, file.flags) & ~os.O_CLOEXEC
-            host_fcntl.fcntl(file.fd, host_fcntl.F_SETFL, host)
+        if value & names["FASYNC"]:
+            raise not_served(thread, "fcntl", "FASYNC", names["FASYNC"])
+        _set_flags(guest, file, value)
         return 0
-    if command in {names["F_GETPIPE_SZ"], names["F_SETPIPE_SZ"]}:
-        return host_fcntl.fcntl(file.fd, command, value)
+    if command in {names[name] for name in _OF_HOST}:
+        return host_fcntl.fcntl(file.fd, command, signed(value))
     if kind := locks.kind_of(guest, command):
         return locks.lock(thread, file, *kind, value)
     raise not_served(thread, "fcntl", "F_", command)
+
+
+# Commands that have the same number everywhere, and an int.
+_OF_HOST = ("F_GETPIPE_SZ", "F_SETPIPE_SZ", "F_ADD_SEALS", "F_GET_SEALS")
+
+
+def _set_flags(guest: Guest, file: OpenFile, flags: int) -> None:
+    """Set the flags of an open file that can be set."""
+    names = guest.constants
+    changeable = guest.bits("O_APPEND O_NONBLOCK O_DIRECT O_NOATIME")
+    flags = file.flags & ~changeable | flags & changeable
+    host = to_host_flags(names, flags) & ~os.O_CLOEXEC
+    if file.kept:
+        # Whether ours waits is for others, too.
+        waits = host_fcntl.fcntl(file.fd, host_fcntl.F_GETFL) & os.O_NONBLOCK
+        host = host & ~os.O_NONBLOCK | waits
+    # A socket of ours never waits, nor what tells of signals.
+    if file.kind not in {"socket", "signalfd"}:
+        host_fcntl.fcntl(file.fd, host_fcntl.F_SETFL, host)
+    file.flags = flags
 
 
 @call("ioctl")
@@ -67,7 +88,7 @@ def ioctl(thread: Thread, fd: int, request: int, argument: int) -> int:
         flags = file.flags & ~names["O_NONBLOCK"]
         if guest.fetch_int(argument):
             flags |= names["O_NONBLOCK"]
-        file.flags = flags
+        _set_flags(guest, file, flags)
     elif request in {names["FIOCLEX"], names["FIONCLEX"]}:
         cloexec = request == names["FIOCLEX"]
         guest.descriptors.set_cloexec(signed(fd), cloexec=cloexec)
@@ -86,12 +107,16 @@ def ioctl(thread: Thread, fd: int, request: int, argument: int) -> int:
         when = request - names["TCSETS"]
         _set_terminal(guest, file, argument, when)
     elif os.isatty(file.fd):
-        raise not_served(thread, "ioctl", "TI", request)
-    else:
+        raise not_served(thread, "ioctl", "T", request)
+    elif request >> 8 & 0xFF in _OF_TERMINALS:
         raise fail(errno.ENOTTY)
+    else:
+        raise not_served(thread, "ioctl", "FIO", request, errno.ENOTTY)
     return 0
 
 
+# The second byte of requests.
+_OF_TERMINALS = {ord("T"), ord("t")}
 _TERMIOS = ("iflag", "oflag", "cflag", "lflag")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from blcr.annotations import Any
 from blcr.host.emulated import family, loader
-from blcr.host.emulated.calls.table import call, fail
+from blcr.host.emulated.calls.table import call, fail, not_served, only
 from blcr.host.emulated.calls.threads import set_tls
 from blcr.host.emulated.files import host_path, own_link
 from blcr.host.emulated.loader import NotExecutableError
@@ -22,11 +22,20 @@ from blcr.linux.constants import GENERIC
 _THREAD_FLAGS = "CLONE_VM CLONE_FS CLONE_FILES CLONE_SIGHAND CLONE_THREAD".split()
 # Namespaces need privileges; the others are not served.
 _FORBIDDEN = "NEWNS NEWCGROUP NEWUTS NEWIPC NEWUSER NEWPID NEWNET".split()
-_UNSERVED = "CLONE_PIDFD CLONE_PTRACE".split()
+_UNSERVED = "CLONE_PIDFD CLONE_PTRACE CLONE_INTO_CGROUP".split()
 _EXIT_SIGNAL = 0xFF
+_LAST_SIGNAL = 64
+_CLONE_ARGS_SIZE = 64
+"""CLONE_ARGS_SIZE_VER0."""
+_KNOWN = """
+    CLONE_VM CLONE_FS CLONE_FILES CLONE_SIGHAND CLONE_VFORK CLONE_PARENT CLONE_THREAD
+    CLONE_SYSVSEM CLONE_SETTLS CLONE_PARENT_SETTID CLONE_CHILD_CLEARTID CLONE_DETACHED
+    CLONE_UNTRACED CLONE_CHILD_SETTID CLONE_IO CLONE_CLEAR_SIGHAND
+"""
 _ARGUMENTS_LIMIT = 1 << 16
 _TASK_LIMIT = 2000
 """Threads of all processes together: what would be RLIMIT_NPROC."""
+_OF_WAIT = "__WALL __WCLONE"
 _ALL, _BY_PID, _BY_GROUP = GENERIC["P_ALL"], GENERIC["P_PID"], GENERIC["P_PGID"]
 
 
@@ -46,10 +55,21 @@ def clone(
 @call("clone3")
 def clone3(thread: Thread, args: int, size: int) -> int:
     """Make a thread or process, as a structure says."""
-    guest = thread.guest
+    guest, names = thread.guest, thread.guest.constants
     structure = guest.structure("clone_args")
-    data = guest.space.read(args, min(size, structure.size))
+    if size < _CLONE_ARGS_SIZE:
+        raise fail(errno.EINVAL)
+    if size > structure.size:
+        raise fail(errno.E2BIG)
+    data = guest.space.read(args, size)
     row: dict[str, Any] = structure.unpack(data.ljust(structure.size, b"\0"))
+    for name in ("set_tid", "set_tid_size"):
+        if row[name]:
+            raise not_served(thread, f"clone3 with {name}", "", row[name])
+    if row["flags"] & (_EXIT_SIGNAL & ~names["CLONE_NEWTIME"]) or (
+        row["exit_signal"] > _LAST_SIGNAL
+    ):
+        raise fail(errno.EINVAL)
     return _clone(
         thread,
         row["flags"] | row["exit_signal"],
@@ -90,6 +110,8 @@ def _clone(
             share_files=bool(flags & names["CLONE_FILES"]),
         )
         child.exit_signal = flags & _EXIT_SIGNAL
+        if flags & names["CLONE_CLEAR_SIGHAND"]:
+            family.reset_actions(child)
         if flags & names["CLONE_PARENT"]:
             child.ppid, child.exit_signal = guest.ppid, guest.exit_signal
     tid = guest.machine.new_pid() if is_thread else child.pid
@@ -126,7 +148,15 @@ def _check_flags(thread: Thread, flags: int) -> None:
     guest, names = thread.guest, thread.guest.constants
     if any(flags & names[f"CLONE_{name}"] for name in _FORBIDDEN):
         raise fail(errno.EPERM)
+    if flags & _EXIT_SIGNAL > _LAST_SIGNAL:
+        raise fail(errno.EINVAL)
     asked = [name for name in _UNSERVED if flags & names[name]]
+    if unknown := flags & ~(
+        guest.bits(_KNOWN) | _EXIT_SIGNAL | guest.bits(" ".join(_UNSERVED))
+    ):
+        asked.append(f"{unknown:#x}")
+    if flags & names["CLONE_THREAD"] and flags & names["CLONE_VFORK"]:
+        asked.append("CLONE_VFORK")
     shared = [name for name in _THREAD_FLAGS if flags & names[name]]
     if flags & names["CLONE_THREAD"] and shared != _THREAD_FLAGS:
         asked.append("CLONE_THREAD alone")
@@ -150,6 +180,13 @@ def execveat(
 ) -> int:
     """Become another program, found from a directory or an open file."""
     guest, name = thread.guest, thread.guest.path(path)
+    only(thread, "execveat", "AT_", flags, "AT_EMPTY_PATH AT_SYMLINK_NOFOLLOW")
+    if (
+        name
+        and flags & guest.constants["AT_SYMLINK_NOFOLLOW"]
+        and os.path.islink(host_path(guest, signed(directory), name))
+    ):
+        raise fail(errno.ELOOP)
     if not name and flags & guest.constants["AT_EMPTY_PATH"]:
         name = f"/proc/self/fd/{signed(directory)}"
     return _execute(thread, signed(directory), name, argv, env)
@@ -196,6 +233,7 @@ def _strings(guest: Guest, vector: int) -> list[str]:
 def wait4(thread: Thread, pid: int, result: int, options: int, usage: int) -> int:
     """Wait until a child ends, or stops, or goes on."""
     guest, names, pid = thread.guest, thread.guest.constants, signed(pid)
+    only(thread, "wait4", "W", options, f"WNOHANG WUNTRACED WCONTINUED {_OF_WAIT}")
 
     def wanted(child: Guest) -> bool:
         if pid in {-1, child.pid}:
@@ -230,7 +268,9 @@ def waitid(
     """Wait until a child changes in one of some ways, and tell how."""
     guest, names = thread.guest, thread.guest.constants
     if kind not in {_ALL, _BY_PID, _BY_GROUP}:
-        raise fail(errno.EINVAL)
+        raise not_served(thread, "waitid", "P_", kind)
+    served = f"WNOHANG WNOWAIT WEXITED WSTOPPED WCONTINUED {_OF_WAIT}"
+    only(thread, "waitid", "W", options, served)
 
     def wanted(child: Guest) -> bool:
         if kind == _BY_PID:
@@ -271,8 +311,14 @@ def _find(
     Raises:
         Blocked: The thread has to wait.
     """
-    guest = thread.guest
-    children = [child for child in family.children(guest) if wanted(child)]
+    guest, names = thread.guest, thread.guest.constants
+    both = options & names["__WALL"]
+    cloned = bool(options & names["__WCLONE"])
+    children = [
+        child
+        for child in family.children(guest)
+        if wanted(child) and (both or cloned == (child.exit_signal != names["SIGCHLD"]))
+    ]
     for child, change in _changes(children):
         if change.code in kinds:
             return child, change

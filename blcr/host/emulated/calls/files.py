@@ -20,7 +20,7 @@ from blcr.host.emulated.calls.inotify import read_events
 from blcr.host.emulated.calls.locks import RETRY_NS
 from blcr.host.emulated.calls.polling import ready, wait_for
 from blcr.host.emulated.calls.signalfds import read_signals
-from blcr.host.emulated.calls.table import call, fail
+from blcr.host.emulated.calls.table import call, fail, only
 from blcr.host.emulated.files import (
     TRANSIENT,
     OpenFile,
@@ -153,6 +153,9 @@ def close(thread: Thread, fd: int) -> int:
 def close_range(thread: Thread, first: int, last: int, flags: int) -> int:
     """Close many descriptors, or mark them to be closed on exec."""
     guest = thread.guest
+    only(thread, "close_range", "CLOSE_RANGE_", flags, "CLOSE_RANGE_CLOEXEC")
+    if first > last:
+        raise fail(errno.EINVAL)
     for fd, _ in list(guest.descriptors):
         if first <= fd <= last:
             if flags & guest.constants["CLOSE_RANGE_CLOEXEC"]:
@@ -182,6 +185,7 @@ def dup2(thread: Thread, fd: int, target: int) -> int:
 def dup3(thread: Thread, fd: int, target: int, flags: int) -> int:
     """Give an open file another descriptor, of a chosen number."""
     table, fd, target = thread.guest.descriptors, signed(fd), signed(target)
+    only(thread, "dup3", "O_", flags, "O_CLOEXEC")
     if fd == target:
         raise fail(errno.EINVAL)
     if not 0 <= target < table.limit:
@@ -195,6 +199,7 @@ def dup3(thread: Thread, fd: int, target: int, flags: int) -> int:
 def pipe2(thread: Thread, result: int, flags: int) -> int:
     """Make a pipe."""
     guest, names = thread.guest, thread.guest.constants
+    only(thread, "pipe2", "O_", flags, "O_CLOEXEC O_NONBLOCK O_DIRECT")
     cloexec = bool(flags & names["O_CLOEXEC"])
     host = to_host_flags(names, flags) & ~os.O_ACCMODE
     extra = flags & (names["O_NONBLOCK"] | names["O_DIRECT"])
@@ -216,6 +221,7 @@ def pipe(thread: Thread, result: int) -> int:
 def memfd_create(thread: Thread, name: int, flags: int) -> int:
     """Make a file without a path."""
     guest = thread.guest
+    only(thread, "memfd_create", "MFD_", flags, "MFD_CLOEXEC MFD_ALLOW_SEALING")
     label = guest.path(name)
     fd = os.memfd_create(label, flags & guest.constants["MFD_ALLOW_SEALING"])
     file = OpenFile(fd, "file", f"/memfd:{label}", os.O_RDWR)
@@ -463,23 +469,32 @@ def llseek(
 @call("ftruncate")
 def ftruncate(thread: Thread, fd: int, size: int) -> int:
     """Change the size of a file."""
-    os.ftruncate(_writable(thread, fd).fd, size)
+    file = _writable(thread, fd)
+    os.ftruncate(file.fd, signed(size, 64))
     return 0
 
 
 @call("fallocate", wide=(2, 3))
 def fallocate(thread: Thread, fd: int, mode: int, offset: int, size: int) -> int:
-    """Reserve room for a file."""
-    if mode:
-        raise fail(errno.EOPNOTSUPP)
-    os.posix_fallocate(_writable(thread, fd).fd, offset, size)
+    """Reserve room for a file, or take some back."""
+    file, place = _writable(thread, fd), (signed(offset, 64), signed(size, 64))
+    if _libc.fallocate(file.fd, signed(mode), *map(ctypes.c_int64, place)):
+        raise fail(ctypes.get_errno())
     return 0
 
 
-@call("fsync", "fdatasync", "syncfs")
+@call("fsync", "fdatasync")
 def fsync(thread: Thread, fd: int) -> int:
     """Wait until a file is on its disk."""
     os.fsync(thread.guest.descriptors.get(signed(fd)).fd)
+    return 0
+
+
+@call("syncfs")
+def syncfs(thread: Thread, fd: int) -> int:
+    """Wait until all files of a file system are on its disk."""
+    if _libc.syncfs(thread.guest.descriptors.get(signed(fd)).fd):
+        raise fail(ctypes.get_errno())
     return 0
 
 
@@ -491,8 +506,10 @@ def sync(_thread: Thread) -> int:
 
 
 @call("fadvise64", "fadvise64_64", "arm_fadvise64_64", "readahead")
-def fadvise64(_thread: Thread) -> int:
+def fadvise64(thread: Thread, fd: int) -> int:
     """Take advice on how a file will be read, and do nothing."""
+    if thread.guest.descriptors.get(signed(fd)).kind == "pipe":
+        raise fail(errno.ESPIPE)
     return 0
 
 

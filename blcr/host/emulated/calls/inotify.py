@@ -10,7 +10,7 @@ import ctypes
 import os
 import struct
 
-from blcr.host.emulated.calls.table import call, fail
+from blcr.host.emulated.calls.table import call, fail, only
 from blcr.host.emulated.files import OpenFile, host_path
 from blcr.host.emulated.tasks import Guest, Thread, signed
 
@@ -28,6 +28,7 @@ def _check(result: int) -> int:
 def inotify_init1(thread: Thread, flags: int) -> int:
     """Make a descriptor that tells of files."""
     guest, names = thread.guest, thread.guest.constants
+    only(thread, "inotify_init1", "O_", flags, "O_CLOEXEC O_NONBLOCK")
     fd = _check(_libc.inotify_init1(os.O_CLOEXEC))
     kept = flags & names["O_NONBLOCK"]
     file = OpenFile(fd, "inotify", "anon_inode:inotify", kept)

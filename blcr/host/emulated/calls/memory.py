@@ -10,7 +10,7 @@ import errno
 import os
 from collections.abc import Mapping
 
-from blcr.host.emulated.calls.table import call, fail
+from blcr.host.emulated.calls.table import call, fail, not_served, only
 from blcr.host.emulated.memory import (
     PAGE,
     READ,
@@ -26,6 +26,15 @@ from blcr.host.emulated.tasks import Guest, Thread, signed
 
 _MMAP2_UNIT = 4096
 _PROTECTION = 7
+_PROTECTIONS = """
+    PROT_READ PROT_WRITE PROT_EXEC PROT_SEM PROT_GROWSDOWN
+"""
+_BIT_31 = 1 << 31
+_MAP_FLAGS = """
+    MAP_SHARED_VALIDATE MAP_FIXED MAP_FIXED_NOREPLACE MAP_ANONYMOUS MAP_POPULATE
+    MAP_STACK MAP_GROWSDOWN MAP_DENYWRITE MAP_EXECUTABLE MAP_LOCKED MAP_NORESERVE
+    MAP_NONBLOCK
+"""
 _LOCKED, _ON_FAULT = 1, 2
 """How memory is locked, as in `records.Mapping`."""
 
@@ -47,6 +56,7 @@ _TAKEN_BACK: Mapping[str, tuple[str, ...]] = {
     "MADV_NORMAL": ("random", "sequential"),
 }
 """Advice that is kept, by constant, and what takes which of it back."""
+_WITHOUT_EFFECT = ("MADV_WILLNEED", "MADV_COLD", "MADV_PAGEOUT")
 
 
 def _top(guest: Guest) -> int:
@@ -72,6 +82,7 @@ def mmap(
     kind = flags & names["MAP_SHARED_VALIDATE"]
     if not size or offset % PAGE or not kind:
         raise fail(errno.EINVAL)
+    _check_map_flags(thread, flags, kind)
     if size > space.limit:
         raise fail(errno.ENOMEM)
     replace = flags & names["MAP_FIXED"]
@@ -86,7 +97,8 @@ def mmap(
         address &= -PAGE
         taken = space.overlapping(address, address + size)
         if not address or taken or address + size > space.limit:
-            address = space.gap(size, _top(guest))
+            low = flags & names.get("MAP_32BIT", 0)
+            address = space.gap(size, _BIT_31 if low else _top(guest))
     shared = kind != names["MAP_PRIVATE"]
     if flags & names["MAP_ANONYMOUS"]:
         offset = 0
@@ -103,13 +115,23 @@ def mmap(
         offset if backing != Backing() else 0,
         grows_down=bool(flags & names["MAP_GROWSDOWN"]),
         noreserve=bool(flags & names["MAP_NORESERVE"]),
-        locked=guest.lock_future,
+        locked=_LOCKED if flags & names["MAP_LOCKED"] else guest.lock_future,
     )
     space.add(area)
     if area.locked == _LOCKED and area.protection:
         for page in range(area.start, area.end, PAGE):
             space.translate(page, READ)
     return address
+
+
+def _check_map_flags(thread: Thread, flags: int, kind: int) -> None:
+    """Refuse what would make other memory; what is not known counts for some only."""
+    guest, names = thread.guest, thread.guest.constants
+    if flags & names["MAP_HUGETLB"]:
+        raise not_served(thread, "mmap", "MAP_", names["MAP_HUGETLB"], errno.ENOMEM)
+    known = guest.bits(_MAP_FLAGS) | names.get("MAP_32BIT", 0)
+    if kind == names["MAP_SHARED_VALIDATE"] and (rest := flags & 0xFFFF_FFFF & ~known):
+        raise not_served(thread, "mmap", "MAP_", rest & -rest, errno.EOPNOTSUPP)
 
 
 def _file_backing(
@@ -153,10 +175,21 @@ def munmap(thread: Thread, address: int, size: int) -> int:
     return 0
 
 
-@call("mprotect", "pkey_mprotect")
+@call("pkey_mprotect")
+def pkey_mprotect(
+    thread: Thread, address: int, size: int, protection: int, key: int
+) -> int:
+    """Change what may be done with memory, without a key: there are none."""
+    if signed(key) != -1:
+        raise fail(errno.EINVAL)
+    return mprotect(thread, address, size, protection) or 0
+
+
+@call("mprotect")
 def mprotect(thread: Thread, address: int, size: int, protection: int) -> int:
     """Change what may be done with memory."""
     names, space = thread.guest.constants, thread.guest.space
+    only(thread, "mprotect", "PROT_", protection, _PROTECTIONS)
     if address % PAGE:
         raise fail(errno.EINVAL)
     start = address
@@ -176,6 +209,9 @@ def mremap(
     guest, names, space = thread.guest, thread.guest.constants, thread.guest.space
     old_size, new_size = pages_of(old_size), pages_of(new_size)
     fixed = flags & names["MREMAP_FIXED"]
+    only(thread, "mremap", "MREMAP_", flags, "MREMAP_MAYMOVE MREMAP_FIXED")
+    if fixed and not flags & names["MREMAP_MAYMOVE"]:
+        raise fail(errno.EINVAL)
     if address % PAGE or not new_size or (fixed and target % PAGE):
         raise fail(errno.EINVAL)
     area = space.find(address)
@@ -187,8 +223,6 @@ def mremap(
         return start
     if area is None or not old_size or address + old_size > area.end:
         raise fail(errno.EFAULT)
-    if flags & names["MREMAP_DONTUNMAP"]:
-        raise fail(errno.EINVAL)
     if fixed:
         if target < address + old_size and address < target + new_size:
             raise fail(errno.EINVAL)
@@ -244,6 +278,7 @@ def madvise(thread: Thread, address: int, size: int, advice: int) -> int:
         area.cut(max(address, area.start), min(end, area.end))
         for area in space.overlapping(address, end)
     ]
+    mapped = sum(area.end - area.start for area in areas) == max(0, end - address)
     word = next(
         (name for name in (*_ADVICE, *_TAKEN_BACK) if names[name] == advice), ""
     )
@@ -262,23 +297,50 @@ def madvise(thread: Thread, address: int, size: int, advice: int) -> int:
                 "",
             }
             space.change(area.start, area.end, advice=tuple(sorted(kept)))
-    elif advice in {names["MADV_GUARD_INSTALL"], names["MADV_GUARD_REMOVE"]}:
-        raise fail(errno.EINVAL)
+    elif advice in {names["MADV_POPULATE_READ"], names["MADV_POPULATE_WRITE"]}:
+        write = advice == names["MADV_POPULATE_WRITE"]
+        _populate(thread, areas, WRITE if write else READ)
+    elif advice not in {names[name] for name in _WITHOUT_EFFECT}:
+        raise not_served(thread, "madvise", "MADV_", signed(advice))
+    if not mapped:
+        raise fail(errno.ENOMEM)
     return 0
 
 
+def _populate(thread: Thread, areas: list[Area], access: int) -> None:
+    """Touch memory as a program that reads or writes it does."""
+    space = thread.guest.space
+    for area in areas:
+        for page in range(area.start, area.end, PAGE):
+            if not space.translate(page, access):
+                raise fail(errno.EFAULT)
+
+
 @call("msync")
-def msync(thread: Thread, address: int, size: int) -> int:
-    """Check that the range is mapped: files are shared."""
+def msync(thread: Thread, address: int, size: int, flags: int) -> int:
+    """Have what was written be on its disk; files are shared anyway."""
+    names = thread.guest.constants
+    only(thread, "msync", "MS_", flags, "MS_ASYNC MS_INVALIDATE MS_SYNC")
+    both = names["MS_ASYNC"] | names["MS_SYNC"]
+    if address % PAGE or flags & both == both:
+        raise fail(errno.EINVAL)
+    for area in _mapped(thread, address, size):
+        if flags & names["MS_SYNC"] and area.backing.window and area.backing.file:
+            os.fsync(area.backing.file.fd)
+    return 0
+
+
+def _mapped(thread: Thread, address: int, size: int) -> list[Area]:
+    """Return the areas of a range; ENOMEM where a part of it is none."""
     end = address + pages_of(size)
-    at = address & -PAGE
-    for area in thread.guest.space.overlapping(at, end):
+    areas, at = list(thread.guest.space.overlapping(address, end)), address
+    for area in areas:
         if area.start > at:
             break
         at = area.end
     if at < end:
         raise fail(errno.ENOMEM)
-    return 0
+    return areas
 
 
 @call("cacheflush", "riscv_flush_icache")
@@ -310,8 +372,9 @@ def munlock(thread: Thread, address: int, size: int) -> int:
 
 
 def _lock(thread: Thread, address: int, size: int, locked: int) -> int:
-    start = address & -PAGE
-    thread.guest.space.change(start, pages_of(address + size), locked=locked)
+    start, end = address & -PAGE, pages_of(address + size)
+    thread.guest.space.change(start, end, locked=locked)
+    _mapped(thread, start, end - start)
     return 0
 
 
@@ -319,6 +382,7 @@ def _lock(thread: Thread, address: int, size: int, locked: int) -> int:
 def mlockall(thread: Thread, flags: int) -> int:
     """Lock all memory that there is, or will be."""
     guest, names = thread.guest, thread.guest.constants
+    only(thread, "mlockall", "MCL_", flags, "MCL_CURRENT MCL_FUTURE MCL_ONFAULT")
     locked = _ON_FAULT if flags & names["MCL_ONFAULT"] else _LOCKED
     if not flags & (names["MCL_CURRENT"] | names["MCL_FUTURE"]):
         raise fail(errno.EINVAL)
@@ -343,7 +407,9 @@ def munlockall(thread: Thread) -> int:
 def mincore(thread: Thread, address: int, size: int, result: int) -> int:
     """Tell which pages are in memory."""
     space = thread.guest.space
-    msync(thread, address, size)
+    if address % PAGE:
+        raise fail(errno.EINVAL)
+    _mapped(thread, address, size)
     first, last = address // PAGE, (address + size + PAGE - 1) // PAGE
     space.write(result, bytes(int(page in space.pages) for page in range(first, last)))
     return 0

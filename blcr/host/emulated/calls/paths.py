@@ -6,12 +6,13 @@ Source: the manual pages, section 2.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 from pathlib import Path
 
 from blcr.host.emulated import proc
-from blcr.host.emulated.calls.table import call, fail
+from blcr.host.emulated.calls.table import call, fail, only
 from blcr.host.emulated.calls.time import NS
 from blcr.host.emulated.files import (
     host_path,
@@ -20,10 +21,21 @@ from blcr.host.emulated.files import (
 )
 from blcr.host.emulated.tasks import Guest, Thread, signed
 
+# AT_FDCWD of this machine.
+_HERE = -100
+_libc = ctypes.CDLL(None, use_errno=True)
+
 
 def _here(thread: Thread, path: int) -> str:
     guest = thread.guest
     return host_path(guest, guest.constants["AT_FDCWD"], guest.path(path))
+
+
+# What keeps file systems from being asked or mounted is nothing to ours.
+_STAT_FLAGS = """
+    AT_SYMLINK_NOFOLLOW AT_EMPTY_PATH AT_NO_AUTOMOUNT AT_STATX_FORCE_SYNC
+    AT_STATX_DONT_SYNC
+"""
 
 
 def _stat_at(guest: Guest, directory: int, path: str, flags: int) -> os.stat_result:
@@ -72,6 +84,7 @@ def newfstatat(
 ) -> int:
     """Tell about a file."""
     guest = thread.guest
+    only(thread, "newfstatat", "AT_", flags, _STAT_FLAGS)
     status = _stat_at(guest, signed(directory), guest.path(path), flags)
     return _store_stat(guest, "stat", result, status)
 
@@ -82,6 +95,7 @@ def fstatat64(
 ) -> int:
     """Tell about a file."""
     guest = thread.guest
+    only(thread, "fstatat64", "AT_", flags, _STAT_FLAGS)
     status = _stat_at(guest, signed(directory), guest.path(path), flags)
     return _store_stat(guest, "stat64", result, status)
 
@@ -113,10 +127,13 @@ _enter_fstat("fstat64", "stat64")
 
 @call("statx")
 def statx(
-    thread: Thread, directory: int, path: int, flags: int, _mask: int, result: int
+    thread: Thread, directory: int, path: int, flags: int, mask: int, result: int
 ) -> int:
     """Tell about a file."""
     guest = thread.guest
+    only(thread, "statx", "AT_", flags, _STAT_FLAGS)
+    if mask >> 31 & 1:
+        raise fail(errno.EINVAL)
     status = _stat_at(guest, signed(directory), guest.path(path), flags)
     times = {}
     for field in ("atime", "mtime", "ctime"):
@@ -194,17 +211,41 @@ def access(thread: Thread, path: int, mode: int) -> int:
     return faccessat(thread, where, path, mode) or 0
 
 
-@call("faccessat", "faccessat2")
+@call("faccessat")
 def faccessat(thread: Thread, directory: int, path: int, mode: int) -> int:
     """Check what may be done with a file."""
-    guest = thread.guest
+    return faccessat2(thread, directory, path, mode, 0) or 0
+
+
+@call("faccessat2")
+def faccessat2(thread: Thread, directory: int, path: int, mode: int, flags: int) -> int:
+    """Check what may be done with a file, or with a link itself."""
+    guest, names = thread.guest, thread.guest.constants
+    served = "AT_EACCESS AT_SYMLINK_NOFOLLOW AT_EMPTY_PATH"
+    only(thread, "faccessat2", "AT_", flags, served)
+    if mode & ~(os.R_OK | os.W_OK | os.X_OK):
+        raise fail(errno.EINVAL)
+    follow = not flags & names["AT_SYMLINK_NOFOLLOW"]
     name = guest.path(path)
-    name = proc.stand_in(guest, own_link(guest, name) or name)
-    where = host_path(guest, signed(directory), name, follow=True)
-    os.stat(where)
-    if not os.access(where, mode & 7):
+    if not name and flags & names["AT_EMPTY_PATH"]:
+        where = _opened(guest, directory)
+    else:
+        if follow:
+            name = own_link(guest, name) or name
+        name = proc.stand_in(guest, name)
+        where = host_path(guest, signed(directory), name, follow=follow)
+    os.stat(where, follow_symlinks=follow)
+    effective = bool(flags & names["AT_EACCESS"])
+    if not os.access(where, mode, effective_ids=effective, follow_symlinks=follow):
         raise fail(errno.EACCES)
     return 0
+
+
+def _opened(guest: Guest, fd: int) -> str:
+    """Return a path of ours that leads to what a descriptor, or AT_FDCWD, is."""
+    if signed(fd) == guest.constants["AT_FDCWD"]:
+        return guest.cwd
+    return f"/proc/self/fd/{guest.descriptors.get(signed(fd)).fd}"
 
 
 @call("readlinkat")
@@ -267,7 +308,7 @@ def fchdir(thread: Thread, fd: int) -> int:
 @call("truncate")
 def truncate(thread: Thread, path: int, size: int) -> int:
     """Change the size of a file."""
-    os.truncate(_here(thread, path), size)
+    os.truncate(_here(thread, path), signed(size, 64))
     return 0
 
 
@@ -290,6 +331,7 @@ def mkdir(thread: Thread, path: int, mode: int) -> int:
 def unlinkat(thread: Thread, directory: int, path: int, flags: int) -> int:
     """Remove a name."""
     guest = thread.guest
+    only(thread, "unlinkat", "AT_", flags, "AT_REMOVEDIR")
     where = host_path(guest, signed(directory), guest.path(path))
     if flags & guest.constants["AT_REMOVEDIR"]:
         os.rmdir(where)
@@ -311,7 +353,24 @@ def rmdir(thread: Thread, path: int) -> int:
     return unlinkat(thread, names["AT_FDCWD"], path, names["AT_REMOVEDIR"]) or 0
 
 
-@call("renameat", "renameat2")
+@call("renameat2")
+def renameat2(
+    thread: Thread, old_directory: int, old: int, new_directory: int, new: int, how: int
+) -> int:
+    """Give a file another name, perhaps only a new one, or the other's."""
+    guest = thread.guest
+    only(thread, "renameat2", "RENAME_", how, "RENAME_NOREPLACE RENAME_EXCHANGE")
+    source, target = (
+        os.fsencode(host_path(guest, signed(directory), guest.path(path)))
+        for directory, path in ((old_directory, old), (new_directory, new))
+    )
+    # Paths that do not begin at the root are below our own /proc/self/fd.
+    if _libc.renameat2(_HERE, source, _HERE, target, how):
+        raise fail(ctypes.get_errno())
+    return 0
+
+
+@call("renameat")
 def renameat(
     thread: Thread, old_directory: int, old: int, new_directory: int, new: int
 ) -> int:

@@ -12,7 +12,7 @@ import select
 from collections.abc import Callable
 
 from blcr.host.emulated.calls.signals import use_mask
-from blcr.host.emulated.calls.table import call, fail, timed
+from blcr.host.emulated.calls.table import call, fail, only, timed
 from blcr.host.emulated.calls.time import fetch_time, store_time
 from blcr.host.emulated.files import OpenFile, to_guest_flags
 from blcr.host.emulated.tasks import Blocked, Guest, Thread, Wait, signed
@@ -211,6 +211,7 @@ def pselect6(
 def epoll_create1(thread: Thread, flags: int) -> int:
     """Make a set of descriptors to wait for."""
     guest = thread.guest
+    only(thread, "epoll_create1", "EPOLL_", flags, "EPOLL_CLOEXEC")
     with select.epoll() as made:
         fd = os.dup(made.fileno())
     file = OpenFile(fd, "epoll", "anon_inode:[eventpoll]", os.O_RDWR)
@@ -315,6 +316,7 @@ def epoll_pwait2(
 def eventfd2(thread: Thread, value: int, flags: int) -> int:
     """Make a counter to wait at."""
     guest, names = thread.guest, thread.guest.constants
+    only(thread, "eventfd2", "EFD_", flags, "EFD_SEMAPHORE EFD_CLOEXEC EFD_NONBLOCK")
     host = os.EFD_CLOEXEC
     if flags & names["EFD_SEMAPHORE"]:
         host |= os.EFD_SEMAPHORE

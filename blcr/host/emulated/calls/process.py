@@ -11,18 +11,25 @@ import os
 
 from blcr.host.emulated import family
 from blcr.host.emulated.calls.family import store_usage
-from blcr.host.emulated.calls.table import call, fail, not_served
+from blcr.host.emulated.calls.table import call, fail, not_served, only
 from blcr.host.emulated.tasks import Guest, Thread, signed
 
 RELEASE = b"6.1.0"
 _COMM_SIZE = 16
-_WITHOUT_EFFECT = (
-    "PR_SET_VMA",
-    "PR_SET_TIMERSLACK",
-    "PR_CAPBSET_READ",
-    "PR_SET_PTRACER",
-    "PR_GET_SECCOMP",
-)
+# As of a kernel that is built without them: nothing to be listed.
+_LEFT_OUT = ("PR_SET_VMA", "PR_SET_PTRACER")
+_LAST_CAPABILITY, _LAST_SIGNAL = 40, 64
+_USUAL_SLACK = 50_000
+"""Of timers, in ns."""
+_PERSONALITY = "ADDR_NO_RANDOMIZE ADDR_COMPAT_LAYOUT"
+"""Bits that make no difference here."""
+_ANY_PERSONALITY = 0xFFFF_FFFF
+_RANDOM_LIMIT = (1 << 25) - 1
+_BARRIERS = """
+    MEMBARRIER_CMD_GLOBAL MEMBARRIER_CMD_GLOBAL_EXPEDITED
+    MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED MEMBARRIER_CMD_PRIVATE_EXPEDITED
+    MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED MEMBARRIER_CMD_GET_REGISTRATIONS
+"""
 _UNLIMITED = (1 << 64) - 1
 _MOST_STACK, _MOST_FILES = 1 << 30, 1 << 16
 """What no limit lets a guest go beyond."""
@@ -141,9 +148,10 @@ def sysinfo(thread: Thread, result: int) -> int:
 
 
 @call("getrandom")
-def getrandom(thread: Thread, result: int, size: int, _flags: int) -> int:
+def getrandom(thread: Thread, result: int, size: int, flags: int) -> int:
     """Give bytes that the seed fixes."""
-    size = min(size, 1 << 20)
+    only(thread, "getrandom", "GRND_", flags, "GRND_NONBLOCK GRND_RANDOM GRND_INSECURE")
+    size = min(size, _RANDOM_LIMIT)
     thread.guest.space.write(result, thread.guest.machine.random.randbytes(size))
     return size
 
@@ -172,15 +180,13 @@ def _set_limit(guest: Guest, which: int, limit: tuple[int, int]) -> None:
 @call("prlimit64")
 def prlimit64(thread: Thread, pid: int, which: int, new: int, old: int) -> int:
     """Look at, or set, a limit."""
-    guest = thread.guest
-    if pid not in {0, guest.pid}:
-        raise fail(errno.ESRCH)
+    guest = _find(thread, pid)
     soft, hard = _limit(guest, which)
     if new:
-        wanted = guest.fetch("rlimit64", new)
+        wanted = thread.guest.fetch("rlimit64", new)
         _set_limit(guest, which, (wanted["cur"], wanted["max"]))
     if old:
-        guest.store("rlimit64", old, cur=soft, max=hard)
+        thread.guest.store("rlimit64", old, cur=soft, max=hard)
     return 0
 
 
@@ -209,16 +215,26 @@ def setrlimit(thread: Thread, which: int, new: int) -> int:
 @call("getrusage")
 def getrusage(thread: Thread, who: int, result: int) -> int:
     """Tell what has been used."""
-    guest = thread.guest
-    children = signed(who) == guest.constants["RUSAGE_CHILDREN"]
-    store_usage(guest, result, guest.children_ns if children else guest.cpu_time())
+    guest, names = thread.guest, thread.guest.constants
+    if signed(who) == names["RUSAGE_CHILDREN"]:
+        used = guest.children_ns
+    elif signed(who) == names["RUSAGE_SELF"]:
+        used = guest.cpu_time()
+    elif signed(who) == names["RUSAGE_THREAD"]:
+        used = thread.cpu_time()
+    else:
+        raise fail(errno.EINVAL)
+    store_usage(guest, result, used)
     return 0
 
 
 @call("prctl")
-def prctl(thread: Thread, option: int, value: int) -> int:
+def prctl(
+    thread: Thread, option: int, value: int, third: int, fourth: int, fifth: int
+) -> int:
     """Change or tell one of many things."""
     guest, names = thread.guest, thread.guest.constants
+    option &= 0xFFFF_FFFF
     if option == names["PR_SET_NAME"]:
         name = guest.space.read_string(value)[: _COMM_SIZE - 1]
         thread.comm = name.decode(errors="surrogateescape")
@@ -226,15 +242,21 @@ def prctl(thread: Thread, option: int, value: int) -> int:
         name = thread.comm.encode(errors="surrogateescape")
         guest.space.write(value, name.ljust(_COMM_SIZE, b"\0"))
     elif option == names["PR_SET_PDEATHSIG"]:
+        if value > _LAST_SIGNAL:
+            raise fail(errno.EINVAL)
         guest.parent_death_signal = value
     elif option == names["PR_GET_PDEATHSIG"]:
         guest.store_int(value, guest.parent_death_signal)
     elif option == names["PR_SET_DUMPABLE"]:
+        if value > 1:
+            raise fail(errno.EINVAL)
         guest.dumpable = value
     elif option == names["PR_GET_DUMPABLE"]:
         return guest.dumpable
     elif option == names["PR_SET_NO_NEW_PRIVS"]:
-        guest.no_new_privs = bool(value)
+        if value != 1 or third or fourth or fifth:
+            raise fail(errno.EINVAL)
+        guest.no_new_privs = True
     elif option == names["PR_GET_NO_NEW_PRIVS"]:
         return int(guest.no_new_privs)
     elif option == names["PR_SET_CHILD_SUBREAPER"]:
@@ -243,7 +265,16 @@ def prctl(thread: Thread, option: int, value: int) -> int:
         guest.store_int(value, int(guest.child_subreaper))
     elif option == names["PR_GET_TID_ADDRESS"]:
         guest.store_int(value, thread.clear_child_tid, guest.arch.word_size)
-    elif option not in {names[name] for name in _WITHOUT_EFFECT}:
+    elif option == names["PR_CAPBSET_READ"]:
+        if value > _LAST_CAPABILITY:
+            raise fail(errno.EINVAL)
+    elif option == names["PR_GET_TIMERSLACK"]:
+        return _USUAL_SLACK
+    elif option == names["PR_SET_TIMERSLACK"] and value in {0, _USUAL_SLACK}:
+        pass
+    elif option in {names[name] for name in _LEFT_OUT}:
+        raise fail(errno.EINVAL)
+    elif option != names["PR_GET_SECCOMP"]:
         raise not_served(thread, "prctl", "PR_", option)
     return 0
 
@@ -251,9 +282,11 @@ def prctl(thread: Thread, option: int, value: int) -> int:
 @call("personality")
 def personality(thread: Thread, value: int) -> int:
     """Tell, or set, how the system behaves towards the process."""
-    before = thread.guest.personality
-    if value & 0xFFFF_FFFF != 0xFFFF_FFFF:
-        thread.guest.personality = value
+    guest, value = thread.guest, value & _ANY_PERSONALITY
+    before = guest.personality
+    if value != _ANY_PERSONALITY:
+        only(thread, "personality", "ADDR_", value, _PERSONALITY)
+        guest.personality = value
     return before
 
 
@@ -274,8 +307,23 @@ def getcpu(thread: Thread, cpu: int, node: int) -> int:
 
 
 @call("membarrier")
-def membarrier(_thread: Thread, command: int, _flags: int) -> int:
+def membarrier(thread: Thread, command: int, flags: int) -> int:
     """Order memory accesses, which one CPU never disorders."""
-    if signed(command) < 0:
+    guest = thread.guest
+    served = guest.bits(_BARRIERS)
+    if not command & 0xFFFF_FFFF:
+        return served
+    only(thread, "membarrier", "MEMBARRIER_CMD_", command, _BARRIERS)
+    if flags & 0xFFFF_FFFF or command & (command - 1):
         raise fail(errno.EINVAL)
+    names = guest.constants
+    own = names["MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED"]
+    if command in {own, names["MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED"]}:
+        guest.barriers |= command
+    elif command == names["MEMBARRIER_CMD_GET_REGISTRATIONS"]:
+        return guest.barriers
+    elif command == names["MEMBARRIER_CMD_PRIVATE_EXPEDITED"] and (
+        not guest.barriers & own
+    ):
+        raise fail(errno.EPERM)
     return 0

@@ -13,12 +13,18 @@ import os
 from collections.abc import Mapping
 
 from blcr.context.records import Scheduling
-from blcr.host.emulated.calls.table import call, fail
+from blcr.host.emulated.calls.table import call, fail, only
 from blcr.host.emulated.tasks import Thread, signed
 
 _HIGHEST_PRIORITY = 99
 _MOST_IO_CLASS, _IO_CLASS_SHIFT = 3, 13
 _TOLD = "policy flags priority runtime deadline period util_min util_max"
+_POLICIES = "NORMAL BATCH IDLE FIFO RR DEADLINE".split()
+_SERVED = """
+    SCHED_FLAG_RESET_ON_FORK SCHED_FLAG_RECLAIM SCHED_FLAG_DL_OVERRUN
+    SCHED_FLAG_KEEP_POLICY SCHED_FLAG_KEEP_PARAMS SCHED_FLAG_UTIL_CLAMP_MIN
+    SCHED_FLAG_UTIL_CLAMP_MAX
+"""
 _KEEP_POLICY, _KEEP_PARAMS = "SCHED_FLAG_KEEP_POLICY", "SCHED_FLAG_KEEP_PARAMS"
 
 
@@ -121,6 +127,9 @@ def sched_setattr(thread: Thread, tid: int, address: int, flags: int) -> int:
         raise fail(errno.EINVAL)
     row = guest.fetch("sched_attr", address)
     told = row["sched_flags"]
+    only(thread, "sched_setattr", "SCHED_FLAG_", told, _SERVED)
+    if told >> 32:
+        raise fail(errno.EINVAL)
     now = _target(thread, tid).scheduling
     wanted = now
     if not told & names[_KEEP_POLICY]:
@@ -149,9 +158,11 @@ def _nice(names: Mapping[str, int]) -> set[int]:
 
 
 @call("sched_getattr")
-def sched_getattr(thread: Thread, tid: int, result: int, size: int) -> int:
+def sched_getattr(thread: Thread, tid: int, result: int, size: int, flags: int) -> int:
     """Tell all of it."""
     guest = thread.guest
+    if flags & 0xFFFF_FFFF:
+        raise fail(errno.EINVAL)
     now = _target(thread, tid).scheduling
     structure = guest.structure("sched_attr")
     values = {f"sched_{name}": getattr(now, name) for name in _TOLD.split()}
@@ -181,6 +192,8 @@ def sched_getparam(thread: Thread, tid: int, result: int) -> int:
 def sched_get_priority_max(thread: Thread, policy: int) -> int:
     """Tell the highest priority of a policy."""
     names = thread.guest.constants
+    if policy not in {names[f"SCHED_{name}"] for name in _POLICIES}:
+        raise fail(errno.EINVAL)
     return (
         _HIGHEST_PRIORITY if policy in {names["SCHED_FIFO"], names["SCHED_RR"]} else 0
     )

@@ -12,15 +12,19 @@ import errno
 import os
 
 from blcr.host.emulated import signals
-from blcr.host.emulated.calls.table import call, fail
+from blcr.host.emulated.calls.signals import SIGSET_SIZE
+from blcr.host.emulated.calls.table import call, fail, only
 from blcr.host.emulated.files import OpenFile
 from blcr.host.emulated.tasks import Thread, signed
 
 
 @call("signalfd4")
-def signalfd4(thread: Thread, fd: int, mask: int, _size: int, flags: int) -> int:
+def signalfd4(thread: Thread, fd: int, mask: int, size: int, flags: int) -> int:
     """Make a descriptor to read signals from, or change which."""
     guest, names = thread.guest, thread.guest.constants
+    only(thread, "signalfd4", "SFD_", flags, "SFD_CLOEXEC SFD_NONBLOCK")
+    if size != SIGSET_SIZE:
+        raise fail(errno.EINVAL)
     wanted = guest.fetch("sigset", mask)["mask"] & ~signals.UNBLOCKABLE
     if signed(fd) != -1:
         file = guest.descriptors.of_kind("signalfd", signed(fd))

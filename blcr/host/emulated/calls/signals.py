@@ -22,8 +22,12 @@ from blcr.host.emulated.tasks import (
     signed,
 )
 
-_SIGSET_SIZE = 8
+SIGSET_SIZE = 8
 _LAST = 64
+_FLAGS = """
+    SA_NOCLDSTOP SA_NOCLDWAIT SA_SIGINFO SA_ONSTACK SA_RESTART SA_NODEFER SA_RESETHAND
+    SA_RESTORER
+"""
 
 
 def _check(number: int) -> int:
@@ -38,13 +42,15 @@ def rt_sigaction(thread: Thread, number: int, new: int, old: int, size: int) -> 
     """Look at, or set, what happens on a signal."""
     guest = thread.guest
     number = _check(number)
-    if size != _SIGSET_SIZE or (new and bit(number) & UNBLOCKABLE):
+    if size != SIGSET_SIZE or (new and bit(number) & UNBLOCKABLE):
         raise fail(errno.EINVAL)
     before = guest.actions.get(number, Action())
     if new:
         row = guest.fetch("sigaction", new)
         row.setdefault("restorer", 0)
         row["mask"] &= ~UNBLOCKABLE
+        # What is not known is left out, by which a program can tell.
+        row["flags"] &= guest.bits(_FLAGS)
         guest.actions[number] = Action(**{name: row[name] for name in Action._fields})
     if old:
         fields = guest.structure("sigaction").fields
@@ -60,7 +66,7 @@ def rt_sigaction(thread: Thread, number: int, new: int, old: int, size: int) -> 
 def rt_sigprocmask(thread: Thread, how: int, new: int, old: int, size: int) -> int:
     """Look at, or change, the thread's blocked signals."""
     guest, names, before = thread.guest, thread.guest.constants, thread.mask
-    if size != _SIGSET_SIZE:
+    if size != SIGSET_SIZE:
         raise fail(errno.EINVAL)
     if new:
         mask = guest.fetch("sigset", new)["mask"]
@@ -77,8 +83,10 @@ def rt_sigprocmask(thread: Thread, how: int, new: int, old: int, size: int) -> i
 
 
 @call("rt_sigpending")
-def rt_sigpending(thread: Thread, result: int, _size: int) -> int:
+def rt_sigpending(thread: Thread, result: int, size: int) -> int:
     """Tell which blocked signals are waiting."""
+    if size != SIGSET_SIZE:
+        raise fail(errno.EINVAL)
     mask = signals.pending_mask(thread) & thread.mask
     thread.guest.store("sigset", result, mask=mask)
     return 0
@@ -144,7 +152,7 @@ def use_mask(thread: Thread, mask: int, size: int) -> None:
     """Block other signals for as long as the call being made lasts; 0: the same."""
     if not mask or thread.restore_mask is not None:
         return
-    if size != _SIGSET_SIZE:
+    if size != SIGSET_SIZE:
         raise fail(errno.EINVAL)
     wanted = thread.guest.fetch("sigset", mask)["mask"]
     thread.restore_mask, thread.mask = thread.mask, wanted & ~UNBLOCKABLE
@@ -155,10 +163,12 @@ def use_mask(thread: Thread, mask: int, size: int) -> None:
 
 @timed(rt_sigtimedwait="timespec", rt_sigtimedwait_time64="timespec64")
 def rt_sigtimedwait(
-    thread: Thread, unit: str, wanted: int, info: int, timeout: int, _size: int
+    thread: Thread, unit: str, wanted: int, info: int, timeout: int, size: int
 ) -> int:
     """Wait for one of some blocked signals and take it."""
     guest = thread.guest
+    if size != SIGSET_SIZE:
+        raise fail(errno.EINVAL)
     mask = guest.fetch("sigset", wanted)["mask"] & ~UNBLOCKABLE
     end = thread.deadline(fetch_time(guest, unit, timeout) if timeout else None)
     taken = signals.take(thread, mask)

@@ -49,12 +49,42 @@ def fail(code: int) -> OSError:
     return OSError(code, os.strerror(code))
 
 
-def not_served(thread: Thread, name: str, prefix: str, code: int) -> OSError:
-    """Return the error for what the machine does not do, to be listed at its end."""
+def not_served(
+    thread: Thread, name: str, prefix: str, code: int, error: int = errno.EINVAL
+) -> OSError:
+    """
+    Return the error for what the machine does not do, to be listed at its end.
+
+    Args:
+        thread: Who asks for it.
+        name: Of the call.
+        prefix: Of the constant that may be meant.
+        code: Its value.
+        error: With what the call fails.
+    """
     names = (n for n, v in thread.guest.constants.items() if v == code)
     known = next((n for n in names if n.startswith(prefix)), f"{code:#x}")
     thread.guest.machine.unserved.add(f"{name}({known})")
-    return fail(errno.EINVAL)
+    return fail(error)
+
+
+def only(thread: Thread, name: str, prefix: str, flags: int, served: str = "") -> None:
+    """
+    Refuse flags, an int, that the machine does not serve; the lowest is listed.
+
+    Args:
+        thread: Who asks for it.
+        name: Of the call.
+        prefix: Of the constants that may be meant.
+        flags: What is asked for.
+        served: Names of the flags that are served.
+
+    Raises:
+        OSError: EINVAL.
+    """
+    rest = flags & 0xFFFF_FFFF & ~thread.guest.bits(served)
+    if rest:
+        raise not_served(thread, name, prefix, rest & -rest)
 
 
 def call(*names: str, wide: tuple[int, ...] = ()) -> Callable[[Function], Function]:

@@ -9,11 +9,15 @@ from __future__ import annotations
 import errno
 
 from blcr.context.records import RestartableSequence
-from blcr.host.emulated.calls.table import call, fail, timed
+from blcr.host.emulated.calls.table import call, fail, not_served, timed
 from blcr.host.emulated.calls.time import fetch_time, read_clock
 from blcr.host.emulated.tasks import Blocked, Ended, Guest, Thread, Wait, signed
 
 _MATCH_ANY = 0xFFFF_FFFF
+_OF_TWO = ("FUTEX_REQUEUE", "FUTEX_CMP_REQUEUE", "FUTEX_WAKE_OP")
+"""Operations on two words."""
+_PROBED = {0x3001, 0x5001, 0x5005}
+"""ARCH_CET_STATUS, ARCH_SHSTK_ENABLE and _STATUS: C libraries ask whether they are."""
 
 
 def set_tls(thread: Thread, tls: int) -> None:
@@ -107,7 +111,9 @@ def arch_prctl(thread: Thread, code: int, value: int) -> int:
         if code == names[f"ARCH_GET_{name}"]:
             guest.store_int(value, cpu.general()[register], guest.arch.word_size)
             return 0
-    raise fail(errno.EINVAL)
+    if code in _PROBED:
+        raise fail(errno.EINVAL)
+    raise not_served(thread, "arch_prctl", "ARCH_", code)
 
 
 @call("set_tid_address")
@@ -195,6 +201,9 @@ def futex(
     value &= 0xFFFF_FFFF
     if address % 4:
         raise fail(errno.EINVAL)
+    timed = {names["FUTEX_WAIT_BITSET"]}
+    if command & names["FUTEX_CLOCK_REALTIME"] and operation not in timed:
+        raise not_served(thread, "futex", "FUTEX_", operation, errno.ENOSYS)
     key = futexes.key(guest, address)
     if operation == names["FUTEX_WAIT"]:
         timeout = fetch_time(guest, unit, fourth) if fourth else None
@@ -206,6 +215,8 @@ def futex(
         return futexes.wake(key, signed(value))
     if operation == names["FUTEX_WAKE_BITSET"]:
         return futexes.wake(key, signed(value), third & _MATCH_ANY)
+    if operation not in {names[name] for name in _OF_TWO}:
+        raise not_served(thread, "futex", "FUTEX_", operation, errno.ENOSYS)
     target = futexes.key(guest, second)
     if operation in {names["FUTEX_REQUEUE"], names["FUTEX_CMP_REQUEUE"]}:
         compare = operation == names["FUTEX_CMP_REQUEUE"]
@@ -214,11 +225,9 @@ def futex(
         woken = futexes.wake(key, signed(value))
         moved = futexes.requeue(key, target, signed(fourth))
         return woken + (moved if compare else 0)
-    if operation == names["FUTEX_WAKE_OP"]:
-        holds = _operate(guest, second, third)
-        woken = futexes.wake(key, signed(value))
-        return woken + (futexes.wake(target, signed(fourth)) if holds else 0)
-    raise fail(errno.ENOSYS)
+    holds = _operate(guest, second, third)
+    woken = futexes.wake(key, signed(value))
+    return woken + (futexes.wake(target, signed(fourth)) if holds else 0)
 
 
 def _absolute(thread: Thread, unit: str, address: int, command: int) -> int | None:

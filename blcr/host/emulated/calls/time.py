@@ -11,10 +11,13 @@ from __future__ import annotations
 import errno
 import time as host_time
 
-from blcr.host.emulated.calls.table import call, fail, timed
+from blcr.host.emulated.calls.table import call, fail, not_served, timed
 from blcr.host.emulated.tasks import Blocked, Guest, Thread, Wait, signed
 
 NS = 10**9
+# Of negative ids; include/linux/posix-timers_types.h.
+_TICK = 4 * 10**6
+_CPU_CLOCK_SHIFT, _CPU_CLOCK_PER_THREAD, _CPU_CLOCK_KIND = 3, 4, 3
 
 
 def fetch_time(guest: Guest, unit: str, address: int) -> int:
@@ -42,8 +45,15 @@ def store_time(guest: Guest, unit: str, address: int, ns: int) -> None:
         guest.store(unit, address, sec=seconds, nsec=rest)
 
 
-def read_clock(guest: Guest, clock: int) -> int:
-    """Return what a clock shows, in ns; EINVAL if there is none."""
+def read_clock(guest: Guest, clock: int, thread: Thread | None = None) -> int:
+    """
+    Return what a clock shows, in ns; EINVAL if there is none.
+
+    Args:
+        guest: Who looks at it.
+        clock: Its id.
+        thread: Which of its threads does.
+    """
     names, machine = guest.constants, guest.machine
     clock = signed(clock)
     if clock in {names["CLOCK_REALTIME"], names["CLOCK_REALTIME_COARSE"]}:
@@ -58,27 +68,45 @@ def read_clock(guest: Guest, clock: int) -> int:
         return machine.boottime()
     if clock == names["CLOCK_TAI"]:
         return host_time.time_ns()
-    if clock < 0 or clock in {
-        names["CLOCK_PROCESS_CPUTIME_ID"],
-        names["CLOCK_THREAD_CPUTIME_ID"],
-    }:
+    if clock == names["CLOCK_PROCESS_CPUTIME_ID"]:
         return guest.cpu_time()
+    if clock == names["CLOCK_THREAD_CPUTIME_ID"]:
+        return (thread or guest.leader).cpu_time()
+    if clock < 0:
+        return _cpu_time(guest, clock, thread or guest.leader)
     raise fail(errno.EINVAL)
+
+
+def _cpu_time(guest: Guest, clock: int, thread: Thread) -> int:
+    """Return the CPU time of the process or thread whose id is in a clock's."""
+    number = ~(clock >> _CPU_CLOCK_SHIFT)
+    found: Guest | Thread | None
+    if clock & _CPU_CLOCK_PER_THREAD:
+        found = guest.threads.get(number) if number else thread
+    else:
+        found = guest.machine.guests.get(number) if number else guest
+    if clock & _CPU_CLOCK_KIND == _CPU_CLOCK_KIND or found is None:
+        raise fail(errno.EINVAL)
+    return found.cpu_time()
 
 
 @timed(clock_gettime="timespec", clock_gettime64="timespec64")
 def clock_gettime(thread: Thread, unit: str, clock: int, result: int) -> int:
     """Tell the time."""
-    store_time(thread.guest, unit, result, read_clock(thread.guest, clock))
+    guest = thread.guest
+    store_time(guest, unit, result, read_clock(guest, clock, thread))
     return 0
 
 
 @timed(clock_getres="timespec", clock_getres_time64="timespec64")
 def clock_getres(thread: Thread, unit: str, clock: int, result: int) -> int:
     """Tell how fine a clock is."""
+    names = thread.guest.constants
     read_clock(thread.guest, clock)
     if result:
-        store_time(thread.guest, unit, result, 1)
+        coarse = {names["CLOCK_REALTIME_COARSE"], names["CLOCK_MONOTONIC_COARSE"]}
+        resolution = _TICK if clock in coarse else 1
+        store_time(thread.guest, unit, result, resolution)
     return 0
 
 
@@ -124,12 +152,21 @@ def clock_nanosleep(
     """Sleep for some time, or until a clock shows it."""
     guest = thread.guest
     now = read_clock(guest, clock)
+    _check_sleeps(thread, clock)
     if not flags & guest.constants["TIMER_ABSTIME"]:
         return _sleep_for(thread, unit, request, remainder)
     end = fetch_time(guest, unit, request)
     if now >= end:
         return 0
     raise Blocked(Wait(guest.machine.monotonic() + end - now))
+
+
+def _check_sleeps(thread: Thread, clock: int) -> None:
+    """Refuse to sleep by clocks that do not go by themselves."""
+    names = thread.guest.constants
+    by = "REALTIME MONOTONIC BOOTTIME TAI".split()
+    if clock not in {names[f"CLOCK_{name}"] for name in by}:
+        raise not_served(thread, "clock_nanosleep", "CLOCK_", clock, errno.EOPNOTSUPP)
 
 
 def _sleep_for(thread: Thread, unit: str, request: int, remainder: int) -> int:

@@ -10,13 +10,14 @@ import ctypes
 import errno
 import os
 
-from blcr.host.emulated.calls.table import call, fail, timed
+from blcr.host.emulated.calls.table import call, fail, not_served, only, timed
 from blcr.host.emulated.calls.time import NS, read_clock
 from blcr.host.emulated.files import OpenFile
 from blcr.host.emulated.tasks import Guest, PosixTimer, Thread, Timer, signed
 from blcr.linux.constants import GENERIC
 
 _TIMER_LIMIT = 1000
+_NOTIFICATIONS = ("SIGEV_SIGNAL", "SIGEV_NONE", "SIGEV_THREAD_ID")
 _LAST_SIGNAL = 64
 _CPU_TIMERS = {GENERIC["ITIMER_VIRTUAL"], GENERIC["ITIMER_PROF"]}
 
@@ -59,18 +60,26 @@ def setitimer(thread: Thread, which: int, new: int, old: int) -> int:
     """Set an interval timer."""
     guest = thread.guest
     now = _itimer_now(guest, which)
-    row = guest.fetch("itimerval", new) if new else None
+    value, interval = _fetch_itimer(guest, new) if new else (0, 0)
     if old:
         getitimer(thread, which, old)
     guest.timers.pop(which, None)
-    if row is not None:
-        interval, value = (
-            row[name]["sec"] * NS + row[name]["usec"] * 1000
-            for name in ("interval", "value")
-        )
-        if value:
-            guest.timers[which] = Timer(now + value, interval)
+    if value:
+        guest.timers[which] = Timer(now + value, interval)
     return 0
+
+
+def _fetch_itimer(guest: Guest, address: int) -> tuple[int, int]:
+    """Return value and interval of an itimerval, in ns."""
+    row = guest.fetch("itimerval", address)
+    for part in (row["value"], row["interval"]):
+        if part["sec"] < 0 or not 0 <= part["usec"] < NS // 1000:
+            raise fail(errno.EINVAL)
+    value, interval = (
+        row[name]["sec"] * NS + row[name]["usec"] * 1000
+        for name in ("value", "interval")
+    )
+    return value, interval
 
 
 @call("getitimer")
@@ -99,7 +108,7 @@ def timer_create(thread: Thread, clock: int, event: int, result: int) -> int:
     """Make a timer."""
     guest, names = thread.guest, thread.guest.constants
     clock = signed(clock)
-    read_clock(guest, clock)
+    _check_clock(thread, clock)
     if len(guest.posix_timers) >= _TIMER_LIMIT:
         raise fail(errno.EAGAIN)
     number = guest.next_timer
@@ -107,6 +116,8 @@ def timer_create(thread: Thread, clock: int, event: int, result: int) -> int:
     if event:
         row = guest.fetch("sigevent", event)
         notify, signal, tid = row["notify"], row["signo"], row["tid"]
+        if notify & 0xFFFF_FFFF not in {names[name] for name in _NOTIFICATIONS}:
+            raise not_served(thread, "timer_create", "SIGEV_", notify)
         if notify & names["SIGEV_THREAD_ID"] and tid not in guest.threads:
             raise fail(errno.EINVAL)
         if notify != names["SIGEV_NONE"] and not 1 <= signal <= _LAST_SIGNAL:
@@ -116,6 +127,20 @@ def timer_create(thread: Thread, clock: int, event: int, result: int) -> int:
     guest.posix_timers[number] = timer
     guest.next_timer += 1
     return 0
+
+
+def _check_clock(thread: Thread, clock: int) -> None:
+    """Refuse timers by clocks that have none, or of one thread of several."""
+    guest, names = thread.guest, thread.guest.constants
+    read_clock(guest, clock)
+    by = "REALTIME MONOTONIC BOOTTIME TAI PROCESS_CPUTIME_ID".split()
+    served = {names[f"CLOCK_{name}"] for name in by}
+    if clock in served or (
+        len(guest.threads) == 1
+        and (clock < 0 or clock == names["CLOCK_THREAD_CPUTIME_ID"])
+    ):
+        return
+    raise not_served(thread, "timer_create", "CLOCK_", clock, errno.EOPNOTSUPP)
 
 
 def _timer(guest: Guest, number: int) -> PosixTimer:
@@ -200,6 +225,7 @@ def timer_delete(thread: Thread, number: int) -> int:
 def timerfd_create(thread: Thread, clock: int, flags: int) -> int:
     """Make a timer to wait for."""
     guest, names = thread.guest, thread.guest.constants
+    only(thread, "timerfd_create", "TFD_", flags, "TFD_CLOEXEC TFD_NONBLOCK")
     fd = _libc.timerfd_create(signed(clock), os.O_CLOEXEC)
     if fd < 0:
         raise fail(ctypes.get_errno())
