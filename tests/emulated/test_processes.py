@@ -41,6 +41,20 @@ def test_program_does_what_it_does_on_this_kernel(name: str, variant: str) -> No
     assert done.returncode == expected.returncode
 
 
+@pytest.mark.parametrize("variant", programs.EVERY_ARCH)
+def test_what_is_unknown_is_refused_as_everywhere(
+    variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flags, options and commands that no kernel has; the machine lists them."""
+    monkeypatch.chdir(tmp_path)
+    expected = native(programs.build("refusals", "x86_64", SOURCES))
+
+    done = emulated(programs.build("refusals", variant, SOURCES))
+
+    assert done.stdout == expected.stdout
+    assert ": accept4(0x10000000), clone(0x10000000000), close_range(" in done.stderr
+
+
 def test_locks_of_others_are_in_the_way(tmp_path: Path) -> None:
     """What a process of this machine has locked, guests cannot lock."""
     path = tmp_path / "locked"

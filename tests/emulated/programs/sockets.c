@@ -152,9 +152,90 @@ static void named(void) {
     say("count", count);
 }
 
+static long receive(int socket, char *text, size_t size, void *room, size_t room_size,
+                    struct sockaddr *from, int flags) {
+    struct iovec part = {text, size};
+    struct msghdr message = {.msg_name = from, .msg_namelen = from ? 128 : 0, .msg_iov = &part,
+                             .msg_iovlen = 1, .msg_control = room, .msg_controllen = room_size};
+    long count = recvmsg(socket, &message, flags);
+    printf("flags %#x, name %d, control %d\n", message.msg_flags, (int)message.msg_namelen,
+           (int)message.msg_controllen != 0);
+    return count;
+}
+
+static void messages(void) {
+    struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_storage from;
+    socklen_t size = sizeof here;
+    char text[32] = "", room[64];
+    int first = socket(AF_INET, SOCK_DGRAM, 0), second = socket(AF_INET, SOCK_DGRAM, 0), ends[2];
+    bind(first, (struct sockaddr *)&here, sizeof here);
+    getsockname(first, (struct sockaddr *)&here, &size);
+    for (int i = 0; i < 3; i++)
+        sendto(second, "datagram", 8, 0, (struct sockaddr *)&here, sizeof here);
+    say("cut off", receive(first, text, 4, NULL, 0, NULL, 0));
+    say("with room", receive(first, text, 32, room, sizeof room, (struct sockaddr *)&from, 0));
+    say("family", from.ss_family == AF_INET);
+    say("peeked", receive(first, text, 32, NULL, 0, NULL, MSG_PEEK | MSG_DONTWAIT));
+
+    socketpair(AF_UNIX, SOCK_STREAM, 0, ends);
+    pid_t pid = fork();
+    if (!pid) {
+        for (int i = 0; i < 4; i++) {
+            send(ends[1], "piece", 5, 0);
+            usleep(2000);
+        }
+        pass(ends[1], first);
+        pass(ends[1], first);
+        _exit(0);
+    }
+    close(ends[1]);
+    say("whole", recv(ends[0], text, 20, MSG_WAITALL));
+    puts(text);
+    waitpid(pid, NULL, 0);
+    say("no room", receive(ends[0], text, 1, NULL, 0, NULL, 0));
+    say("little room", receive(ends[0], text, 1, room, 4, NULL, 0));
+    say("end", recv(ends[0], text, 20, MSG_WAITALL));
+
+    struct iovec parts[3] = {{text, 2}, {text + 4, 8}, {text + 12, 8}};
+    struct mmsghdr rows[3] = {{{.msg_iov = parts, .msg_iovlen = 1}},
+                              {{.msg_iov = parts + 1, .msg_iovlen = 1}},
+                              {{.msg_iov = parts + 2, .msg_iovlen = 1}}};
+    pid = fork();
+    if (!pid) {
+        for (int i = 0; i < 2; i++) {
+            usleep(5000);
+            sendto(second, "late", 4, 0, (struct sockaddr *)&here, sizeof here);
+        }
+        _exit(0);
+    }
+    say("several", recvmmsg(first, rows, 3, 0, NULL));
+    for (int i = 0; i < 3; i++)
+        printf("%u %d\n", rows[i].msg_len, rows[i].msg_hdr.msg_flags & MSG_TRUNC);
+    waitpid(pid, NULL, 0);
+
+    struct sockaddr_un name = {AF_UNIX, "messages"};
+    int server = socket(AF_UNIX, SOCK_DGRAM, 0), client = socket(AF_UNIX, SOCK_DGRAM, 0);
+    unlink("messages");
+    bind(server, (struct sockaddr *)&name, sizeof name);
+    char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec part = {"fd", 2};
+    struct msghdr message = {.msg_name = &name, .msg_namelen = sizeof name, .msg_iov = &part,
+                             .msg_iovlen = 1, .msg_control = control,
+                             .msg_controllen = sizeof control};
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    head->cmsg_level = SOL_SOCKET, head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(head), &client, sizeof client);
+    say("to a name", sendmsg(client, &message, 0));
+    say("by name", receive(server, text, 32, room, sizeof room, NULL, 0));
+    unlink("messages");
+}
+
 int main(void) {
     pairs();
     internet();
     named();
+    messages();
     return 0;
 }

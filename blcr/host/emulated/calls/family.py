@@ -154,7 +154,7 @@ def _check_flags(thread: Thread, flags: int) -> None:
     if unknown := flags & ~(
         guest.bits(_KNOWN) | _EXIT_SIGNAL | guest.bits(" ".join(_UNSERVED))
     ):
-        asked.append(f"{unknown:#x}")
+        raise not_served(thread, "clone", "CLONE_", unknown)
     if flags & names["CLONE_THREAD"] and flags & names["CLONE_VFORK"]:
         asked.append("CLONE_VFORK")
     shared = [name for name in _THREAD_FLAGS if flags & names[name]]

@@ -80,7 +80,8 @@ def mmap(
     guest, names, space = thread.guest, thread.guest.constants, thread.guest.space
     size = pages_of(size)
     kind = flags & names["MAP_SHARED_VALIDATE"]
-    if not size or offset % PAGE or not kind:
+    anonymous, checked = flags & names["MAP_ANONYMOUS"], names["MAP_SHARED_VALIDATE"]
+    if not size or offset % PAGE or not kind or (anonymous and kind == checked):
         raise fail(errno.EINVAL)
     _check_map_flags(thread, flags, kind)
     if size > space.limit:
@@ -100,7 +101,7 @@ def mmap(
             low = flags & names.get("MAP_32BIT", 0)
             address = space.gap(size, _BIT_31 if low else _top(guest))
     shared = kind != names["MAP_PRIVATE"]
-    if flags & names["MAP_ANONYMOUS"]:
+    if anonymous:
         offset = 0
         backing = Backing(shared=SharedObject(space.ram, size) if shared else None)
     else:
@@ -129,7 +130,9 @@ def _check_map_flags(thread: Thread, flags: int, kind: int) -> None:
     guest, names = thread.guest, thread.guest.constants
     if flags & names["MAP_HUGETLB"]:
         raise not_served(thread, "mmap", "MAP_", names["MAP_HUGETLB"], errno.ENOMEM)
+    # The size of huge pages is nothing to other ones.
     known = guest.bits(_MAP_FLAGS) | names.get("MAP_32BIT", 0)
+    known |= 0x1F << names["MAP_HUGE_SHIFT"]
     if kind == names["MAP_SHARED_VALIDATE"] and (rest := flags & 0xFFFF_FFFF & ~known):
         raise not_served(thread, "mmap", "MAP_", rest & -rest, errno.EOPNOTSUPP)
 

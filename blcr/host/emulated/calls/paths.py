@@ -15,6 +15,7 @@ from blcr.host.emulated import proc
 from blcr.host.emulated.calls.table import call, fail, only
 from blcr.host.emulated.calls.time import NS
 from blcr.host.emulated.files import (
+    OpenFile,
     host_path,
     own_link,
     own_proc,
@@ -160,48 +161,61 @@ def statx(
     return 0
 
 
-def _store_statfs(
-    thread: Thread, name: str, result: int, host: os.statvfs_result
-) -> int:
-    thread.guest.store(
-        name,
-        result,
-        bsize=host.f_bsize,
-        blocks=host.f_blocks,
-        bfree=host.f_bfree,
-        bavail=host.f_bavail,
-        files=host.f_files,
-        ffree=host.f_ffree,
-        namelen=host.f_namemax,
-        frsize=host.f_frsize,
+class _StatFs(ctypes.Structure):
+    """``struct statfs64`` of this machine."""
+
+    _fields_ = (
+        *((name, ctypes.c_ulong) for name in ("type", "bsize")),
+        *((n, ctypes.c_uint64) for n in "blocks bfree bavail files ffree".split()),
+        ("fsid", ctypes.c_int * 2),
+        *((name, ctypes.c_ulong) for name in ("namelen", "frsize", "flags")),
+        ("spare", ctypes.c_long * 4),
     )
+
+
+def _store_statfs(thread: Thread, name: str, result: int, file: OpenFile | str) -> int:
+    guest, found = thread.guest, _StatFs()
+    place = ctypes.byref(found)
+    if isinstance(file, str):
+        failed = _libc.statfs64(os.fsencode(file), place)
+    else:
+        failed = _libc.fstatfs64(file.fd, place)
+    if failed:
+        raise fail(ctypes.get_errno())
+    fields = {*guest.structure(name).fields} - {"fsid"}
+    values = {field: getattr(found, field) for field in fields}
+    guest.store(name, result, fsid=tuple(found.fsid), **values)
     return 0
 
 
 @call("fstatfs")
 def fstatfs(thread: Thread, fd: int, result: int) -> int:
     """Tell about the file system of a file."""
-    host = os.fstatvfs(thread.guest.descriptors.get(signed(fd)).fd)
-    return _store_statfs(thread, "statfs", result, host)
+    file = thread.guest.descriptors.get(signed(fd))
+    return _store_statfs(thread, "statfs", result, file)
 
 
 @call("fstatfs64")
-def fstatfs64(thread: Thread, fd: int, _size: int, result: int) -> int:
+def fstatfs64(thread: Thread, fd: int, size: int, result: int) -> int:
     """Tell about the file system of a file."""
-    host = os.fstatvfs(thread.guest.descriptors.get(signed(fd)).fd)
-    return _store_statfs(thread, "statfs64", result, host)
+    file = thread.guest.descriptors.get(signed(fd))
+    if size < thread.guest.structure("statfs64").size:
+        raise fail(errno.EINVAL)
+    return _store_statfs(thread, "statfs64", result, file)
 
 
 @call("statfs")
 def statfs(thread: Thread, path: int, result: int) -> int:
     """Tell about a file system."""
-    return _store_statfs(thread, "statfs", result, os.statvfs(_here(thread, path)))
+    return _store_statfs(thread, "statfs", result, _here(thread, path))
 
 
 @call("statfs64")
-def statfs64(thread: Thread, path: int, _size: int, result: int) -> int:
+def statfs64(thread: Thread, path: int, size: int, result: int) -> int:
     """Tell about a file system."""
-    return _store_statfs(thread, "statfs64", result, os.statvfs(_here(thread, path)))
+    if size < thread.guest.structure("statfs64").size:
+        raise fail(errno.EINVAL)
+    return _store_statfs(thread, "statfs64", result, _here(thread, path))
 
 
 @call("access")

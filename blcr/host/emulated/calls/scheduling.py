@@ -13,10 +13,13 @@ import os
 from collections.abc import Mapping
 
 from blcr.context.records import Scheduling
+from blcr.host.emulated import family
 from blcr.host.emulated.calls.table import call, fail, only
 from blcr.host.emulated.tasks import Thread, signed
 
 _HIGHEST_PRIORITY = 99
+_PROCESS, _GROUP, _USER = range(3)
+"""Whose a priority is: PRIO_*."""
 _MOST_IO_CLASS, _IO_CLASS_SHIFT = 3, 13
 _TOLD = "policy flags priority runtime deadline period util_min util_max"
 _POLICIES = "NORMAL BATCH IDLE FIFO RR DEADLINE".split()
@@ -207,19 +210,33 @@ def sched_get_priority_min(thread: Thread, policy: int) -> int:
 
 @call("getpriority")
 def getpriority(thread: Thread, which: int, who: int) -> int:
-    """Tell the nice value, counted down from 20."""
-    if which > 2:
+    """Tell the nice value, counted down from 20; of several the best one."""
+    targets = _targets(thread, which, who)
+    return 20 - min(target.scheduling.nice for target in targets)
+
+
+def _targets(thread: Thread, which: int, who: int) -> list[Thread]:
+    """Return the threads of PRIO_PROCESS, which is one, a group or a user."""
+    guest, machine = thread.guest, thread.guest.machine
+    if which == _PROCESS:
+        return [_target(thread, who)]
+    if which == _GROUP:
+        guests = family.group(machine, who or guest.pgid)
+    elif which == _USER:
+        ours = signed(who) in {0, os.getuid()}
+        guests = list(machine.guests.values()) if ours else []
+    else:
         raise fail(errno.EINVAL)
-    target = thread if which else _target(thread, who)
-    return 20 - target.scheduling.nice
+    found = [one for each in guests for one in each.threads.values()]
+    if not found:
+        raise fail(errno.ESRCH)
+    return found
 
 
 @call("setpriority")
 def setpriority(thread: Thread, which: int, who: int, nice: int) -> int:
-    """Set the nice value of a thread, or of all threads of the process."""
-    if which > 2:
-        raise fail(errno.EINVAL)
-    targets = [*thread.guest.threads.values()] if which else [_target(thread, who)]
+    """Set the nice value of a thread, or of all of a group or user."""
+    targets = _targets(thread, which, who)
     wanted = max(-20, min(19, signed(nice)))
     if os.getuid() and any(wanted < one.scheduling.nice for one in targets):
         raise fail(errno.EACCES)
@@ -238,19 +255,18 @@ def nice(thread: Thread, increment: int) -> int:
 @call("ioprio_get")
 def ioprio_get(thread: Thread, which: int, who: int) -> int:
     """Tell the I/O priority."""
-    whose = thread.guest.constants["IOPRIO_WHO_PROCESS"]
-    target = _target(thread, who) if which == whose else thread
-    return target.scheduling.io_priority
+    # The numbers begin at 1, those of setpriority(2) at 0.
+    targets = _targets(thread, which - 1, who)
+    return min(target.scheduling.io_priority for target in targets)
 
 
 @call("ioprio_set")
 def ioprio_set(thread: Thread, which: int, who: int, priority: int) -> int:
     """Set the I/O priority."""
-    whose = thread.guest.constants["IOPRIO_WHO_PROCESS"]
     if priority >> _IO_CLASS_SHIFT > _MOST_IO_CLASS:
         raise fail(errno.EINVAL)
     if priority >> _IO_CLASS_SHIFT == 1 and os.geteuid():
         raise fail(errno.EPERM)
-    return _set(
-        _target(thread, who) if which == whose else thread, io_priority=priority
-    )
+    for target in _targets(thread, which - 1, who):
+        _set(target, io_priority=priority)
+    return 0

@@ -16,9 +16,11 @@ import struct
 import sys
 from collections.abc import Callable
 
+from blcr.annotations import Any
 from blcr.host.emulated import signals
 from blcr.host.emulated.calls.files import gather, scatter, vectors
-from blcr.host.emulated.calls.table import call, fail, timed
+from blcr.host.emulated.calls.table import call, fail, not_served, only, timed
+from blcr.host.emulated.calls.time import fetch_time
 from blcr.host.emulated.files import OpenFile, host_path, kind_of, to_guest_flags
 from blcr.host.emulated.tasks import Blocked, Guest, Thread, Wait, signed
 from blcr.record import Record
@@ -28,10 +30,17 @@ _RETRY_NS = 2 * 10**6
 _ADDRESS_LIMIT = 128
 _CHUNK = 1 << 18
 _CONTROL_LIMIT = 4096
-_FD_LIMIT = 253
+_PID_SIZE = 4
+_KINDS = 0xF
+"""SOCK_TYPE_MASK."""
+_LARGEST = 0x7FFF_F000
 _FAMILY = struct.Struct("=H")
 _TIME = struct.Struct("=qq")
+# struct cmsghdr of this machine, which is aligned to words.
+_CONTROL = struct.Struct("@Nii")
+_WORD = ctypes.sizeof(ctypes.c_size_t)
 _SCOPE_AT, _IPV6_SIZE = 24, 28
+_MESSAGE_LIMIT, _WAIT_FOR_ONE = 1024, 0x1_0000
 _NONBLOCK, _CLOEXEC = host_socket.SOCK_NONBLOCK, host_socket.SOCK_CLOEXEC
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -128,8 +137,19 @@ def _asked(function: Callable[..., int], *args: object) -> bytes:
 @call("socket")
 def socket(thread: Thread, family: int, kind: int, protocol: int) -> int:
     """Make a socket."""
+    _check_family(thread, family)
+    only(thread, "socket", "SOCK_", kind & ~_KINDS, "O_NONBLOCK O_CLOEXEC")
     fd = _check(_libc.socket(family, kind | _NONBLOCK | _CLOEXEC, protocol))
     return _enter(thread.guest, fd, kind)
+
+
+def _check_family(thread: Thread, family: int) -> None:
+    """Refuse addresses, and messages, that would have to be translated."""
+    served = {host_socket.AF_UNIX, host_socket.AF_INET, host_socket.AF_INET6}
+    if thread.guest.arch.layout.byteorder == sys.byteorder:
+        served.add(host_socket.AF_NETLINK)
+    if family not in served:
+        raise not_served(thread, "socket", "AF_", family, errno.EAFNOSUPPORT)
 
 
 @call("socketpair")
@@ -138,6 +158,7 @@ def socketpair(
 ) -> int:
     """Make two sockets that are connected with each other."""
     guest, pair = thread.guest, (ctypes.c_int * 2)()
+    only(thread, "socketpair", "SOCK_", kind & ~_KINDS, "O_NONBLOCK O_CLOEXEC")
     _check(_libc.socketpair(family, kind | _NONBLOCK | _CLOEXEC, protocol, pair))
     for i, fd in enumerate(pair):
         guest.store_int(result + 4 * i, _enter(guest, fd, kind))
@@ -164,6 +185,7 @@ def listen(thread: Thread, fd: int, backlog: int) -> int:
 @call("accept4")
 def accept4(thread: Thread, fd: int, address: int, size_at: int, kind: int) -> int:
     """Take a connection."""
+    only(thread, "accept4", "SOCK_", kind, "O_NONBLOCK O_CLOEXEC")
     guest, file = thread.guest, _socket(thread, fd)
     buffer = ctypes.create_string_buffer(_ADDRESS_LIMIT)
     size = ctypes.c_uint(_ADDRESS_LIMIT)
@@ -252,6 +274,52 @@ def getpeername(thread: Thread, fd: int, address: int, size_at: int) -> int:
 
 # Options.
 
+# Those that are served, by level: numbers, what is the same in any order of bytes, and
+# structures, which are passed on where the order is ours.  Others would have to be
+# translated, or add control messages.
+_SOCKET, _IP, _TCP, _UDP, _IPV6, _NETLINK = 1, 0, 6, 17, 41, 270
+_NUMBERS = {
+    # DEBUG to SNDBUF, RCVBUF to OOBINLINE, PRIORITY, LINGER, REUSEPORT, RCVLOWAT to
+    # SNDTIMEO, ACCEPTCONN, the buffers by force, MARK, PROTOCOL, DOMAIN, PEEK_OFF,
+    # BUSY_POLL, INCOMING_CPU.
+    _SOCKET: {
+        *range(1, 11),
+        *(12, 13, 15, 18, 19, 20, 21, 30, 32, 33, 36, 38, 39, 42, 46, 49, 66, 67),
+    },
+    # TOS, TTL, MTU_DISCOVER, MTU, FREEBIND, BIND_ADDRESS_NO_PORT, MULTICAST_TTL, _LOOP
+    # and _ALL.
+    _IP: {1, 2, 10, 14, 15, 24, 33, 34, 49},
+    # NODELAY to WINDOW_CLAMP, QUICKACK, USER_TIMEOUT, FASTOPEN, NOTSENT_LOWAT,
+    # FASTOPEN_CONNECT.
+    _TCP: {*range(1, 11), 12, 18, 23, 25, 30},
+    # CORK.
+    _UDP: {1},
+    # UNICAST_HOPS to MULTICAST_LOOP, MTU_DISCOVER, MTU, V6ONLY, TCLASS.
+    _IPV6: {16, 17, 18, 19, 23, 24, 26, 67},
+    # Members, CAP_ACK, EXT_ACK, strict checks.
+    _NETLINK: {1, 2, 10, 11, 12},
+}
+# BINDTODEVICE; CONGESTION.
+_WORDS = {_SOCKET: {25}, _TCP: {13}}
+# PEERCRED; MULTICAST_IF and members; TCP_INFO; members.
+_STRUCTURES = {_SOCKET: {17}, _IP: {32, 35, 36}, _TCP: {11}, _IPV6: {20, 21}}
+
+
+def _check_option(thread: Thread, name: str, level: int, option: int) -> bool:
+    """Refuse an option that is not served; tell whether it is of numbers."""
+    if option in _NUMBERS.get(level, ()):
+        return True
+    served = {*_WORDS.get(level, ())}
+    if thread.guest.arch.layout.byteorder == sys.byteorder:
+        served |= _STRUCTURES.get(level, set())
+    elif (level, option) == (_SOCKET, int(host_socket.SO_PEERCRED)):
+        return True
+    if option not in served:
+        raise not_served(
+            thread, f"{name}, level {level}", "", option, errno.ENOPROTOOPT
+        )
+    return False
+
 
 def _host_option(guest: Guest, level: int, option: int) -> int:
     """Return our number of an option."""
@@ -289,11 +357,13 @@ def setsockopt(
     guest, file = thread.guest, _socket(thread, fd)
     unit = _time_unit(guest, level, option)
     option = _host_option(guest, level, option)
+    numbers = _check_option(thread, "setsockopt", level, option)
     if unit:
         row = guest.fetch(unit[0], value)
         data = _TIME.pack(row["sec"], row[unit[1]])
     else:
-        data = _numbers(guest.space.read(value, min(size, _CONTROL_LIMIT)), guest)
+        data = guest.space.read(value, min(size, _CONTROL_LIMIT))
+        data = _numbers(data, guest) if numbers else data
     return _check(_libc.setsockopt(file.fd, level, option, data, len(data)))
 
 
@@ -312,13 +382,18 @@ def getsockopt(
     guest, file = thread.guest, _socket(thread, fd)
     unit = _time_unit(guest, level, option)
     option = _host_option(guest, level, option)
+    numbers = _check_option(thread, "getsockopt", level, option)
     room = min(guest.fetch_int(size_at), _CONTROL_LIMIT)
     buffer, size = ctypes.create_string_buffer(_CONTROL_LIMIT), ctypes.c_uint(room)
     if unit:
         size.value = _TIME.size
     arguments = (buffer, ctypes.byref(size))
     _check(_libc.getsockopt(file.fd, level, option, *arguments))
-    data = _numbers(buffer.raw[: size.value], guest)
+    data = buffer.raw[: size.value]
+    if (level, option) == (_SOCKET, host_socket.SO_PEERCRED):
+        # Which guest it was is not known: none that can be seen, as elsewhere.
+        data = bytes(_PID_SIZE) + data[_PID_SIZE:]
+    data = _numbers(data, guest) if numbers else data
     if unit:
         seconds, rest = _TIME.unpack(buffer.raw[: _TIME.size])
         data = guest.structure(unit[0]).pack(**{"sec": seconds, unit[1]: rest})
@@ -330,13 +405,65 @@ def getsockopt(
 # Data.
 
 
+class _Vector(ctypes.Structure):
+    """``struct iovec`` of this machine."""
+
+    _fields_ = (("base", ctypes.c_char_p), ("len", ctypes.c_size_t))
+
+
+class _Header(ctypes.Structure):
+    """``struct msghdr`` of this machine."""
+
+    _fields_ = (
+        *(("name", ctypes.c_char_p), ("namelen", ctypes.c_uint)),
+        *(("iov", ctypes.POINTER(_Vector)), ("iovlen", ctypes.c_size_t)),
+        *(("control", ctypes.c_char_p), ("controllen", ctypes.c_size_t)),
+        ("flags", ctypes.c_int),
+    )
+
+
 class _Message(Record):
-    """What is sent or received: address, data, descriptors, and flags."""
+    """
+    What is sent or received.
+
+    Attributes:
+        size: Of the data, also where there was no room for all.
+        flags: ``MSG_*``.
+    """
 
     address: bytes
     data: bytes
-    fds: tuple[int, ...] = ()
-    flags: int = 0
+    fds: tuple[int, ...]
+    flags: int
+    size: int = 0
+
+
+def _pass(
+    function: Any,  # noqa: ANN401
+    fd: int,
+    flags: int,
+    *parts: bytes | ctypes.Array[ctypes.c_char],
+) -> tuple[int, _Header]:
+    """
+    Make a call with a message, and return its result.
+
+    Args:
+        function: Of the C library.
+        fd, flags: Its other arguments.
+        parts: Address, data and control messages.
+    """
+    sizes = [len(part) for part in parts]
+    name, data, control = (
+        ctypes.cast(part, ctypes.c_char_p)  # type: ignore[arg-type]
+        for part in parts
+    )
+    vector = _Vector(data, sizes[1])
+    header = _Header(
+        *(name if sizes[0] else None, sizes[0], ctypes.pointer(vector), 1),
+        *(control if sizes[2] else None, sizes[2]),
+    )
+    function.restype = ctypes.c_ssize_t
+    return _check(function(fd, ctypes.byref(header), flags)), header
 
 
 def _send(thread: Thread, file: OpenFile, message: _Message) -> int:
@@ -345,44 +472,38 @@ def _send(thread: Thread, file: OpenFile, message: _Message) -> int:
     done = thread.resumed.progress if thread.resumed else 0
     flags = message.flags | host_socket.MSG_DONTWAIT | host_socket.MSG_NOSIGNAL
     waits = not message.flags & host_socket.MSG_DONTWAIT
-    with host_socket.socket(fileno=os.dup(file.fd)) as ours:
-        while True:
-            data = message.data[done : done + _CHUNK] if is_stream else message.data
-            try:
-                done += _send_once(ours, message, data, flags, first=not done)
-            except BrokenPipeError:
-                if not message.flags & host_socket.MSG_NOSIGNAL:
-                    number = guest.constants["SIGPIPE"]
-                    signals.send(thread, signals.sent_by(guest, number, "SI_USER"))
+    while True:
+        data = message.data[done : done + _CHUNK] if is_stream else message.data
+        control = b"" if done else _packed(message.fds)
+        try:
+            sent, _ = _pass(
+                *(_libc.sendmsg, file.fd, flags, message.address, data, control)
+            )
+            done += sent
+        except BrokenPipeError:
+            if not message.flags & host_socket.MSG_NOSIGNAL:
+                number = guest.constants["SIGPIPE"]
+                signals.send(thread, signals.sent_by(guest, number, "SI_USER"))
+            raise
+        except BlockingIOError:
+            if not waits or file.flags & guest.constants["O_NONBLOCK"]:
+                if done:
+                    return done
                 raise
-            except BlockingIOError:
-                if not waits or file.flags & guest.constants["O_NONBLOCK"]:
-                    if done:
-                        return done
-                    raise
-                blocked = _wait_after(errno.EAGAIN, file, thread, _POLLOUT)
-                blocked.wait.progress = done
-                raise blocked from None
-            if done >= len(message.data) or not is_stream:
-                return done
+            blocked = _wait_after(errno.EAGAIN, file, thread, _POLLOUT)
+            blocked.wait.progress = done
+            raise blocked from None
+        if done >= len(message.data) or not is_stream:
+            return done
 
 
-def _send_once(
-    ours: host_socket.socket, message: _Message, data: bytes, flags: int, *, first: bool
-) -> int:
-    if message.fds and first:
-        packed = struct.pack(f"={len(message.fds)}i", *message.fds)
-        rights = (host_socket.SOL_SOCKET, host_socket.SCM_RIGHTS, packed)
-        return ours.sendmsg([data], [rights], flags)
-    address = message.address
-    result: int = _libc.sendto(
-        *(ours.fileno(), data, ctypes.c_size_t(len(data)), flags),
-        *(address or None, len(address)),
-    )
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return result
+def _packed(fds: tuple[int, ...]) -> bytes:
+    """Return the control message, of ours, that passes descriptors on."""
+    if not fds:
+        return b""
+    data = struct.pack(f"={len(fds)}i", *fds)
+    level, kind = host_socket.SOL_SOCKET, host_socket.SCM_RIGHTS
+    return _CONTROL.pack(_CONTROL.size + len(data), level, kind) + data
 
 
 def _kind(fd: int) -> int:
@@ -392,35 +513,72 @@ def _kind(fd: int) -> int:
 
 
 def _receive(
-    thread: Thread, file: OpenFile, size: int, flags: int, *, control: bool = False
+    thread: Thread, file: OpenFile, parts: list[tuple[int, int]], flags: int
 ) -> _Message:
+    """Receive into a guest's memory, from a stream all that is asked for if so told."""
+    guest, whole = thread.guest, int(host_socket.MSG_WAITALL)
+    done = thread.resumed.progress if thread.resumed else 0
+    size = sum(length for _, length in parts)
+    if flags & host_socket.MSG_PEEK or _kind(file.fd) != host_socket.SOCK_STREAM:
+        whole = 0
+    while True:
+        try:
+            found = _receive_once(file, size - done, flags)
+        except BlockingIOError:
+            if flags & host_socket.MSG_DONTWAIT and not done:
+                raise
+            try:
+                blocked = _wait_after(errno.EAGAIN, file, thread, _POLLIN)
+            except OSError:
+                if not done:
+                    raise
+                return _Message(b"", b"", (), 0, done)
+            blocked.wait.progress = done
+            raise blocked from None
+        scatter(guest, _behind(parts, done), found.data)
+        done += len(found.data)
+        if not flags & whole or done >= size or not found.data or found.fds:
+            return found._replace(size=done) if flags & whole else found
+
+
+def _behind(parts: list[tuple[int, int]], done: int) -> list[tuple[int, int]]:
+    """Return what is left of the parts of an iovec behind some bytes."""
+    left = []
+    for address, size in parts:
+        skipped = min(done, size)
+        done -= skipped
+        left.append((address + skipped, size - skipped))
+    return left
+
+
+def _receive_once(file: OpenFile, size: int, flags: int) -> _Message:
     address = ctypes.create_string_buffer(_ADDRESS_LIMIT)
-    host = flags & ~(host_socket.MSG_WAITALL | host_socket.MSG_CMSG_CLOEXEC)
+    data = ctypes.create_string_buffer(max(1, min(size, _CHUNK)))
+    control = ctypes.create_string_buffer(_CONTROL_LIMIT)
+    host = flags & ~host_socket.MSG_WAITALL | host_socket.MSG_CMSG_CLOEXEC
     host |= host_socket.MSG_DONTWAIT
-    waits = not (flags & host_socket.MSG_DONTWAIT)
-    try:
-        if control:
-            with host_socket.socket(fileno=os.dup(file.fd)) as ours:
-                data, fds, told, _ = host_socket.recv_fds(
-                    ours, min(size, _CHUNK), _FD_LIMIT, host
-                )
-                return _Message(b"", data, tuple(fds), told)
-        buffer = ctypes.create_string_buffer(min(size, _CHUNK))
-        room = ctypes.c_uint(_ADDRESS_LIMIT)
-        _libc.recvfrom.restype = ctypes.c_ssize_t
-        count = _libc.recvfrom(
-            *(file.fd, buffer, ctypes.c_size_t(len(buffer)), host),
-            *(address, ctypes.byref(room)),
-        )
-        if count < 0:
-            raise fail(ctypes.get_errno())
-    except BlockingIOError:
-        if not waits:
-            raise
-        raise _wait_after(errno.EAGAIN, file, thread, _POLLIN) from None
-    data = buffer.raw[: min(count, len(buffer))]
-    # With MSG_TRUNC the count may be more than there is room for.
-    return _Message(address.raw[: room.value], data, (), count)
+    part = (ctypes.c_char * min(size, _CHUNK)).from_buffer(data)
+    count, header = _pass(_libc.recvmsg, file.fd, host, address, part, control)
+    fds, lost = _unpacked(control.raw[: header.controllen])
+    told = header.flags & ~host_socket.MSG_CMSG_CLOEXEC
+    told |= host_socket.MSG_CTRUNC if lost else 0
+    received = data.raw[: min(count, len(part))]
+    return _Message(address.raw[: header.namelen], received, fds, told, count)
+
+
+def _unpacked(control: bytes) -> tuple[tuple[int, ...], bool]:
+    """Return the descriptors in control messages of ours; whether there was more."""
+    fds: list[int] = []
+    at, lost = 0, False
+    while at + _CONTROL.size <= len(control):
+        size, level, kind = _CONTROL.unpack_from(control, at)
+        data = control[at + _CONTROL.size : at + size]
+        if (level, kind) == (host_socket.SOL_SOCKET, host_socket.SCM_RIGHTS):
+            fds += struct.unpack(f"={len(data) // 4}i", data)
+        else:
+            lost = True
+        at += -(-size // _WORD) * _WORD
+    return tuple(fds), lost
 
 
 @call("sendto")
@@ -430,8 +588,8 @@ def sendto(
     """Send data."""
     guest, file = thread.guest, _socket(thread, fd)
     target = _fetch_address(guest, address, length) if address else b""
-    message = _Message(target, guest.space.read(data, size), (), flags)
-    return _send(thread, file, message)
+    content = guest.space.read(data, min(size, _LARGEST))
+    return _send(thread, file, _Message(target, content, (), flags))
 
 
 @call("send")
@@ -446,10 +604,12 @@ def recvfrom(
 ) -> int:
     """Receive data, and tell from whom."""
     guest = thread.guest
-    found = _receive(thread, _socket(thread, fd), size, flags)
-    guest.space.write(data, found.data)
+    parts = [(data, min(size, _LARGEST))]
+    found = _receive(thread, _socket(thread, fd), parts, flags)
+    for passed in found.fds:
+        os.close(passed)
     _store_address(guest, found.address, address, length)
-    return found.flags
+    return found.size
 
 
 @call("recv")
@@ -467,14 +627,17 @@ def sendmsg(thread: Thread, fd: int, message: int, flags: int) -> int:
     if row["name"]:
         target = _fetch_address(guest, row["name"], row["namelen"])
     data = gather(guest, vectors(guest, row["iov"], row["iovlen"]))
-    fds = _rights(guest, row["control"], row["controllen"])
+    fds = _rights(thread, row["control"], row["controllen"])
     return _send(thread, file, _Message(target, data, fds, flags))
 
 
-def _rights(guest: Guest, control: int, size: int) -> tuple[int, ...]:
+def _rights(thread: Thread, control: int, size: int) -> tuple[int, ...]:
     """Return our descriptors for those that a control message passes on."""
+    guest = thread.guest
     head, word, found = guest.structure("cmsghdr"), guest.arch.word_size, []
-    at, end = control, control + min(size, _CONTROL_LIMIT)
+    if size > _CONTROL_LIMIT:
+        raise fail(errno.ENOBUFS)
+    at, end = control, control + size
     while control and at + head.size <= end:
         row = guest.fetch("cmsghdr", at)
         if row["len"] < head.size:
@@ -485,6 +648,8 @@ def _rights(guest: Guest, control: int, size: int) -> tuple[int, ...]:
             for place in range(at + head.size, at + row["len"], 4):
                 number = signed(guest.fetch_int(place))
                 found.append(guest.descriptors.get(number).fd)
+        else:
+            raise not_served(thread, f"sendmsg, level {row['level']}", "", row["type"])
         at += -(-row["len"] // word) * word
     return tuple(found)
 
@@ -496,10 +661,8 @@ def recvmsg(thread: Thread, fd: int, message: int, flags: int) -> int:
     layout = guest.structure("msghdr")
     row = layout.unpack(guest.space.read(message, layout.size))
     parts = vectors(guest, row["iov"], row["iovlen"])
-    size = sum(length for _, length in parts)
-    control = bool(row["control"] and row["controllen"])
-    found = _receive(thread, file, size, flags, control=control)
-    count = scatter(guest, parts, found.data)
+    room = row["controllen"] if row["control"] else 0
+    found = _receive(thread, file, parts, flags)
     if row["name"]:
         address = found.address
         if len(address) >= _FAMILY.size:
@@ -507,25 +670,27 @@ def recvmsg(thread: Thread, fd: int, message: int, flags: int) -> int:
         guest.space.write(row["name"], address[: max(0, row["namelen"])])
         row["namelen"] = len(address)
     cloexec = bool(flags & host_socket.MSG_CMSG_CLOEXEC)
-    data = _take_rights(guest, found.fds, row["controllen"], cloexec=cloexec)
-    if control:
+    data, lost = _take_rights(guest, found.fds, room, cloexec=cloexec)
+    if data:
         guest.space.write(row["control"], data)
     row["controllen"] = len(data)
-    row["flags"] = found.flags if control else 0
+    row["flags"] = found.flags | flags & host_socket.MSG_CMSG_CLOEXEC
+    row["flags"] |= host_socket.MSG_CTRUNC if lost else 0
     guest.space.write(message, layout.pack(**row))
-    return count if control else max(count, found.flags)
+    return found.size
 
 
 def _take_rights(
     guest: Guest, fds: tuple[int, ...], room: int, *, cloexec: bool
-) -> bytes:
-    """Give a guest descriptors of ours; return the control message that says so."""
+) -> tuple[bytes, bool]:
+    """Give a guest descriptors of ours; return what says so, and if some are lost."""
     head, names = guest.structure("cmsghdr"), guest.constants
     fitting = max(0, (room - head.size) // 4)
     for fd in fds[fitting:]:
         os.close(fd)
+    lost = len(fds) > fitting
     if not fds[:fitting]:
-        return b""
+        return b"", lost
     numbers = []
     for fd in fds[:fitting]:
         os.set_inheritable(fd, False)
@@ -547,7 +712,7 @@ def _take_rights(
     packed = head.pack(
         len=size, level=host_socket.SOL_SOCKET, type=host_socket.SCM_RIGHTS
     )
-    return packed + data
+    return packed + data, lost
 
 
 @call("sendmmsg")
@@ -556,7 +721,7 @@ def sendmmsg(thread: Thread, fd: int, rows: int, count: int, flags: int) -> int:
     guest = thread.guest
     head, word = guest.structure("msghdr").size, guest.arch.word_size
     step = -(-(head + 4) // word) * word
-    for i in range(min(count, 1024)):
+    for i in range(min(count, _MESSAGE_LIMIT)):
         try:
             sent = sendmsg(thread, fd, rows + i * step, flags) or 0
         except (OSError, Blocked):
@@ -564,27 +729,44 @@ def sendmmsg(thread: Thread, fd: int, rows: int, count: int, flags: int) -> int:
                 return i
             raise
         guest.store_int(rows + i * step + head, sent)
-    return min(count, 1024)
+        # What of the first one was sent before counts for that alone.
+        thread.resumed = None
+    return min(count, _MESSAGE_LIMIT)
 
 
 @timed(recvmmsg="timespec", recvmmsg_time64="timespec64")
 def recvmmsg(
-    thread: Thread, _unit: str, fd: int, rows: int, count: int, flags: int, _end: int
+    thread: Thread, unit: str, fd: int, rows: int, count: int, flags: int, timeout: int
 ) -> int:
-    """Receive several messages, or as many as are there."""
+    """Receive several messages, or when the first is there as many as there are."""
     guest = thread.guest
     head, word = guest.structure("msghdr").size, guest.arch.word_size
     step = -(-(head + 4) // word) * word
-    for i in range(min(count, 1024)):
-        more = flags | (host_socket.MSG_DONTWAIT if i else 0)
+    end = thread.deadline(fetch_time(guest, unit, timeout) if timeout else None)
+    if flags & host_socket.MSG_WAITALL:
+        raise not_served(thread, "recvmmsg", "MSG_", host_socket.MSG_WAITALL)
+    done = thread.resumed.progress if thread.resumed else 0
+    for i in range(done, min(count, _MESSAGE_LIMIT)):
+        at = rows + i * step
+        waits = not i or not flags & _WAIT_FOR_ONE
+        more = flags & ~_WAIT_FOR_ONE | (0 if waits else host_socket.MSG_DONTWAIT)
+        # What a message has waited for is not what the next one has.
+        thread.resumed = None
         try:
-            size = recvmsg(thread, fd, rows + i * step, more) or 0
+            guest.store_int(at + head, recvmsg(thread, fd, at, more) or 0)
         except OSError:
             if i:
                 return i
             raise
-        guest.store_int(rows + i * step + head, size)
-    return min(count, 1024)
+        except Blocked as blocked:
+            end = blocked.wait.until if end is None else end
+            if end is not None and guest.machine.monotonic() >= end:
+                if i:
+                    return i
+                raise fail(errno.EAGAIN) from None
+            blocked.wait.progress, blocked.wait.until = i, end
+            raise
+    return min(count, _MESSAGE_LIMIT)
 
 
 _CALLS: tuple[tuple[Callable[..., int | None], int], ...] = (
