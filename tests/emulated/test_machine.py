@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import load, programs, runner
+from harness import load, programs, runner, seeds
 
 SOURCES = Path(__file__).parent / "programs"
+CALLS = Path(__file__).with_name("random_calls.py")
 
 # How each fault kills, and signal and si_code in a handler.  Source: sigaction(2).
 FAULTS = {
@@ -230,6 +231,29 @@ def test_what_is_no_program_is_refused(
     assert done.returncode != 0
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_every_call_has_an_answer(variant: str, tmp_path: Path) -> None:
+    """Whatever its arguments, a call fails, waits or is done; it never ends us."""
+    seed, count = seeds.generator("calls", variant).randrange(10**6), 2000
+    program = programs.build("compute", variant)
+
+    done = subprocess.run(
+        [
+            sys.executable,
+            CALLS,
+            program,
+            str(seed),
+            str(count * (10 if seeds.FULL else 1)),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
 
 
 def test_random_numbers_come_from_the_seed(variant: str) -> None:

@@ -399,6 +399,9 @@ class Machine:
             raise
         except OSError as error:
             result = -(error.errno or errno.EIO)
+        except OverflowError:
+            # A number that is none of this machine's calls' either.
+            result = -errno.EINVAL
         self._finish(thread, entry, result)
 
     def _finish(self, thread: Thread, entry: Entry, result: int | None) -> None:

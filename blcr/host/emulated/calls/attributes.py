@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 import time
 
 from blcr.host.emulated.calls.table import call, fail, only, timed
@@ -18,6 +17,8 @@ from blcr.host.emulated.tasks import Guest, Thread, signed
 
 _UTIME_NOW, _UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
 _VALUE_LIMIT = 1 << 16
+_NO_ID = _DEVICES = 0xFFFF_FFFF
+_MODES = 0xFFFF
 
 
 def _path(guest: Guest, directory: int, path: int, *, follow: bool) -> str:
@@ -37,8 +38,8 @@ def mknodat(thread: Thread, directory: int, path: int, mode: int, device: int) -
     """Make a special file."""
     guest = thread.guest
     where = _path(guest, directory, path, follow=False)
-    mode &= ~guest.umask | stat.S_IFMT(mode)
-    os.mknod(where, mode, device)
+    mode &= _MODES & ~guest.umask
+    os.mknod(where, mode, device & _DEVICES)
     return 0
 
 
@@ -78,6 +79,12 @@ def symlinkat(thread: Thread, target: int, directory: int, path: int) -> int:
 # Owners and modes.
 
 
+def _id(value: int) -> int:
+    """Return a user or group, -1 for no change; they have no sign otherwise."""
+    value &= _NO_ID
+    return -1 if value == _NO_ID else value
+
+
 @call("fchownat")
 def fchownat(
     thread: Thread, directory: int, path: int, uid: int, gid: int, flags: int
@@ -89,14 +96,14 @@ def fchownat(
         return fchown(thread, directory, uid, gid) or 0
     follow = not flags & names["AT_SYMLINK_NOFOLLOW"]
     where = _path(guest, directory, path, follow=follow)
-    os.chown(where, signed(uid), signed(gid), follow_symlinks=follow)
+    os.chown(where, _id(uid), _id(gid), follow_symlinks=follow)
     return 0
 
 
 @call("chown", "chown32")
 def chown(thread: Thread, path: int, uid: int, gid: int) -> int:
     """Change a file's owner."""
-    os.chown(_here(thread, path), signed(uid), signed(gid))
+    os.chown(_here(thread, path), _id(uid), _id(gid))
     return 0
 
 
@@ -104,7 +111,7 @@ def chown(thread: Thread, path: int, uid: int, gid: int) -> int:
 def lchown(thread: Thread, path: int, uid: int, gid: int) -> int:
     """Change a symbolic link's owner."""
     where = _here(thread, path, follow=False)
-    os.lchown(where, signed(uid), signed(gid))
+    os.lchown(where, _id(uid), _id(gid))
     return 0
 
 
@@ -112,7 +119,7 @@ def lchown(thread: Thread, path: int, uid: int, gid: int) -> int:
 def fchown(thread: Thread, fd: int, uid: int, gid: int) -> int:
     """Change a file's owner."""
     file = thread.guest.descriptors.get(signed(fd))
-    os.fchown(file.fd, signed(uid), signed(gid))
+    os.fchown(file.fd, _id(uid), _id(gid))
     return 0
 
 
@@ -243,7 +250,7 @@ def _attributes(name: str, *, follow: bool, by_fd: bool) -> None:
         if size > _VALUE_LIMIT:
             raise fail(errno.E2BIG)
         data = guest.space.read(value, size)
-        os.setxattr(path, guest.path(key), data, flags, follow_symlinks=follow)
+        os.setxattr(path, guest.path(key), data, signed(flags), follow_symlinks=follow)
         return 0
 
     @call(f"{name}removexattr")

@@ -107,7 +107,7 @@ def _open_path(guest: Guest, directory: int, path: str, flags: int, mode: int) -
     except OSError:
         is_fifo = False
     if not is_fifo or host & (os.O_NONBLOCK | os.O_PATH):
-        return os.open(where, host, mode & ~guest.umask)
+        return os.open(where, host, mode & 0o7777 & ~guest.umask)
     try:
         fd = os.open(where, host | os.O_NONBLOCK)
     except OSError as error:
@@ -396,24 +396,34 @@ def writev(thread: Thread, fd: int, vector: int, count: int) -> int:
 def pread64(thread: Thread, fd: int, address: int, size: int, offset: int) -> int:
     """Read from a place in the file."""
     file = _readable(thread, fd)
+    place = _place(signed(offset, 64))
     buffers = _slices(thread.guest, [(address, size)], WRITE)
     if file.is_random:
         return _read_random(thread.guest, buffers)
-    return os.preadv(file.fd, buffers, signed(offset, 64)) if buffers else 0
+    return os.preadv(file.fd, buffers, place) if buffers else 0
 
 
 @call("pwrite64", wide=(3,))
 def pwrite64(thread: Thread, fd: int, address: int, size: int, offset: int) -> int:
     """Write at a place in the file."""
     file = _writable(thread, fd)
+    place = _place(signed(offset, 64))
     buffers = _slices(thread.guest, [(address, size)], READ)
-    return os.pwritev(file.fd, buffers, signed(offset, 64)) if buffers else 0
+    return os.pwritev(file.fd, buffers, place) if buffers else 0
 
 
 def _position(guest: Guest, low: int, high: int) -> int:
-    if guest.arch.word_size == 8:
-        return signed(low, 64)
-    return signed(low | high << 32, 64)
+    """Return an offset given in two words, of which a wide first one is enough."""
+    if guest.arch.word_size == 4:
+        low |= high << 32
+    return _place(signed(low, 64))
+
+
+def _place(offset: int) -> int:
+    """Return an offset; EINVAL for -1, which to our own calls is the current one."""
+    if offset < 0:
+        raise fail(errno.EINVAL)
+    return offset
 
 
 @call("preadv")

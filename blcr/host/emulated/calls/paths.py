@@ -331,7 +331,7 @@ def mkdirat(thread: Thread, directory: int, path: int, mode: int) -> int:
     """Make a directory."""
     guest = thread.guest
     where = host_path(guest, signed(directory), guest.path(path))
-    os.mkdir(where, mode & ~guest.umask)
+    os.mkdir(where, mode & 0o7777 & ~guest.umask)
     return 0
 
 
