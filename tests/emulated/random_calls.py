@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from random import Random
 
 from blcr.host.emulated.machine import Machine
@@ -31,7 +32,7 @@ def main(program: str, seed: int, count: int) -> None:
     rng = Random(seed)
     signal.signal(signal.SIGALRM, _give_up)
     # What programs say goes nowhere.
-    report = os.fdopen(os.dup(1), "w")
+    report = sys.stderr = os.fdopen(os.dup(2), "w")
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(nothing, fd)
@@ -45,8 +46,12 @@ def main(program: str, seed: int, count: int) -> None:
             print(found, file=report, flush=True)
 
 
+class Hanging(BaseException):
+    """A call takes too long."""
+
+
 def _give_up(*_: object) -> None:
-    raise TimeoutError
+    raise Hanging
 
 
 def _begin(program: str, rng: Random) -> Thread:
@@ -70,7 +75,9 @@ def _begin(program: str, rng: Random) -> Thread:
     ):
         entry = calls.get(name)
         if entry is not None:  # Some have socketcall(2) instead.
-            entry.function(thread, *(*args, *[0] * 6)[: entry.arity])
+            # What the name stands for may have become something else.
+            with suppress(OSError):
+                entry.function(thread, *(*args, *[0] * 6)[: entry.arity])
     return thread
 
 
@@ -91,7 +98,7 @@ def _try(thread: Thread, rng: Random) -> str:
     signal.alarm(LIMIT_S)
     try:
         entry.function(thread, *entry.arguments(words))
-    except TimeoutError:
+    except Hanging:
         return f"{entry.name} {words} hangs\n{traceback.format_exc()}"
     except (OSError, Blocked, Ended):
         return ""

@@ -480,14 +480,22 @@ def llseek(
 def ftruncate(thread: Thread, fd: int, size: int) -> int:
     """Change the size of a file."""
     file = _writable(thread, fd)
+    _check_room(thread.guest, file, signed(size, 64))
     os.ftruncate(file.fd, signed(size, 64))
     return 0
+
+
+def _check_room(guest: Guest, file: OpenFile, size: int) -> None:
+    """Refuse files without a path that are larger than all memory that guests have."""
+    if file.path.startswith("/memfd:") and size > guest.space.ram.size:
+        raise fail(errno.ENOSPC)
 
 
 @call("fallocate", wide=(2, 3))
 def fallocate(thread: Thread, fd: int, mode: int, offset: int, size: int) -> int:
     """Reserve room for a file, or take some back."""
     file, place = _writable(thread, fd), (signed(offset, 64), signed(size, 64))
+    _check_room(thread.guest, file, sum(place))
     if _libc.fallocate(file.fd, signed(mode), *map(ctypes.c_int64, place)):
         raise fail(ctypes.get_errno())
     return 0
@@ -657,7 +665,9 @@ def _send_file(
         wait_for(sink, _POLLOUT, guest)
         size = min(size, _PIPE_CHUNK)
     size = min(size, _COPY_CHUNK)
-    at = guest.fetch_int(address, width) if address else None
+    at = None
+    if address:
+        at = _place(signed(guest.fetch_int(address, width), 8 * width))
     start = os.lseek(source.fd, 0, os.SEEK_CUR) if at is None else at
     data = os.pread(source.fd, size, start)
     count = _sending(thread, partial(os.write, sink.fd, data)) if data else 0
@@ -670,15 +680,22 @@ def _send_file(
 
 @call("copy_file_range")
 def copy_file_range(
-    thread: Thread, fd: int, offset: int, target: int, target_offset: int, size: int
+    thread: Thread,
+    fd: int,
+    offset: int,
+    target: int,
+    target_offset: int,
+    size: int,
+    flags: int,
 ) -> int:
     """Copy from a file to another within the system."""
     guest = thread.guest
+    only(thread, "copy_file_range", "COPY_", flags)
     source, sink = _readable(thread, fd), _writable(thread, target)
     if source.kind != "file" or sink.kind != "file":
         raise fail(errno.EINVAL)
     places = [
-        guest.fetch_int(address, 8) if address else None
+        _place(signed(guest.fetch_int(address, 8), 64)) if address else None
         for address in (offset, target_offset)
     ]
     size = min(size, _LARGEST)

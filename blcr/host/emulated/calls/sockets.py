@@ -787,4 +787,6 @@ def socketcall(thread: Thread, number: int, args: int) -> int:
     function, count = _CALLS[number - 1]
     word = guest.arch.word_size
     words = [guest.fetch_word(args + i * word) for i in range(count)]
+    if function is recvmmsg:
+        return recvmmsg(thread, "timespec", *words) or 0
     return function(thread, *words) or 0
