@@ -67,6 +67,9 @@ int main(void)
     }
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
+    /* A fast machine is done before the first one. */
+    while (!rings)
+        usleep(1000);
     setitimer(ITIMER_REAL, &never, NULL);
     printf("%ld %.12f %d\n", total, sum, rings > 0);
     return 0;
