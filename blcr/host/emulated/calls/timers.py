@@ -135,10 +135,10 @@ def _check_clock(thread: Thread, clock: int) -> None:
     read_clock(guest, clock)
     by = "REALTIME MONOTONIC BOOTTIME TAI PROCESS_CPUTIME_ID".split()
     served = {names[f"CLOCK_{name}"] for name in by}
-    if clock in served or (
-        len(guest.threads) == 1
-        and (clock < 0 or clock == names["CLOCK_THREAD_CPUTIME_ID"])
-    ):
+    # The same of a process by its id, or none.
+    served |= {~pid << 3 | kind for pid in (0, guest.pid) for kind in range(3)}
+    of_thread = clock < 0 or clock == names["CLOCK_THREAD_CPUTIME_ID"]
+    if clock in served or (of_thread and len(guest.threads) == 1):
         return
     raise not_served(thread, "timer_create", "CLOCK_", clock, errno.EOPNOTSUPP)
 
