@@ -161,6 +161,7 @@ class Recipe(Record):
         ignored_bits: Those of addresses of data at which the CPU does not look.
         passing: An engine register and its bits that tell of the instruction under way
             only.  The engine forgets to clear them when it has asked for a translation.
+        addressed: Bytes of memory that the engine can address; 0: all.
         page_size: Of the engine, in bytes, where it has smaller pages; 0: it has none.
         helpers: Code of the kernel's that programs call, by offset in the page behind
             their address space.
@@ -206,6 +207,7 @@ class Recipe(Record):
     pauses: tuple[bytes, ...] = ()
     ignored_bits: int = 0
     passing: tuple[str, int] | None = None
+    addressed: int = 0
     page_size: int = 0
     helpers: Mapping[int, Listing] = {}
     transfers: tuple[Transfer, ...] = ()

@@ -154,4 +154,5 @@ RECIPE = Recipe(
     clone_tls_first=True,
     unsupported=unsupported("big"),
     code_unit=4,
+    addressed=1 << 32,
 )

@@ -14,10 +14,13 @@ import sys
 from collections.abc import Callable, Sequence
 
 from blcr import __version__
-from blcr.annotations import Protocol, cast
+from blcr.annotations import TYPE_CHECKING, Protocol, cast
 from blcr.cli.messages import say
 from blcr.cli.options import Arguments, BadUsageError, Command, parse
 from blcr.errors import BlcrError, HostError, UsageError, way_out
+
+if TYPE_CHECKING:
+    from blcr.host.interface import Bounds
 
 Body = Callable[[Arguments], int]
 Failed = Callable[[Arguments, BlcrError], int | None]
@@ -145,13 +148,59 @@ def descriptor(text: str) -> int:
     return int(text)
 
 
+_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_LEAST_MEMORY = 16 << 20
+
+
+def for_emulated(arguments: Arguments, *keys: str) -> None:
+    """
+    Refuse options that are for emulated programs.
+
+    Raises:
+        UsageError: One is given without ``--emulate``.
+    """
+    for key in keys:
+        if arguments.has(key) and not arguments.has("emulate"):
+            raise UsageError(f"option '--{key}' is for emulated programs: --emulate")
+
+
+def bounds(arguments: Arguments) -> Bounds:
+    """
+    Return what emulated programs may have together.
+
+    Raises:
+        BadUsageError: That cannot be understood.
+        UsageError: It is too little for any program.
+    """
+    from blcr.host.interface import Bounds
+
+    memory, tasks = arguments.last("memory", "0"), arguments.last("tasks", "0")
+    number, unit = memory.rstrip("KMG"), memory.lstrip("0123456789")
+    if not number.isdecimal() or unit not in {"", *_UNITS}:
+        raise BadUsageError(f"'{memory}' is no size of memory")
+    if not tasks.isdecimal():
+        raise BadUsageError(f"'{tasks}' is no number of threads")
+    found = Bounds(int(number) * _UNITS.get(unit, 1), int(tasks))
+    if arguments.has("memory") and found.memory < _LEAST_MEMORY:
+        raise UsageError(f"{memory} of memory are too little for any program")
+    if arguments.has("tasks") and not found.tasks:
+        raise UsageError("a program has one thread at least")
+    return found
+
+
 class Emulator(Protocol):
     """What a host offers that starts programs under an emulator of their CPU."""
 
     name: str
 
     def run(
-        self, argv: Sequence[str], *, sysroot: str | None, strace: bool, seed: int
+        self,
+        argv: Sequence[str],
+        *,
+        sysroot: str | None,
+        strace: bool,
+        seed: int,
+        bounds: Bounds,
     ) -> int:
         """Run a program to its end and return its status, as `os.waitpid` gives it."""
 

@@ -373,6 +373,22 @@ CHECKPOINT = Command(
     ),
 )
 
+_BOUNDS = (
+    Option(
+        "memory",
+        "--memory",
+        "Give emulated programs SIZE bytes together; with K, M or G units of 1024, "
+        "1024^2 or 1024^3 (default half of what there is, up to 2G).",
+        metavar="SIZE",
+    ),
+    Option(
+        "tasks",
+        "--tasks",
+        "Let emulated programs have N threads together (default 2000).",
+        metavar="N",
+    ),
+)
+
 RESTART = Command(
     "cr_restart",
     "[OPTION]... [FILE]",
@@ -430,6 +446,7 @@ RESTART = Command(
                     "Look for absolute paths of emulated programs in DIR first.",
                     metavar="DIR",
                 ),
+                *_BOUNDS,
                 Option(
                     "relocate",
                     "--relocate",
@@ -573,6 +590,7 @@ RUN = Command(
                     "--strace",
                     "Print the system calls of an emulated program.",
                 ),
+                *_BOUNDS,
                 Option(
                     "cpu",
                     "--cpu",

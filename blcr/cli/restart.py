@@ -55,8 +55,8 @@ def _restart(arguments: Arguments) -> int:
     relocate = [_relocation(one.value) for one in arguments.all("relocate")]
     if len(relocate) > RELOCATIONS:
         raise UsageError(f"more than {RELOCATIONS} relocations")
-    if arguments.has("sysroot") and not arguments.has("emulate"):
-        raise UsageError("option '--sysroot' is for emulated programs: --emulate")
+    common.for_emulated(arguments, "sysroot", "memory", "tasks")
+    bounds = common.bounds(arguments)
     with _source(arguments) as (fd, name):
         if arguments.has("check"):
             return _check(arguments, fd, name)
@@ -76,6 +76,7 @@ def _restart(arguments: Arguments) -> int:
                 sysroot=arguments.last("sysroot") or None,
                 relocate=[pair for pair in relocate if pair[0] != pair[1]],
                 keep_grown=arguments.has("keep-grown"),
+                bounds=bounds,
                 warn=warnings.add,
                 notice=warnings.tell,
                 progress=progress.advance,

@@ -30,9 +30,7 @@ def _start(arguments: Arguments) -> int:
         raise BadUsageError("no program is named")
     common.refuse_unsupported(arguments, SUPPORTED)
     emulate = arguments.has("emulate")
-    for key in ("sysroot", "strace", "seed"):
-        if arguments.has(key) and not emulate:
-            raise UsageError(f"option '--{key}' is for emulated programs: --emulate")
+    common.for_emulated(arguments, "sysroot", "strace", "seed", "memory", "tasks")
     seed = arguments.last("seed", "0")
     if not seed.isdecimal():
         raise BadUsageError(f"'{seed}' is no seed")
@@ -53,6 +51,7 @@ def _start(arguments: Arguments) -> int:
             sysroot=arguments.last("sysroot") or None,
             strace=arguments.has("strace"),
             seed=int(seed),
+            bounds=common.bounds(arguments),
         )
         return common.mirror(status)
     return _execute(arguments, program)

@@ -32,7 +32,7 @@ from blcr.errors import (
     RestartError,
     way_out,
 )
-from blcr.host.interface import Host, NewProcess, Restart, RestartPlan
+from blcr.host.interface import Bounds, Host, NewProcess, Restart, RestartPlan
 from blcr.resources import (
     aio,
     controls,
@@ -69,6 +69,7 @@ def restart(
     sysroot: str | None = None,
     relocate: Sequence[tuple[str, str]] = (),
     keep_grown: bool = False,
+    bounds: Bounds | None = None,
     warn: Warn = lambda _message: None,
     notice: Warn | None = None,
     progress: Progress | None = None,
@@ -86,6 +87,7 @@ def restart(
         sysroot: Where a host with file names of its own looks first.
         relocate: Pairs of path prefixes, old and new.
         keep_grown: Leave files that have grown since as long as they are.
+        bounds: What the processes may have together on a host that gives it to them.
         warn: Told what the user should know.
         notice: Told instead what was found, and done, to files; None: `warn` is.
         progress: Told how far the checking of the context is.
@@ -110,6 +112,7 @@ def restart(
         reader.fd,
         sysroot,
         keep_grown,
+        bounds or Bounds(),
     )
     chosen = _choose(host, plan)
     mapped.require_unchanged(context, sysroot)

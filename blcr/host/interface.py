@@ -494,6 +494,19 @@ class Tracking(Protocol):
         """
 
 
+class Bounds(Record):
+    """
+    What processes may have together where the host itself gives it to them.
+
+    Attributes:
+        memory: In bytes; 0: what the host thinks is enough.
+        tasks: Threads, ended processes included; 0: the same.
+    """
+
+    memory: int = 0
+    tasks: int = 0
+
+
 class RestartPlan(Record):
     """
     What a restart shall make.
@@ -506,6 +519,7 @@ class RestartPlan(Record):
         source_fd: The context, from which pages are read.
         sysroot: Folder in which a host with file names of its own looks first; or None.
         keep_grown: Leave files as long as they are now.
+        bounds: Of the processes together.
     """
 
     context: records.Context
@@ -516,6 +530,7 @@ class RestartPlan(Record):
     source_fd: int
     sysroot: str | None = None
     keep_grown: bool = False
+    bounds: Bounds = Bounds()
 
 
 class Restart(Protocol):

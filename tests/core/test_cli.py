@@ -387,6 +387,10 @@ def test_restart_options_reach_the_engine(engine: Engine, context: str) -> None:
         (["--relocate", "/a", "context"], errno.EINVAL),
         (["--relocate=/a=/b"] * 17 + ["context"], errno.EINVAL),
         (["--sysroot", "/", "context"], errno.EINVAL),
+        (["--memory", "1G", "context"], errno.EINVAL),
+        (["--emulate", "--memory", "much", "context"], MISUSED),
+        (["--emulate", "--memory", "1K", "context"], errno.EINVAL),
+        (["--emulate", "--tasks", "0", "context"], errno.EINVAL),
         (["--omit-always", "context"], 52),
     ],
 )
@@ -487,6 +491,10 @@ def test_a_restart_is_told_as_json(
         (["--strace", "true"], errno.EINVAL),
         (["--seed", "1", "true"], errno.EINVAL),
         (["--emulate", "--seed", "no", "true"], MISUSED),
+        (["--tasks", "9", "true"], errno.EINVAL),
+        (["--emulate", "--memory", "1KM", "true"], MISUSED),
+        (["--emulate", "--memory", "9M", "true"], errno.EINVAL),
+        (["--emulate", "--tasks", "few", "true"], MISUSED),
         (["--cpu", "nosuch", "true"], errno.EINVAL),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import re
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import programs
+from harness import commands, programs
+from harness.subject import Subject
 
 SOURCES = Path(__file__).parent / "programs"
 
@@ -53,6 +55,36 @@ def test_what_is_unknown_is_refused_as_everywhere(
 
     assert done.stdout == expected.stdout
     assert ": accept4(0x10000000), clone(0x10000000000), close_range(" in done.stderr
+
+
+def test_bounds_are_kept() -> None:
+    """Memory and threads are as many as was said; who takes more is told."""
+    program = programs.build("bounds", "x86_64", SOURCES)
+    bounds = ("--memory", "40M", "--tasks", "12")
+
+    counted = emulated(*bounds, program)
+    killed = emulated(*bounds, program, "touch")
+
+    threads, memory = counted.stdout.splitlines()
+    assert threads == "threads 12 1"
+    assert 30 <= int(memory.split()[1]) <= 40
+    assert killed.returncode == -signal.SIGKILL
+    assert "the 40 MiB of memory of the machine are full; '--memory'" in killed.stderr
+
+
+def test_context_that_needs_more_memory_is_refused(home: Path) -> None:
+    """The message says how much there is, and how much would do."""
+    program = programs.build("bounds", "x86_64", SOURCES)
+    command: list[str | Path] = ["--memory", "300M", "--tasks", "5", program, "wait"]
+    with Subject(command, cwd=home, emulated=True) as subject:
+        subject.expect(b"memory ")
+        context = subject.checkpoint_and_kill()
+
+    words = ("--emulate", "--memory", "100M", context)
+    refused = commands.call("restart", *words, cwd=home)
+
+    assert re.search("has 2.. MiB of memory, and the machine 100;", refused.stderr)
+    assert "--memory=3" in refused.stderr
 
 
 def test_locks_of_others_are_in_the_way(tmp_path: Path) -> None:

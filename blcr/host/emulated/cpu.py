@@ -142,6 +142,12 @@ class Cpu:
         self._ram = ram
         recipe: Recipe = importlib.import_module(arch.emulation).RECIPE
         self.recipe = recipe
+        if recipe.addressed and ram.total > recipe.addressed:
+            most = recipe.addressed - (ram.total - ram.size) >> 20
+            raise ArchitectureError(
+                f"an emulated CPU of architecture {arch.name} can have {most} MiB of "
+                "memory, and the machine has more; see '--memory'"
+            )
         module, prefix = recipe.constants
         self._constants = vars(importlib.import_module(module))
         self._prefix = prefix

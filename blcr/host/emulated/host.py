@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from blcr.host.emulated.frozen import FrozenMachine
     from blcr.host.emulated.machine import Machine
     from blcr.host.emulated.restart import Making
-    from blcr.host.interface import CheckpointRequest, RestartPlan, Tracking
+    from blcr.host.interface import Bounds, CheckpointRequest, RestartPlan, Tracking
 
 
 class EmulatedHost:
@@ -124,6 +124,7 @@ class EmulatedHost:
         env: Mapping[str, str] | None = None,
         strace: bool = False,
         seed: int = 0,
+        bounds: Bounds | None = None,
     ) -> int:
         """
         Run a program in a machine of its own until it ends.
@@ -134,6 +135,7 @@ class EmulatedHost:
             env: Its environment; None: ours.
             strace: Print each system call.
             seed: Fixes the order of threads, and random numbers.
+            bounds: What it may have, with its children.
 
         Returns:
             A status as `os.waitpid` gives it.
@@ -144,7 +146,9 @@ class EmulatedHost:
         from blcr.host.emulated import service
         from blcr.host.emulated.machine import Machine
 
-        self._machine = Machine(sysroot=sysroot, seed=seed, strace=strace)
+        self._machine = Machine(
+            sysroot=sysroot, seed=seed, strace=strace, bounds=bounds
+        )
         guest = self._machine.start(argv, os.environ if env is None else env)
         return service.run(self._machine, guest)
 

@@ -31,8 +31,9 @@ from blcr.host.emulated.calls.table import CallTable, Entry, table_of
 from blcr.host.emulated.cpu import Call, Cpu, Cut, State, Trap
 from blcr.host.emulated.futexes import Futexes
 from blcr.host.emulated.guard import Guard
-from blcr.host.emulated.memory import Ram
+from blcr.host.emulated.memory import Ram, pages_of
 from blcr.host.emulated.tasks import Blocked, Ended, Guest, Thread, Wait
+from blcr.host.interface import Bounds
 from blcr.linux import constants
 
 FIRST_PID = 1000
@@ -57,8 +58,7 @@ _OF_TERMINALS = {
 }
 
 _RAM_LIMIT = 2 << 30
-_TASK_LIMIT = 4096
-"""Threads, and processes, ended ones included, that guests may have together."""
+_TASK_LIMIT = 2000
 _WINDOW = 1 << 30
 
 
@@ -82,14 +82,23 @@ class Machine:
     """One machine; it lives in this process."""
 
     def __init__(
-        self, *, sysroot: str | None = None, seed: int = 0, strace: bool = False
+        self,
+        *,
+        sysroot: str | None = None,
+        seed: int = 0,
+        strace: bool = False,
+        bounds: Bounds | None = None,
     ) -> None:
         self.sysroot = sysroot
         # Guests have masks of their own, which ours must not add to.
         self.umask = os.umask(0)
         self.limits = tuple(map(_limit, range(_LIMITS)))
         self.random = Random(seed)
-        self.ram = Ram(_ram_size(), _WINDOW)
+        bounds = bounds or Bounds()
+        memory = pages_of(bounds.memory) or _ram_size()
+        self.ram = Ram(memory, _WINDOW)
+        self.task_limit = bounds.tasks or _TASK_LIMIT
+        """How many threads guests may have together."""
         self.guests: dict[int, Guest] = {}
         self.futexes = Futexes()
         self.monotonic_offset = 0
@@ -183,7 +192,7 @@ class Machine:
             OSError: EAGAIN, there are as many threads as there may be.
         """
         taken = {tid for guest in self.guests.values() for tid in guest.threads}
-        if len(taken) + len(self.guests) >= _TASK_LIMIT:
+        if len(taken) + len(self.guests) > 2 * self.task_limit:
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         for guest in self.guests.values():
             taken |= {guest.pgid, guest.sid}
@@ -330,6 +339,8 @@ class Machine:
                     if thread.wait is not None:
                         return
                 elif isinstance(event, Trap):
+                    if event.signal == "SIGKILL":
+                        self._say_full(guest)
                     signals.fault(thread, event)
                 elif cpu.guard and cpu.guard.found:
                     self._give_up(thread, cpu.guard)
@@ -342,6 +353,12 @@ class Machine:
             used = time.process_time_ns() - self._turn_began
             guest.cpu_ns += used
             thread.cpu_ns += used
+
+    def _say_full(self, guest: Guest) -> None:
+        sys.stderr.write(
+            f"process {guest.pid}: killed, the {self.ram.size >> 20} MiB of memory of "
+            "the machine are full; '--memory' gives it more\n"
+        )
 
     def _give_up(self, thread: Thread, guard: Guard) -> None:
         """End a guest whose code the engine would run wrongly."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from blcr.annotations import TYPE_CHECKING
+from blcr.errors import RestartError
 from blcr.host.emulated import service, signals
 from blcr.host.emulated.frozen import FrozenProcess
 from blcr.host.emulated.machine import Machine
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 
 _INIT = 1
+_SPARE = 64
+"""MiB of memory beyond what a context needs."""
 
 
 class Making:
@@ -24,9 +28,25 @@ class Making:
     def __init__(self, plan: RestartPlan) -> None:
         self.warnings: list[str] = []
         self._plan = plan
-        self._machine = Machine(sysroot=plan.sysroot)
+        self._machine = Machine(sysroot=plan.sysroot, bounds=plan.bounds)
+        self._require_memory(plan.context.processes)
         self._machine.hold_clocks(plan.context.clocks)
         self._processes: list[FrozenProcess] = []
+
+    def _require_memory(self, processes: Sequence[records.Process]) -> None:
+        """Refuse more memory than the machine has."""
+        wanted = sum(
+            mapping.end - mapping.start
+            for process in processes
+            for mapping in process.mappings
+            if not (mapping.noreserve or (mapping.shared and mapping.path))
+        )
+        if wanted > self._machine.ram.size:
+            raise RestartError(
+                f"the context has {wanted >> 20} MiB of memory, and the machine "
+                f"{self._machine.ram.size >> 20}; give it more, such as "
+                f"--memory={(wanted >> 20) + _SPARE}M"
+            )
 
     def __enter__(self) -> Making:
         return self

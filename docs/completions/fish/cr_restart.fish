@@ -9,6 +9,8 @@ complete -c cr_restart -s 'd' -l 'dir' -r -a '(__fish_complete_directories)' -d 
 complete -c cr_restart -l 'check' -d 'Start nothing; say whether this machine can, and what it lacks'
 complete -c cr_restart -l 'emulate' -d 'Run the processes under an emulator of their CPU'
 complete -c cr_restart -l 'sysroot' -r -a '(__fish_complete_directories)' -d 'Look for absolute paths of emulated programs in DIR first'
+complete -c cr_restart -l 'memory' -r -d 'Give emulated programs SIZE bytes together; with K, M or G units of 1024, 1024^2 or 1024^3 (default half of what there is, up to 2G)'
+complete -c cr_restart -l 'tasks' -r -d 'Let emulated programs have N threads together (default 2000)'
 complete -c cr_restart -l 'relocate' -r -d 'Use NEW for paths that begin with OLD; may be repeated'
 complete -c cr_restart -l 'keep-grown' -d 'Do not cut files that have grown since back to their old length'
 complete -c cr_restart -l 'restore-pid' -d 'Give the processes their pids again (the default)'

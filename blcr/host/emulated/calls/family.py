@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Callable, Iterator
 
 from blcr.annotations import Any
+from blcr.errors import ArchitectureError
 from blcr.host.emulated import family, loader
 from blcr.host.emulated.calls.table import call, fail, not_served, only
 from blcr.host.emulated.calls.threads import set_tls
@@ -33,8 +35,6 @@ _KNOWN = """
     CLONE_UNTRACED CLONE_CHILD_SETTID CLONE_IO CLONE_CLEAR_SIGHAND
 """
 _ARGUMENTS_LIMIT = 1 << 16
-_TASK_LIMIT = 2000
-"""Threads of all processes together: what would be RLIMIT_NPROC."""
 _OF_WAIT = "__WALL __WCLONE"
 _ALL, _BY_PID, _BY_GROUP = GENERIC["P_ALL"], GENERIC["P_PID"], GENERIC["P_PGID"]
 
@@ -99,7 +99,7 @@ def _clone(
 ) -> int:
     guest, names = thread.guest, thread.guest.constants
     _check_flags(thread, flags)
-    if sum(1 for _ in guest.machine.threads()) >= _TASK_LIMIT:
+    if sum(1 for _ in guest.machine.threads()) >= guest.machine.task_limit:
         raise fail(errno.EAGAIN)
     is_thread = flags & names["CLONE_THREAD"]
     child = guest
@@ -205,8 +205,13 @@ def _execute(thread: Thread, directory: int, path: str, argv: int, env: int) -> 
         raise fail(errno.E2BIG)
     try:
         program = loader.find(path, words or [""], lookup)
+        # Before the point from which nothing leads back.
+        guest.machine.cpu(program.executable.arch)
     except NotExecutableError as error:
         raise fail(error.code) from error
+    except ArchitectureError as error:
+        sys.stderr.write(f"process {guest.pid}: {error}\n")
+        raise fail(errno.ENOEXEC) from error
     family.execute(thread, program, variables)
     raise AssertionError("the thread is no more")
 
