@@ -32,9 +32,12 @@ def native(*args: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("variant", programs.EVERY_ARCH)
-@pytest.mark.parametrize("name", ["family", "copies", "locks", "sockets"])
-def test_program_does_what_it_does_on_this_kernel(name: str, variant: str) -> None:
+@pytest.mark.parametrize("name", ["family", "copies", "limited", "locks", "sockets"])
+def test_program_does_what_it_does_on_this_kernel(
+    name: str, variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is printed, and the status, are those of a native run."""
+    monkeypatch.chdir(tmp_path)
     expected = native(programs.build(name, "x86_64", SOURCES))
 
     done = emulated(programs.build(name, variant, SOURCES))

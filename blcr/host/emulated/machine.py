@@ -178,6 +178,7 @@ class Machine:
         table = files.Descriptors(self.limits[resource.RLIMIT_NOFILE][0])
         guest = Guest(self, arch, pid or self.new_pid(), table)
         guest.space.stack_limit = self.limits[resource.RLIMIT_STACK][0]
+        guest.space.size_limit = self.limits[resource.RLIMIT_AS][0]
         guest.cwd = os.getcwd()
         guest.umask = self.umask
         self.guests[guest.pid] = guest
@@ -461,6 +462,8 @@ class Machine:
         for guest in self.guests.values():
             if guest.timers or guest.posix_timers:
                 timers.expire(guest)
+            if guest.limits[resource.RLIMIT_CPU][0] != _UNLIMITED:
+                timers.limit(guest)
 
     def _meant(self, number: int, first: Guest | None) -> list[Guest]:
         """Return for whom a signal is: those of a terminal are for a group."""

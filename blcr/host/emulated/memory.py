@@ -293,6 +293,8 @@ class AddressSpace:
         self.areas: list[Area] = []
         self.pages: dict[int, int] = {}
         self.stack_limit = 8 << 20
+        self.size_limit = 1 << 64
+        """Of all areas together."""
         self.stale = True
         """The CPU may remember translations that are no longer true."""
         self.refusal = ("SIGSEGV", "SEGV_MAPERR")
@@ -414,7 +416,9 @@ class AddressSpace:
         entry = _allowed(area.protection) | _ENTRY
         file, window, shared = area.backing
         offset = area.offset + address - area.start
-        if file and offset >= file.size:
+        if (file and offset >= file.size) or (
+            shared and offset >= pages_of(shared.size)
+        ):
             self.refusal = ("SIGBUS", "BUS_ADRERR")
             return 0
         if window:
@@ -490,17 +494,41 @@ class AddressSpace:
         Raises:
             OSError: ENOMEM, it is beyond the address space or more than RAM can hold.
         """
-        if area.end > self.limit or area.start < 0:
-            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
-        replaced = sum(
-            old.cut(max(old.start, area.start), min(old.end, area.end)).commits
-            for old in self.overlapping(area.start, area.end)
-        )
-        if self.ram.committed - replaced + area.commits > self.ram.size:
-            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        self._require_room(area)
         self.remove(area.start, area.end)
         self.ram.committed += area.commits
         self._insert([area])
+
+    def _require_room(self, area: Area, *going: Area) -> None:
+        """Refuse an area for which there is no room, when others have gone."""
+        if area.end > self.limit or area.start < 0:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        there = [
+            *(
+                old.cut(max(old.start, area.start), min(old.end, area.end))
+                for old in self.overlapping(area.start, area.end)
+            ),
+            *going,
+        ]
+        freed = sum(old.commits for old in there)
+        if self.ram.committed - freed + area.commits > self.ram.size:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        grown = area.end - area.start - sum(old.end - old.start for old in there)
+        if self.size_limit < self.limit and self.size + grown > self.size_limit:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all areas together."""
+        return sum(area.end - area.start for area in self.areas)
+
+    def resized(self, area: Area, size: int) -> Area:
+        """Return an area with another size, and more of its file in RAM if need be."""
+        file, window, _ = area.backing
+        if file and window and size > area.end - area.start:
+            more = FileWindow(self.ram, file, area.offset, size)
+            area = area._replace(backing=Backing(file, more))
+        return area._replace(end=area.start + size)
 
     def remove(self, start: int, end: int) -> None:
         """Unmap a range."""
@@ -536,15 +564,24 @@ class AddressSpace:
         self._insert([area._replace(**attributes) for area in areas])  # type: ignore[arg-type]
 
     def move(self, start: int, end: int, target: int, new_size: int) -> None:
-        """Move one area, or a part of one, and change its size (mremap)."""
-        area = next(iter(self._take_out(start, end)))
+        """
+        Move one area, or a part of one, and change its size (mremap).
+
+        Raises:
+            OSError: ENOMEM, as in `add`; nothing is changed.
+        """
+        area = next(iter(self.overlapping(start, end))).cut(start, end)
+        moved = self.resized(area, new_size)._replace(
+            start=target, end=target + new_size
+        )
+        self._require_room(moved, area)
         kept = min(area.end - area.start, new_size)
-        entries = {
-            page: self.pages.pop(page) for page in self._touched(start, start + kept)
-        }
-        self._insert([area])
+        touched = self._touched(start, start + kept)
+        if moved.backing.window is not area.backing.window:
+            # They are of a window that may go.
+            touched = []
+        entries = {page: self.pages.pop(page) for page in touched}
         self.remove(start, end)
-        moved = area._replace(start=target, end=target + new_size)
         self.add(moved)
         distance = (target - start) // PAGE
         for page, entry in entries.items():
@@ -577,6 +614,7 @@ class AddressSpace:
             raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
         copy = AddressSpace(self.ram, self.limit)
         copy.areas, copy.stack_limit = list(self.areas), self.stack_limit
+        copy.size_limit = self.size_limit
         self.ram.committed += commits
         for page, entry in self.pages.items():
             if entry & OWNED:

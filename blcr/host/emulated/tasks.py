@@ -247,6 +247,8 @@ class Guest:
         self.parent_death_signal = 0
         self.limits = list(machine.limits)
         """Soft and hard one by number, 2**64 - 1 for none."""
+        self.reminded = -1
+        """At what second of CPU time it was told of its limit last."""
         self.lock_future = 0
         """How memory to come is locked, as in `records.Mapping`."""
         self.child_subreaper = False
@@ -267,7 +269,7 @@ class Guest:
 
     def become(self, arch: Arch) -> None:
         """Get an empty memory, and perhaps another architecture."""
-        stack_limit = self.space.stack_limit
+        limits = self.space.stack_limit, self.space.size_limit
         self.space.leave()
         if arch is not self.arch:
             order = self.arch.layout.byteorder
@@ -279,7 +281,7 @@ class Guest:
                 for info in self.pending
             ]
         self.space = AddressSpace(self.machine.ram, arch.task_size)
-        self.space.stack_limit = stack_limit
+        self.space.stack_limit, self.space.size_limit = limits
 
     def function_start(self, address: int, base: int = 0) -> Registers:
         """Return the registers with which a function begins: see `Arch`."""

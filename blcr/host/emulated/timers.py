@@ -22,6 +22,7 @@ _SIGNALS = {
     GENERIC["ITIMER_VIRTUAL"]: GENERIC["SIGVTALRM"],
     GENERIC["ITIMER_PROF"]: GENERIC["SIGPROF"],
 }
+_NS = 10**9
 _CPU_CLOCKS = {
     GENERIC["CLOCK_PROCESS_CPUTIME_ID"],
     GENERIC["CLOCK_THREAD_CPUTIME_ID"],
@@ -60,6 +61,18 @@ def expire(guest: Guest) -> None:
         signals.send(guest, info)
     for number, posix in list(guest.posix_timers.items()):
         _expire_posix(guest, number, posix)
+
+
+def limit(guest: Guest) -> None:
+    """Remind a process of its RLIMIT_CPU each second, and end it at the hard one."""
+    soft, hard = guest.limits[GENERIC["RLIMIT_CPU"]]
+    used = guest.cpu_time() // _NS
+    if guest.status is not None or used < soft or used <= guest.reminded:
+        return
+    guest.reminded = used
+    number = GENERIC["SIGKILL" if used >= hard else "SIGXCPU"]
+    info = guest.structure("siginfo").pack(signo=number, code=GENERIC["SI_KERNEL"])
+    signals.send(guest, info)
 
 
 def _next(end: int, interval: int, now: int) -> tuple[int, int]:

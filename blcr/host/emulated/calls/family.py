@@ -101,6 +101,12 @@ def _clone(
     _check_flags(thread, flags)
     if sum(1 for _ in guest.machine.threads()) >= guest.machine.task_limit:
         raise fail(errno.EAGAIN)
+    if (
+        os.geteuid()
+        and sum(1 for _ in guest.machine.threads())
+        >= (guest.limits[names["RLIMIT_NPROC"]][0])
+    ):
+        raise fail(errno.EAGAIN)
     is_thread = flags & names["CLONE_THREAD"]
     child = guest
     if not is_thread:

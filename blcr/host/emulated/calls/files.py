@@ -38,6 +38,7 @@ from blcr.record import Record
 _PIPE_CHUNK = 4096
 _IOV_LIMIT = 1024
 _LARGEST = 0x7FFF_F000
+_UNLIMITED = (1 << 64) - 1
 _POLLIN, _POLLOUT = 1, 4
 _COPY_CHUNK = 1 << 20
 # Files that tell numbers, of 8 bytes or in structures.
@@ -331,10 +332,51 @@ def scatter(guest: Guest, parts: list[tuple[int, int]], data: bytes) -> int:
     return len(data)
 
 
+def _permitted(
+    thread: Thread,
+    file: OpenFile,
+    parts: list[tuple[int, int]],
+    place: int | None = None,
+) -> list[tuple[int, int]]:
+    """
+    Return what of the parts of an iovec RLIMIT_FSIZE lets a process write.
+
+    Args:
+        thread: Who writes.
+        file: Where to.
+        parts: Addresses and sizes.
+        place: The offset; None: that of the file.
+    """
+    guest = thread.guest
+    limit, _ = guest.limits[guest.constants["RLIMIT_FSIZE"]]
+    if limit == _UNLIMITED or file.kind != "file":
+        return parts
+    if file.flags & guest.constants["O_APPEND"]:
+        place = os.fstat(file.fd).st_size
+    elif place is None:
+        place = os.lseek(file.fd, 0, os.SEEK_CUR)
+    left = limit - place
+    if left <= 0 and any(size for _, size in parts):
+        raise too_large(thread)
+    found = []
+    for address, size in parts:
+        found.append((address, min(size, left)))
+        left -= found[-1][1]
+    return found
+
+
+def too_large(thread: Thread) -> OSError:
+    """Return the error for a file beyond RLIMIT_FSIZE, which is a signal, too."""
+    number = thread.guest.constants["SIGXFSZ"]
+    signals.send(thread, signals.sent_by(thread.guest, number, "SI_USER"))
+    return fail(errno.EFBIG)
+
+
 def _write(thread: Thread, fd: int, parts: list[tuple[int, int]]) -> int:
     guest = thread.guest
     file = _writable(thread, fd)
     if not file.can_wait:
+        parts = _permitted(thread, file, parts)
         buffers = _slices(guest, parts, READ)
         return os.writev(file.fd, buffers) if buffers else 0
     done = thread.resumed.progress if thread.resumed else 0
@@ -408,7 +450,8 @@ def pwrite64(thread: Thread, fd: int, address: int, size: int, offset: int) -> i
     """Write at a place in the file."""
     file = _writable(thread, fd)
     place = _place(signed(offset, 64))
-    buffers = _slices(thread.guest, [(address, size)], READ)
+    parts = _permitted(thread, file, [(address, size)], place)
+    buffers = _slices(thread.guest, parts, READ)
     return os.pwritev(file.fd, buffers, place) if buffers else 0
 
 
@@ -446,8 +489,9 @@ def pwritev(
     """Write at a place in the file from several places."""
     guest = thread.guest
     file = _writable(thread, fd)
-    buffers = _slices(guest, vectors(guest, vector, count), READ)
-    return os.pwritev(file.fd, buffers, _position(guest, low, high))
+    place = _position(guest, low, high)
+    parts = _permitted(thread, file, vectors(guest, vector, count), place)
+    return os.pwritev(file.fd, _slices(guest, parts, READ), place)
 
 
 @call("lseek")
@@ -480,13 +524,16 @@ def llseek(
 def ftruncate(thread: Thread, fd: int, size: int) -> int:
     """Change the size of a file."""
     file = _writable(thread, fd)
-    _check_room(thread.guest, file, signed(size, 64))
+    _check_room(thread, file, signed(size, 64))
     os.ftruncate(file.fd, signed(size, 64))
     return 0
 
 
-def _check_room(guest: Guest, file: OpenFile, size: int) -> None:
-    """Refuse files without a path that are larger than all memory that guests have."""
+def _check_room(thread: Thread, file: OpenFile, size: int) -> None:
+    """Refuse files beyond a limit, or without a path and beyond all guests' memory."""
+    guest = thread.guest
+    if size > guest.limits[guest.constants["RLIMIT_FSIZE"]][0]:
+        raise too_large(thread)
     if file.path.startswith("/memfd:") and size > guest.space.ram.size:
         raise fail(errno.ENOSPC)
 
@@ -495,7 +542,7 @@ def _check_room(guest: Guest, file: OpenFile, size: int) -> None:
 def fallocate(thread: Thread, fd: int, mode: int, offset: int, size: int) -> int:
     """Reserve room for a file, or take some back."""
     file, place = _writable(thread, fd), (signed(offset, 64), signed(size, 64))
-    _check_room(thread.guest, file, sum(place))
+    _check_room(thread, file, sum(place))
     if _libc.fallocate(file.fd, signed(mode), *map(ctypes.c_int64, place)):
         raise fail(ctypes.get_errno())
     return 0

@@ -222,6 +222,7 @@ def mremap(
         # A second view of the same shared memory.
         start = target if fixed else space.gap(new_size, _top(guest))
         view = area.cut(address, area.end)
+        view = space.resized(view, new_size)
         space.add(view._replace(start=start, end=start + new_size))
         return start
     if area is None or not old_size or address + old_size > area.end:

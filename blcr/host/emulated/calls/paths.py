@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from blcr.host.emulated import proc
+from blcr.host.emulated.calls.files import too_large
 from blcr.host.emulated.calls.table import call, fail, only
 from blcr.host.emulated.calls.time import NS
 from blcr.host.emulated.files import (
@@ -322,6 +323,9 @@ def fchdir(thread: Thread, fd: int) -> int:
 @call("truncate")
 def truncate(thread: Thread, path: int, size: int) -> int:
     """Change the size of a file."""
+    guest = thread.guest
+    if size > guest.limits[guest.constants["RLIMIT_FSIZE"]][0]:
+        raise too_large(thread)
     os.truncate(_here(thread, path), signed(size, 64))
     return 0
 

@@ -173,6 +173,8 @@ def _set_limit(guest: Guest, which: int, limit: tuple[int, int]) -> None:
     guest.limits[which] = limit
     if which == names["RLIMIT_STACK"]:
         guest.space.stack_limit = min(limit[0], _MOST_STACK)
+    elif which == names["RLIMIT_AS"]:
+        guest.space.size_limit = limit[0]
     elif which == names["RLIMIT_NOFILE"]:
         guest.descriptors.limit = min(limit[0], _MOST_FILES)
 
