@@ -32,7 +32,9 @@ def native(*args: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("variant", programs.EVERY_ARCH)
-@pytest.mark.parametrize("name", ["family", "copies", "limited", "locks", "sockets"])
+@pytest.mark.parametrize(
+    "name", ["family", "copies", "limited", "locks", "own_proc", "sockets"]
+)
 def test_program_does_what_it_does_on_this_kernel(
     name: str, variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +103,17 @@ def test_locks_of_others_are_in_the_way(tmp_path: Path) -> None:
         done = emulated(programs.build("locks", "x86_64", SOURCES), path)
 
     assert done.stdout == f"range {errno.EAGAIN}\nbeyond 0\nwhole {errno.EAGAIN}\n"
+
+
+def test_the_machine_s_own_memory_is_out_of_reach(tmp_path: Path) -> None:
+    """What is told below /proc is of guests, by whatever path; the rest is listed."""
+    link = tmp_path / "link"
+
+    done = emulated(programs.build("own_proc", "x86_64", SOURCES), link)
+
+    found = done.stdout.splitlines()[-3:]
+    assert found == [f"{link}: 2", "/proc/self/mem: 2", "/proc/thread-self/io: 2"]
+    assert "open(/proc/self/mem), open(/proc/thread-self/io)" in done.stderr
 
 
 SCRIPTS = {

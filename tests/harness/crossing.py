@@ -51,15 +51,14 @@ TO_NATIVE: Mapping[str, str] = {
     "file_unlinked": "a file that was deleted",
     "inotify": "inotify",
     "mapping_gone": "a file that was deleted",
-    "memory_file": "not served: fcntl(F_ADD_SEALS)",
-    "memory_huge_pages": "a file that was deleted",
+    "memory_file": "a file that was deleted",
     "pidfd": "not served: pidfd_open",
     "process_modes": "not served: prctl(PR_SET_THP_DISABLE)",
     "terminal_pair": "not served: ioctl(TIOCSPTLCK)",
 }
 """By program: what it asks the emulated host for in vain, or what cannot be saved."""
 
-REASONS = 25
+REASONS = 24
 """How many different things are refused."""
 
 OF_ROOT = frozenset({"credentials", "root_directory"})

@@ -258,7 +258,17 @@ def host_path(guest: Guest, directory: int, path: str, *, follow: bool = False) 
                 raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             return f"/proc/self/fd/{file.fd}/{path}"
         path = os.path.join(guest.cwd, path)
-    return below(guest.machine.sysroot, path, follow=follow)
+    return below(guest.machine.sysroot, through_own(guest, path), follow=follow)
+
+
+def through_own(guest: Guest, path: str) -> str:
+    """Return where a path leads that goes on behind a link of a folder in ``/proc``."""
+    owner, rest = own_proc(guest, path) or (guest, "")
+    name, slash, rest = rest.partition("/")
+    if slash and name in {"cwd", "root"}:
+        path = f"{owner.cwd if name == 'cwd' else ''}/{rest}"
+        return through_own(guest, path)
+    return path
 
 
 def below(sysroot: str | None, path: str, *, follow: bool) -> str:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 
 from blcr.annotations import TYPE_CHECKING
 from blcr.host.emulated.files import own_link, own_proc
 from blcr.host.emulated.memory import PAGE, WRITE
+from blcr.linux.constants import GENERIC
 
 if TYPE_CHECKING:
     from blcr.host.emulated.memory import Area
@@ -27,8 +29,27 @@ def render(guest: Guest, path: str) -> bytes | None:
     folder, _, name = rest.rpartition("/")
     if folder.startswith("task/") and folder[5:].isdecimal():
         rest = name if int(folder[5:]) in owner.threads else ""
+    if folder == "fdinfo" and name.isdecimal():
+        return _fdinfo(owner, int(name))
     make = _FILES.get(rest)
     return make(owner) if make else None
+
+
+def is_hidden(guest: Guest, path: str) -> bool:
+    """Tell whether a path is below a guest's folder, and not the machine's as well."""
+    found = own_proc(guest, path)
+    return found is not None and found[1].partition("/")[0] not in {"", *_SHARED}
+
+
+def shown(path: str) -> str:
+    """Return a path of ours as a guest sees it, for which we are the guest itself."""
+    own = f"/proc/{os.getpid()}/"
+    if not path.startswith(own):
+        return path
+    parts = path.removeprefix(own).split("/")
+    if parts[0] == "task":
+        del parts[:2]
+    return f"/proc/self/{'/'.join(parts)}"
 
 
 def entries(guest: Guest, path: str) -> list[str] | None:
@@ -38,8 +59,8 @@ def entries(guest: Guest, path: str) -> list[str] | None:
         return [*here, *map(str, guest.machine.guests)]
     owner, rest = own_proc(guest, path.rstrip("/")) or (guest, None)
     if rest == "":
-        return [*_FILES, "exe", "cwd", "root", "fd", "task"]
-    if rest == "fd":
+        return [*_FILES, "exe", "cwd", "root", "fd", "fdinfo", "task"]
+    if rest in {"fd", "fdinfo"}:
         return [str(fd) for fd, _ in owner.descriptors]
     if rest == "task":
         return [str(tid) for tid in owner.threads]
@@ -179,6 +200,58 @@ def _stat(guest: Guest) -> bytes:
     return os.fsencode(f"{guest.pid} ({_comm(guest)}) {_state(guest)[0]} {text}\n")
 
 
+def _statm(guest: Guest) -> bytes:
+    space = guest.space
+    size, there = space.size // PAGE, len(space.pages)
+    return b"%d %d 0 0 0 %d 0\n" % (size, there, size)
+
+
+def _limits(guest: Guest) -> bytes:
+    """Return the table of limits; fs/proc/base.c."""
+    rows = [f"{'Limit':25} {'Soft Limit':20} {'Hard Limit':20} {'Units':10}"]
+    for (name, unit), pair in zip(_LIMITS, guest.limits, strict=False):
+        values = ["unlimited" if one == _UNLIMITED else str(one) for one in pair]
+        rows.append(f"{f'Max {name}':25} {values[0]:20} {values[1]:20} {unit:10}")
+    return os.fsencode("".join(f"{row}\n" for row in rows))
+
+
+_ALWAYS = GENERIC["EPOLLERR"] | GENERIC["EPOLLHUP"]
+"""For what epoll waits anyway."""
+_UNLIMITED = (1 << 64) - 1
+_LIMITS = tuple(
+    tuple(row.split("/"))
+    for row in """cpu time/seconds,file size/bytes,data size/bytes,stack size/bytes,\
+core file size/bytes,resident set/bytes,processes/processes,open files/files,\
+locked memory/bytes,address space/bytes,file locks/locks,pending signals/signals,\
+msgqueue size/bytes,nice priority/,realtime priority/,realtime timeout/us""".split(",")
+)
+
+
+def _fdinfo(guest: Guest, fd: int) -> bytes | None:
+    """Return what is told of a descriptor: its own flags, watches by its numbers."""
+    try:
+        entry = guest.descriptors.entry(fd)
+    except OSError:
+        return None
+    file = entry.file
+    cloexec = guest.constants["O_CLOEXEC"] if entry.cloexec else 0
+    rows = []
+    with open(f"/proc/self/fdinfo/{file.fd}") as lines:
+        for line in lines:
+            name = line.partition(":")[0]
+            if name == "flags":
+                rows.append(f"flags:\t0{file.flags | cloexec:o}\n")
+            elif name != "tfd":
+                rows.append(line)
+    for host, (watched, events, data) in file.interest.items():
+        row = f"tfd: {watched:8} events: {events | _ALWAYS:8x} data: {data:16x} "
+        with suppress(OSError):
+            status = os.fstat(host)
+            device = os.major(status.st_dev) << 20 | os.minor(status.st_dev)
+            rows.append(f"{row} pos:0 ino:{status.st_ino:x} sdev:{device:x}\n")
+    return os.fsencode("".join(rows))
+
+
 def _auxv(guest: Guest) -> bytes:
     """Return the auxiliary vector, which a kernel counts in words of its own, of 64."""
     size, data = guest.arch.word_size, guest.layout.auxv
@@ -189,11 +262,20 @@ def _auxv(guest: Guest) -> bytes:
     return data[: at + 2 * size].ljust(units, b"\0")
 
 
+_SHARED = {
+    *("mounts", "mountinfo", "mountstats", "cgroup", "cpuset", "net", "ns", "attr"),
+    *("uid_map", "gid_map", "setgroups", "loginuid", "sessionid"),
+    *("oom_score", "oom_score_adj", "oom_adj", "coredump_filter"),
+}
+"""What is the machine's as well as a guest's, and so is ours."""
+
 _FILES: Mapping[str, Callable[[Guest], bytes]] = {
     "maps": _maps,
     "smaps": _smaps,
     "status": _status,
     "stat": _stat,
+    "statm": _statm,
+    "limits": _limits,
     "comm": lambda guest: os.fsencode(_comm(guest) + "\n"),
     "auxv": _auxv,
     "cmdline": lambda guest: _range(

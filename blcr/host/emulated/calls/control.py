@@ -95,6 +95,10 @@ def ioctl(thread: Thread, fd: int, request: int, argument: int) -> int:
     elif request == names["TIOCGWINSZ"]:
         size = os.get_terminal_size(file.fd)
         guest.store("winsize", argument, row=size.lines, col=size.columns)
+    elif request == names["TIOCGPTN"]:
+        count = array.array("I", [0])
+        host_fcntl.ioctl(file.fd, _TIOCGPTN, count)
+        guest.store_int(argument, count[0])
     elif request == names["TIOCGPGRP"]:
         os.tcgetpgrp(file.fd)
         guest.store_int(argument, guest.machine.foreground)
@@ -115,6 +119,8 @@ def ioctl(thread: Thread, fd: int, request: int, argument: int) -> int:
     return 0
 
 
+# Of the machine that we run on, as asm-generic has it.
+_TIOCGPTN = 0x8004_5430
 # The second byte of requests.
 _OF_TERMINALS = {ord("T"), ord("t")}
 _TERMIOS = ("iflag", "oflag", "cflag", "lflag")

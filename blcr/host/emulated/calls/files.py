@@ -28,6 +28,7 @@ from blcr.host.emulated.files import (
     kind_of,
     own_link,
     own_proc,
+    through_own,
     to_host_flags,
 )
 from blcr.host.emulated.memory import READ, WRITE
@@ -79,23 +80,40 @@ def creat(thread: Thread, path: int, mode: int) -> int:
 def _open(guest: Guest, directory: int, path: str, flags: int, mode: int) -> int:
     names = guest.constants
     cloexec = bool(flags & names["O_CLOEXEC"])
+    path = through_own(guest, path)
     if path.startswith("/proc"):
         made = _open_proc(guest, path, flags)
         if made is not None:
             return guest.descriptors.add(made, cloexec=cloexec)
         path = own_link(guest, path) or path
+    if proc.is_hidden(guest, path):
+        raise _not_there(guest, path)
     fd = _open_path(guest, directory, path, flags, mode)
+    real = os.readlink(f"/proc/self/fd/{fd}")
+    shown = proc.shown(real)
+    if shown != real and proc.is_hidden(guest, shown):
+        # By another path: what is told of us is not of the guest.
+        os.close(fd)
+        made = _open_proc(guest, shown, flags)
+        if made is None:
+            raise _not_there(guest, shown)
+        return guest.descriptors.add(made, cloexec=cloexec)
     status = os.fstat(fd)
     kept = flags & ~names["O_CLOEXEC"]
     for name in TRANSIENT:
         kept &= ~names[name]
-    real, kind = os.readlink(f"/proc/self/fd/{fd}"), kind_of(status.st_mode)
+    kind = kind_of(status.st_mode)
     if flags & names["O_PATH"]:
         kind = "path"
     elif guest.arch.word_size == 8:
         kept |= names["O_LARGEFILE"]
-    file = OpenFile(fd, "fifo" if kind == "pipe" else kind, real, kept)
+    file = OpenFile(fd, "fifo" if kind == "pipe" else kind, shown, kept)
     return guest.descriptors.add(file, cloexec=cloexec)
+
+
+def _not_there(guest: Guest, path: str) -> OSError:
+    guest.machine.unserved.add(f"open({path})")
+    return fail(errno.ENOENT)
 
 
 def _open_path(guest: Guest, directory: int, path: str, flags: int, mode: int) -> int:

@@ -152,7 +152,15 @@ def _file_backing(
     file = MappedFile(opened.fd, opened.path, writable=access == os.O_RDWR)
     if not shared:
         return Backing(file)
-    return Backing(file, FileWindow(guest.space.ram, file, offset, size))
+    try:
+        window = FileWindow(guest.space.ram, file, offset, size)
+    except PermissionError:
+        if write:
+            raise
+        # A seal keeps it from being written; this mapping never will be.
+        file.writable = False
+        window = FileWindow(guest.space.ram, file, offset, size)
+    return Backing(file, window)
 
 
 @call("mmap2")
