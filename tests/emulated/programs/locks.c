@@ -121,7 +121,7 @@ static void circle(void) {
 
 int main(int argc, char **argv) {
     char byte;
-    if (pipe(calls) || pipe(answers) || chdir(getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp"))
+    if (pipe(calls) || pipe(answers))
         return 1;
     if (argc > 1) {
         fd = open(argv[1], O_RDWR);
