@@ -31,7 +31,12 @@ def check(context: records.Context) -> None:
     """
     if not context.processes:
         raise ContextError("there is no process in it")
-    _once("process", (process.pid for process in context.processes))
+    ended = (process.pid for process in context.ended)
+    _once("process", (*(process.pid for process in context.processes), *ended))
+    living = {process.pid for process in context.processes}
+    for zombie in context.ended:
+        if zombie.ppid not in living:
+            raise ContextError(f"process {zombie.pid} has ended and has no parent")
     _once("thread", (t.tid for each in context.processes for t in each.threads))
     for index, memory in enumerate(context.shared_memory):
         _check_ranges(

@@ -552,6 +552,23 @@ class Process(Record):
     keys: int = 0
 
 
+class EndedProcess(Record):
+    """
+    A process that has ended and whose parent has not asked for its status yet.
+
+    Attributes:
+        pid, ppid, pgid, sid: As it saw them itself.
+        status: As `os.waitpid` gives it.
+    """
+
+    pid: int
+    ppid: int
+    pgid: int
+    sid: int
+    comm: str
+    status: int
+
+
 class Clocks(Record):
     """What the clocks of the processes showed when they stood still, in ns."""
 
@@ -572,6 +589,7 @@ class Context(Record):
         kernel: Release of the kernel that ran it.
         namespace: The processes lived in a pid namespace that a restart made.
         processes: Parents before children; the first is the one that was asked for.
+        ended: Children of theirs of which only the status is left.
     """
 
     format: tuple[int, int]
@@ -586,3 +604,4 @@ class Context(Record):
     shared_memory: tuple[SharedMemory, ...]
     processes: tuple[Process, ...]
     contents: tuple[Contents, ...] = ()
+    ended: tuple[EndedProcess, ...] = ()

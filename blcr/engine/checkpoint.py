@@ -147,18 +147,20 @@ def checkpoint(
         if progress:
             progress(what, done, total)
 
-    pids = select(host, scope, pid)
+    pids = host.select(scope, pid)
     with ExitStack() as stack:
         writer = stack.enter_context(ContextWriter(target.fd))
         early, reason = None, "a signal follows, and this is the quickest"
         if not signal:
             early, reason = _copy_ahead(host, pids, writer, timeout_s, advance, stack)
         tracking = early.tracking if early else None
-        tables = _tables()
+        tables = files.Tables.empty()
         stack.callback(tables.close)
         with host.freeze(pids, timeout_s=timeout_s, tracking=tracking) as frozen:
             froze = time.monotonic()
-            _refuse_others(pids[0], host.joined(scope, pid, pids), scope)
+            while joined := host.joined(scope, pid, pids):
+                frozen.add(joined)
+                pids += joined
             saving = _Saving(host, frozen, writer, tables, wanted, early, advance)
             saving.copy()
             if signal:
@@ -191,6 +193,8 @@ def _copy_ahead(
     stack: ExitStack,
 ) -> tuple[Ahead | None, str]:
     """Copy pages while the processes run; return what was, and why it is not used."""
+    if len(pids) > 1:
+        return None, "several processes are saved"
     try:
         tracking = stack.enter_context(host.track(pids[0], timeout_s=timeout_s))
     except NotTrackableError as error:
@@ -213,29 +217,6 @@ def claim(pid: int) -> Host:
     raise NoSuchProcessError(f"there is no process {pid}")
 
 
-def select(host: Host, scope: str, number: int) -> list[int]:
-    """
-    Return the processes that are meant.
-
-    Raises:
-        RefusedError: More than one.
-    """
-    pids = host.select(scope, number)
-    _refuse_others(pids[0], pids[1:], scope)
-    return pids
-
-
-def _refuse_others(pid: int, others: Sequence[int], scope: str) -> None:
-    """Refuse a process that is not alone."""
-    if others:
-        raise RefusedError(
-            pid,
-            f"is not alone: {', '.join(map(str, others))} belong to its {scope}, and "
-            "several processes cannot be saved together yet",
-            hint="--pid saves it without them",
-        )
-
-
 def save(
     host: Host,
     frozen: Frozen,
@@ -251,7 +232,7 @@ def save(
         RefusedError: They use something that cannot be saved; nothing was written.
         TargetError: The context could not be written.
     """
-    tables = _tables()
+    tables = files.Tables.empty()
     try:
         with ContextWriter(fd) as writer:
             saving = _Saving(host, frozen, writer, tables, wanted)
@@ -355,17 +336,13 @@ class _Saving:
                 shared_memory=tuple(self._shared),
                 processes=tuple(one.record for one in self._saved),
                 contents=tuple(self._contents),
+                ended=tuple(self._frozen.ended),
             )
         )
         for message in self._tables.warnings:
             warn(message)
         for one in self._saved:
             _warn_of_losses(one, self._tables.objects.items, warn)
-
-
-def _tables() -> files.Tables:
-    """Return empty tables of what processes share."""
-    return files.Tables([], [], {}, {}, [], objects.Table())
 
 
 def _nothing() -> None:

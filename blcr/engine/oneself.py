@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable
 
 from blcr.annotations import NoReturn
-from blcr.engine.checkpoint import CheckpointResult, Warn, claim, select
+from blcr.engine.checkpoint import CheckpointResult, Warn, claim
 from blcr.errors import BlcrError, HostError
 
 _ROOM = 1 << 20
@@ -29,26 +29,25 @@ def checkpoint(
     take: Callable[[str, Warn], CheckpointResult], scope: str, warn: Warn
 ) -> CheckpointResult:
     """
-    Have a child take a checkpoint of this process alone, and return its result.
+    Have a child take a checkpoint of this process, and return its result.
 
     In the restarted program it returns a result that says so.
 
     Args:
         take: Called in the child with a scope and where warnings go.
-        scope: What was asked for; only this process may be in it.
+        scope: What was asked for.
         warn: Told what the user should know.
 
     Raises:
         BlcrError: As `take` does.
     """
     host = claim(os.getpid())
-    select(host, scope, os.getpid())
     host.admit()
     with mmap.mmap(-1, _ROOM) as memory:
         began = _begun(os.getpid())
         child = _fork()
         if child == 0:
-            _report(take, memory)
+            _report(take, scope, memory)
         # Others may wait for the child before us: what it has left says how it ended.
         status = 0
         with contextlib.suppress(ChildProcessError):
@@ -84,13 +83,13 @@ def _fork() -> int:
 
 
 def _report(
-    take: Callable[[str, Warn], CheckpointResult], memory: mmap.mmap
+    take: Callable[[str, Warn], CheckpointResult], scope: str, memory: mmap.mmap
 ) -> NoReturn:
     """Take the checkpoint, say what came of it, and end."""
     messages: list[str] = []
     said: CheckpointResult | BlcrError
     try:
-        said = take("pid", messages.append)
+        said = take(scope, messages.append)
     except BlcrError as error:
         said = error
     except BaseException as error:

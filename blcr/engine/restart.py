@@ -49,7 +49,7 @@ from blcr.resources import (
     threads,
     timers,
 )
-from blcr.resources.opening import Opening
+from blcr.resources.opening import Opening, Sharing
 
 _INIT = 1
 
@@ -192,21 +192,30 @@ def _make_all(
     """Make every process up to its registers."""
     made: list[tuple[NewProcess, records.Process, objects.Making]] = []
     moved: list[dict[int, bytes]] = []
+    sharing = Sharing(plan.context)
     try:
-        for record, arch in zip(plan.context.processes, plan.archs, strict=True):
-            with _named(record):
-                process = making.create(record, arch)
+        with _named(plan.context.processes[0]):
+            created = making.create()
+        for process, record in zip(created, plan.context.processes, strict=True):
             opening = Opening(
-                process, record, plan.context, reader, keep_grown=plan.keep_grown
+                process,
+                record,
+                plan.context,
+                reader,
+                sharing,
+                keep_grown=plan.keep_grown,
             )
             unnamed = _unnamed(opening, reader)
             made.append((process, record, unnamed))
             with _named(record):
                 moved.append(_rebuild(process, record, plan, reader, unnamed))
         checking.finish()
+        for process, record, unnamed in made:
+            with _named(record):
+                _prepare(process, record, unnamed, reader)
         for (process, record, unnamed), registers in zip(made, moved, strict=True):
             with _named(record):
-                _finish(process, record, unnamed, reader, registers)
+                _commit(process, record, unnamed, reader, registers)
     except BaseException:
         for _process, _record, unnamed in made:
             unnamed.opening.abandon()
@@ -214,6 +223,7 @@ def _make_all(
     finally:
         for _process, _record, unnamed in made:
             unnamed.opening.release()
+        sharing.close()
     for _process, _record, unnamed in made:
         for message in unnamed.opening.notices:
             notice(message)
@@ -259,14 +269,13 @@ def _rebuild(
     return moved
 
 
-def _finish(
+def _prepare(
     process: NewProcess,
     record: records.Process,
     unnamed: objects.Making,
     reader: ContextReader,
-    moved: dict[int, bytes],
 ) -> None:
-    """Do what must come last, now that nothing else can go wrong."""
+    """Do what takes all processes, and can be undone."""
     leader, opening = process.tasks[0], unnamed.opening
     memory.finish(opening)
     unnamed.finish()
@@ -275,17 +284,29 @@ def _finish(
     timers.rebuild_interval_timers(leader, record.timers)
     timers.rebuild_posix_timers(process, record, record.posix_timers)
     credentials.try_root(leader, record)
-    core, note = reader.core(record.pid), process.arch.gp.note_type
-    sets = [core.register_sets(thread.tid) for thread in record.threads]
-    for task, own in zip(process.tasks, sets, strict=True):
-        threads.try_registers(task, own)
+    core = reader.core(record.pid)
+    for task, thread in zip(process.tasks, record.threads, strict=True):
+        threads.try_registers(task, core.register_sets(thread.tid))
+
+
+def _commit(
+    process: NewProcess,
+    record: records.Process,
+    unnamed: objects.Making,
+    reader: ContextReader,
+    moved: dict[int, bytes],
+) -> None:
+    """Do what must come last, now that nothing else can go wrong."""
+    opening = unnamed.opening
     files.commit(opening)
     opening.warnings += _attributes(process, record)
     process.end_leader()
-    for task, thread, own in zip(process.tasks, record.threads, sets, strict=True):
+    core, note = reader.core(record.pid), process.arch.gp.note_type
+    for task, thread in zip(process.tasks, record.threads, strict=True):
+        sets = core.register_sets(thread.tid)
         if thread.tid in moved:
-            own = {**own, note: moved[thread.tid]}
-        threads.finish(task, thread, own)
+            sets = {**sets, note: moved[thread.tid]}
+        threads.finish(task, thread, sets)
 
 
 def _attributes(process: NewProcess, record: records.Process) -> list[str]:

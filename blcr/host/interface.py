@@ -333,6 +333,14 @@ Call = tuple[str, tuple[int, ...]]
 class FrozenProcess(Process, Protocol):
     """A program's process."""
 
+    def compare_file(self, fd: int, other: FrozenProcess, other_fd: int) -> int:
+        """
+        Compare the open file at `fd` with another process's.
+
+        Returns:
+            0 if it is the same one; else less or more, in an order of all open files.
+        """
+
     def call_each(
         self, room: int, calls: Callable[[int], Sequence[Call]]
     ) -> list[tuple[list[int], bytes] | None]:
@@ -400,6 +408,9 @@ class NewProcess(Process, Protocol):
     def lend(self, fd: int) -> int:
         """Return a descriptor of ours for its open file; the caller closes it."""
 
+    def receive(self, ours: int) -> int:
+        """Return a new descriptor in the process for an open file of ours."""
+
     def remove(self, path: str) -> None:
         """Remove a file or an empty folder, even if no call can be made any more."""
 
@@ -439,7 +450,13 @@ class Frozen(Protocol):
     processes: Sequence[FrozenProcess]
     """Parents before children."""
 
+    ended: Sequence[records.EndedProcess]
+    """Children of theirs that are zombies; nobody but the parent may ask for them."""
+
     clocks: records.Clocks
+
+    def add(self, pids: Sequence[int]) -> None:
+        """Hold further processes still, as the host's `joined` finds them."""
 
     def kill(self, signal: int) -> None:
         """Send a signal that the processes get before one more instruction is run."""
@@ -538,8 +555,12 @@ class Restart(Protocol):
 
     warnings: list[str]
 
-    def create(self, record: records.Process, arch: Arch) -> NewProcess:
-        """Make a process by execve of its executable; it is stopped."""
+    def create(self) -> Sequence[NewProcess]:
+        """
+        Make all processes, each a child of its parent, and stop them.
+
+        Each has been emptied: nothing is mapped but what the host needs.
+        """
 
     def release(self, signal: int) -> None:
         """Let all processes go, `signal` (or 0) delivered first; now they live."""
@@ -597,8 +618,8 @@ class Host(Protocol):
         Return the processes that a request means, parents first.
 
         Args:
-            scope: ``"pid"``, ``"tree"`` (it and all below it, zombies included),
-                ``"pgid"`` or ``"sid"``.
+            scope: ``"pid"``, ``"tree"`` (it and all below it), ``"pgid"`` or
+                ``"sid"``.  Whoever asks is not among them, nor what is below.
             number: The id.  A restarter's pid stands for what it restarted.
 
         Raises:

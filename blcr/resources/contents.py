@@ -61,6 +61,11 @@ def open_unlinked(opening: Opening, target: int, file: records.OpenFile) -> int:
     nameless = known["O_TMPFILE"] & ~known["O_DIRECTORY"]
     flags = file.flags & ~(known["FASYNC"] | known["O_NOFOLLOW"])
     made = opening.files.get(file.contents)
+    if made is None and file.contents in opening.sharing.contents:
+        ours = opening.sharing.contents[file.contents]
+        made = opening.files[file.contents] = opening.aside(
+            opening.process.receive(ours)
+        )
     if made is not None:
         if flags & nameless:
             flags &= ~known["O_TMPFILE"]
@@ -125,6 +130,8 @@ def fill(opening: Opening, writer: int, index: int) -> None:
     opening.files[index] = writer
     with opening.lent(writer) as ours:
         write(opening, index, ours)
+    if index in opening.sharing.common_contents:
+        opening.sharing.contents[index] = opening.process.lend(writer)
 
 
 def write(opening: Opening, index: int, ours: int) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Container, Mapping
 from blcr import remote
 from blcr.context import records
 from blcr.errors import RefusedError, RemoteCallError
-from blcr.host.interface import DescriptorFacts, Process
+from blcr.host.interface import DescriptorFacts, FrozenProcess, Process
 from blcr.record import Record
 from blcr.resources import contents, events, locks, objects, pipes, rollback, terminals
 from blcr.resources.opening import Opening, seek
@@ -42,6 +42,8 @@ class Tables(Record):
         contents: By device and inode.
         warnings: What the user should know.
         objects: Files that only those have who map them or hold them open.
+        opened: Who has an open file, by what is alike in open files that may be the
+            same one; in the host's order of open files.
     """
 
     files: list[records.OpenFile]
@@ -50,6 +52,28 @@ class Tables(Record):
     contents: dict[tuple[int, int], contents.Saving]
     warnings: list[str]
     objects: objects.Table
+    opened: dict[tuple[object, ...], list[_Opened]]
+
+    @classmethod
+    def empty(cls) -> Tables:
+        """Return tables of nothing."""
+        return cls([], [], {}, {}, [], objects.Table(), {})
+
+    def opened_before(self, process: FrozenProcess, facts: DescriptorFacts) -> int:
+        """Return the index of an open file that another process has; or -1, noted."""
+        file = facts.file
+        key = (file.device, file.inode, file.path, file.offset, file.flags)
+        alike = self.opened.setdefault(key, [])
+        low, high = 0, len(alike)
+        while low < high:
+            middle = (low + high) // 2
+            other = alike[middle]
+            order = process.compare_file(facts.fd, other.process, other.fd)
+            if order == 0:
+                return other.number
+            low, high = (low, middle) if order < 0 else (middle + 1, high)
+        alike.insert(low, _Opened(process, facts.fd, len(self.files)))
+        return -1
 
     def close(self) -> None:
         """Close what was opened to read contents from."""
@@ -57,8 +81,16 @@ class Tables(Record):
             os.close(one.contents.fd)
 
 
+class _Opened(Record):
+    """An open file: a process that has it, at which number, its index as `number`."""
+
+    process: FrozenProcess
+    fd: int
+    number: int
+
+
 def save(
-    process: Process, tables: Tables, wanted: Container[str]
+    process: FrozenProcess, tables: Tables, wanted: Container[str]
 ) -> tuple[tuple[records.Descriptor, ...], tuple[records.FileLock, ...]]:
     """
     Return descriptors and locks of a process; what they refer to goes to the tables.
@@ -82,9 +114,15 @@ def save(
                 hint="have the program close it before the checkpoint",
             )
         if facts.description not in numbers:
-            numbers[facts.description] = len(tables.files)
-            tables.files.append(_open_file(process, facts, tables, wanted))
-            held += facts.locks
+            index = tables.opened_before(process, facts)
+            if index < 0:
+                index = len(tables.files)
+                tables.files.append(_open_file(process, facts, tables, wanted))
+                held += facts.locks
+            else:
+                # The others are the open file's, and its first process takes them.
+                held += [lock for lock in facts.locks if lock.kind == "posix"]
+            numbers[facts.description] = index
         descriptors.append(
             records.Descriptor(facts.fd, numbers[facts.description], facts.cloexec)
         )
@@ -189,9 +227,20 @@ def _build(
     target = descriptor.fd
     flags = opening.known["O_CLOEXEC"] if descriptor.cloexec else 0
     opening.cloexec = flags
-    first = opening.first.get(descriptor.file)
+    index = descriptor.file
+    first = opening.first.get(index, opening.received.get(index))
     if first is not None:
         opening.task.call("dup3", first, target, flags)
+        return
+    shared = opening.sharing.files.get(index)
+    if shared is not None:
+        fd = opening.process.receive(shared)
+        if fd != target:
+            opening.task.call("dup3", fd, target, flags)
+            opening.close(fd)
+        elif descriptor.cloexec:
+            opening.fcntl(target, "F_SETFD", 1)
+        opening.received[index] = target
         return
     opener = _OPENERS.get(file.kind)
     if file.contents >= 0:
@@ -218,7 +267,9 @@ def _build(
             os.lseek(ours, file.offset, os.SEEK_SET)
     elif file.offset and file.kind == "directory":
         seek(opening.task, target, file.offset, opening.known["SEEK_SET"])
-    opening.first[descriptor.file] = target
+    opening.first[index] = target
+    if index in opening.sharing.common_files:
+        opening.sharing.files[index] = opening.process.lend(target)
 
 
 def _lacks_cloexec(descriptor: records.Descriptor, file: records.OpenFile) -> bool:

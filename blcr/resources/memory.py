@@ -292,10 +292,19 @@ class _Layout:
         if mapping.special == "aio":
             # Its place is kept for the ring.
             self._map(mapping._replace(shared=False, protection=0), -1)
-        elif mapping.object >= 0 and self._files[mapping.object].kind == "anonymous":
+        elif self._is_ours_alone(mapping.object):
             self._views.setdefault(mapping.object, []).append(mapping)
         else:
             self._map(mapping, self._descriptor(mapping))
+
+    def _is_ours_alone(self, index: int) -> bool:
+        """Tell whether it is shared memory that no other process has."""
+        common = self._made.opening.sharing.common_objects
+        return (
+            index >= 0
+            and self._files[index].kind == "anonymous"
+            and index not in common
+        )
 
     def finish(self) -> None:
         """Make what has been added, and shared memory; close files."""

@@ -97,6 +97,8 @@ class Making:
         self._files = opening.context.shared_memory
         self._known = opening.known
         self._made: dict[int, int] = {}
+        self._received: set[int] = set()
+        """Those that another process has made."""
         self._late: set[int] = set()
         """Others' files, too: they are filled when nothing else can go wrong."""
         self._as_found: set[int] = set()
@@ -108,10 +110,17 @@ class Making:
         Raises:
             RestartError: The file cannot be made.
         """
-        if index not in self._made:
-            self._made[index] = self.opening.kept(self._make(index))
+        opening, sharing = self.opening, self.opening.sharing
+        if index not in self._made and index in sharing.objects:
+            fd = opening.process.receive(sharing.objects[index])
+            self._made[index] = opening.kept(fd)
+            self._received.add(index)
+        elif index not in self._made:
+            self._made[index] = opening.kept(self._make(index))
             if index not in self._late and index not in self._as_found:
                 self._contents(index)
+            if index in sharing.common_objects:
+                sharing.objects[index] = opening.process.lend(self._made[index])
         return self._made[index]
 
     def open(self, index: int, flags: int) -> int:
@@ -127,7 +136,7 @@ class Making:
         for index in sorted(self._late):
             self._contents(index)
         for index, fd in self._made.items():
-            if seals := self._files[index].seals:
+            if (seals := self._files[index].seals) and index not in self._received:
                 self.opening.fcntl(fd, "F_ADD_SEALS", seals)
             self.opening.close(fd)
         self._made = {}

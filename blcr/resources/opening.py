@@ -34,6 +34,67 @@ class Source(Protocol):
         """Return offset and size of the bytes of `Context.contents[index]`."""
 
 
+class Sharing:
+    """
+    What several processes have in common, while they are made one after the other.
+
+    The first that has it makes it; we hold a descriptor for the others.
+
+    Attributes:
+        files: Descriptors of ours for open files, by index.
+        pipes: For the ends of pipes, by index and whether they read.
+        taken: Ends that are the program's already; others open them anew.
+        filled: Named pipes, by index, that have their bytes.
+        objects: For files without a name, by index.
+        contents: For nameless files with contents, by the index of those.
+        places: As in `Opening`.
+    """
+
+    def __init__(self, context: records.Context) -> None:
+        self.files: dict[int, int] = {}
+        self.pipes: dict[tuple[int, bool], int] = {}
+        self.taken: set[tuple[int, bool]] = set()
+        self.filled: set[int] = set()
+        self.objects: dict[int, int] = {}
+        self.contents: dict[int, int] = {}
+        self.places: dict[int, str] = {}
+        every = context.processes
+        used = [{one.file for one in process.descriptors} for process in every]
+        self.common_files = _common(used)
+        self.common_pipes = _common([_of(context, one, "pipe") for one in used])
+        self.common_contents = _common([_of(context, one, "contents") for one in used])
+        mapped = [
+            {one.object for one in process.mappings if one.object >= 0}
+            for process in every
+        ]
+        opened = [_of(context, one, "object") for one in used]
+        both = [a | b for a, b in zip(mapped, opened, strict=True)]
+        self.common_objects = _common(both)
+
+    def close(self) -> None:
+        """Let go of all."""
+        for held in (self.files, self.pipes, self.objects, self.contents):
+            for ours in held.values():
+                os.close(ours)
+            held.clear()
+
+
+def _of(context: records.Context, files: set[int], what: str) -> set[int]:
+    """Return the indices that open files have of something, ``"pipe"``."""
+    found = {getattr(context.files[index], what) for index in files}
+    return {index for index in found if index >= 0}
+
+
+def _common(each: list[set[int]]) -> set[int]:
+    """Return what is in more than one of the sets."""
+    seen: set[int] = set()
+    twice: set[int] = set()
+    for one in each:
+        twice |= seen & one
+        seen |= one
+    return twice
+
+
 class Ends(Record):
     """
     A pipe's ends by whether they read: not yet taken; taken, at which number.
@@ -53,7 +114,9 @@ class Opening:
     Attributes:
         warnings: What the user should know.
         notices: What was found, and done, to files.
-        first: For each open file the descriptor that it was first opened at.
+        first: For each open file that is opened here the descriptor that it was first
+            opened at.
+        received: Likewise for those that another process has opened.
         pipes: Pipes that were made, by their index in the context.
         packet_pipes: Pipes that are written to in packets, by their index.
         files: Nameless files that were made, by their index in the contents: where
@@ -75,6 +138,7 @@ class Opening:
         record: records.Process,
         context: records.Context,
         source: Source,
+        sharing: Sharing,
         *,
         keep_grown: bool = False,
     ) -> None:
@@ -83,14 +147,16 @@ class Opening:
         self.record = record
         self.context = context
         self.source = source
+        self.sharing = sharing
         self.keep_grown = keep_grown
         self.known = constants.of(process.arch)
         self.warnings: list[str] = []
         self.notices: list[str] = []
         self.first: dict[int, int] = {}
+        self.received: dict[int, int] = {}
         self.pipes: dict[int, Ends] = {}
         self.files: dict[int, int] = {}
-        self.places: dict[int, str] = {}
+        self.places = sharing.places
         self.absent: set[str] = set()
         self.renames: dict[str, str] = {}
         self.written_over: dict[int, int] = {}

@@ -14,19 +14,25 @@ from blcr.context import records
 from blcr.errors import RemoteCallError
 from blcr.resources.opening import Ends, Opening
 
+_UNKNOWN = -1
+"""Flags that are to be set in any case."""
+
 
 def open_pipe(opening: Opening, target: int, file: records.OpenFile) -> int:
     """Take an end of a pipe, which is made at its first end."""
     known = opening.known
     if file.pipe not in opening.pipes:
         flags = file.flags & known["O_NONBLOCK"]
-        opening.pipes[file.pipe] = _make(opening, file.pipe, flags)
+        opening.pipes[file.pipe] = _receive(opening, file.pipe) or _make(
+            opening, file.pipe, flags
+        )
     ends = opening.pipes[file.pipe]
     reads = file.flags & known["O_ACCMODE"] == known["O_RDONLY"]
     # O_ASYNC remembers the descriptor through which it was set.
     flags = file.flags & ~(known["O_LARGEFILE"] | known["FASYNC"])
     if reads in ends.spare and file.flags & known["O_ACCMODE"] != known["O_RDWR"]:
         fd = ends.spare.pop(reads)
+        opening.sharing.taken.add((file.pipe, reads))
         made = ends.flags if reads else ends.flags | _packet_mode(opening, file.pipe)
         if flags & ~known["O_ACCMODE"] != made:
             opening.fcntl(fd, "F_SETFL", flags)
@@ -49,7 +55,23 @@ def _make(opening: Opening, index: int, flags: int) -> Ends:
         in_place = _is_place(opening, fd, index, reads=reads)
         spare[reads] = fd if in_place else opening.aside(fd)
     _fill(opening, spare[False], opening.context.pipes[index])
+    if index in opening.sharing.common_pipes:
+        for reads, fd in spare.items():
+            opening.sharing.pipes[index, reads] = opening.process.lend(fd)
     return Ends(spare, {}, flags)
+
+
+def _receive(opening: Opening, index: int) -> Ends | None:
+    """Return the ends of a pipe that another process has made; None: nobody has."""
+    sharing = opening.sharing
+    if (index, True) not in sharing.pipes:
+        return None
+    spare: dict[bool, int] = {}
+    used: dict[bool, int] = {}
+    for reads in (True, False):
+        fd = opening.aside(opening.process.receive(sharing.pipes[index, reads]))
+        (used if (index, reads) in sharing.taken else spare)[reads] = fd
+    return Ends(spare, used, _UNKNOWN)
 
 
 def _packet_mode(opening: Opening, index: int) -> int:
@@ -102,8 +124,10 @@ def open_fifo(opening: Opening, target: int, file: records.OpenFile) -> int:
         flags = known["O_RDWR"] | known["O_NONBLOCK"] | known["O_CLOEXEC"]
         both = opening.aside(opening.open(file.path, flags, target))
         opening.pipes[file.pipe] = Ends({}, {True: both, False: both}, 0)
-        _check_empty(opening, both, file)
-        _fill(opening, both, opening.context.pipes[file.pipe])
+        if file.pipe not in opening.sharing.filled:
+            _check_empty(opening, both, file)
+            _fill(opening, both, opening.context.pipes[file.pipe])
+            opening.sharing.filled.add(file.pipe)
     flags = file.flags & ~known["FASYNC"]
     fd = opening.open(file.path, flags | known["O_NONBLOCK"], target)
     if not flags & known["O_NONBLOCK"]:

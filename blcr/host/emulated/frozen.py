@@ -437,6 +437,19 @@ class FrozenProcess:
         """Return a descriptor of ours for its open file."""
         return os.dup(self.guest.descriptors.get(fd).fd)
 
+    def receive(self, ours: int) -> int:
+        """Share nothing: a machine makes one process only."""
+        raise HostError(f"a machine cannot share an open file ({ours}) yet")
+
+    def compare_file(
+        self, fd: int, other: interface.FrozenProcess, other_fd: int
+    ) -> int:
+        """Compare the open file at `fd` with another guest's."""
+        assert isinstance(other, FrozenProcess)
+        ours = id(self.guest.descriptors.get(fd))
+        theirs = id(other.guest.descriptors.get(other_fd))
+        return (ours > theirs) - (ours < theirs)
+
     def contents(self, fd: int) -> Contents:
         """Nameless files are refused, and so never asked for."""
         raise RefusedError(self.pid, f"descriptor {fd} is a file that was deleted")
@@ -655,6 +668,10 @@ class FrozenMachine:
             if guest.threads and (not pids or guest.pid in pids)
         ]
         self.processes: Sequence[interface.FrozenProcess] = self._frozen
+        self.ended: Sequence[records.EndedProcess] = ()
+
+    def add(self, pids: Sequence[int]) -> None:
+        """Nobody joins: the machine does not run."""
 
     def __enter__(self) -> FrozenMachine:
         self.clocks = self._machine.hold_clocks()

@@ -55,8 +55,15 @@ class Making:
         for process in self._processes:
             self._machine.end_guest(process.guest, 0)
 
-    def create(self, record: records.Process, arch: Arch) -> FrozenProcess:
-        """Make a process with one thread and no memory."""
+    def create(self) -> Sequence[FrozenProcess]:
+        """Make all processes with one thread and no memory."""
+        for record, arch in zip(
+            self._plan.context.processes, self._plan.archs, strict=True
+        ):
+            self._create(record, arch)
+        return self._processes
+
+    def _create(self, record: records.Process, arch: Arch) -> None:
         pid = record.pid if self._plan.restore_pid else None
         guest = self._machine.add_guest(arch, pid)
         guest.pgid = record.pgid if self._plan.restore_pgid else guest.pid
@@ -68,7 +75,6 @@ class Making:
         process = FrozenProcess(guest)
         process.open()
         self._processes.append(process)
-        return process
 
     def release(self, signal: int) -> None:
         """Let the guests live, from `wait` on."""

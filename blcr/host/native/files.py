@@ -15,7 +15,7 @@ import os
 import stat
 import struct
 import termios
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from blcr.context import records
 from blcr.errors import HostError, TaskGoneError
@@ -36,7 +36,7 @@ _NAMED_TERMINALS = {4, 204}
 _TERMIOS_SIZE = 36
 """Of the kernel's struct termios, on all architectures of this host."""
 
-_KCMP_FILE, _KCMP_FILES, _KCMP_FS, _KCMP_EPOLL = 0, 2, 3, 7
+_KCMP_FILE, _KCMP_VM, _KCMP_FILES, _KCMP_FS, _KCMP_EPOLL = 0, 1, 2, 3, 7
 _ALL_SHOWN = frozenset({"file", "directory", "path"})
 """Kinds of which label, status and fdinfo tell all."""
 _ORDER = (0, -1, 1, 1)
@@ -59,6 +59,19 @@ _ANONYMOUS = {
     "pidfd": "pidfd",
 }
 """Kinds by what the kernel calls them."""
+
+
+def common(kcmp: int, pid: int, other: int) -> str:
+    """Return what a process shares with another one that only threads can, or empty."""
+    kinds = {
+        _KCMP_VM: "memory",
+        _KCMP_FILES: "descriptors",
+        _KCMP_FS: "working directory, root and umask",
+    }
+    for kind, name in kinds.items():
+        if _kcmp(kcmp, pid, other, kind, 0, 0) == 0:
+            return name
+    return ""
 
 
 def own_table(kcmp: int, tid: int, other: int) -> str:
@@ -152,8 +165,38 @@ def ranks(pid: int, kcmp: int) -> dict[int, int]:
     return {fd: rank for rank, fd in enumerate(ranked)}
 
 
+class Family:
+    """Processes that are saved together: one may hold the other end of another's."""
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._pids = pids
+
+    @functools.cached_property
+    def ends(self) -> Mapping[int, set[int]]:
+        """The ends of each pipe that any of them holds: O_ACCMODE by inode."""
+        found: dict[int, set[int]] = {}
+        for pid in self._pids:
+            with procfs.Descriptors(pid) as shown:
+                for fd in shown.numbers():
+                    status = shown.stat(fd)
+                    if stat.S_ISFIFO(status.st_mode):
+                        mode = int(shown.info(fd)["flags"][0], 8) & os.O_ACCMODE
+                        found.setdefault(status.st_ino, set()).add(mode)
+        return found
+
+    @functools.cached_property
+    def masters(self) -> set[int]:
+        """The numbers of the pseudo terminals whose masters any of them holds."""
+        found: set[int] = set()
+        for pid in self._pids:
+            with procfs.Descriptors(pid) as shown:
+                for fd in shown.numbers():
+                    found.update(map(int, shown.info(fd).get("tty-index", ())))
+        return found
+
+
 def descriptors(
-    pid: int, numbers: Numbers, ranks: Mapping[int, int]
+    pid: int, numbers: Numbers, ranks: Mapping[int, int], family: Family
 ) -> list[DescriptorFacts]:
     """
     Return the descriptors of a stopped process.
@@ -162,9 +205,23 @@ def descriptors(
         pid: The process as the checkpointer sees it.
         numbers: What depends on the architectures.
         ranks: As the function of that name has returned.
+        family: The processes that are saved with it, itself among them.
     """
     with lent.Lender(pid) as lender:
-        return _Looking(pid, numbers, lender, ranks).facts()
+        return _Looking(pid, numbers, lender, ranks, family).facts()
+
+
+def compare(kcmp: int, pid: int, fd: int, other: int, other_fd: int) -> int:
+    """
+    Return 0 if two descriptors share their open file, else which of them comes first.
+
+    Source: kcmp(2), which gives open files an order.
+    """
+    result = _kcmp(kcmp, pid, other, _KCMP_FILE, fd, other_fd)
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"kcmp: {os.strerror(code)}")
+    return _ORDER[result]
 
 
 class _Looking:
@@ -176,8 +233,10 @@ class _Looking:
         numbers: Numbers,
         lender: lent.Lender,
         ranks: Mapping[int, int],
+        family: Family,
     ) -> None:
         self._pid = pid
+        self._family = family
         self._lender = lender
         self._numbers = numbers
         self._ranks = ranks
@@ -291,11 +350,7 @@ class _Looking:
 
     def _order(self, one: int, other: int) -> int:
         """Return 0 if two descriptors share their open file, else which comes first."""
-        result = _kcmp(self._numbers.kcmp, self._pid, self._pid, _KCMP_FILE, one, other)
-        if result < 0:
-            code = ctypes.get_errno()
-            raise OSError(code, f"kcmp: {os.strerror(code)}")
-        return _ORDER[result]
+        return compare(self._numbers.kcmp, self._pid, one, self._pid, other)
 
     def _facts(self, one: _Seen) -> DescriptorFacts:
         """Return what one descriptor is."""
@@ -458,8 +513,8 @@ class _Looking:
 
     def _pipe(self, one: _Seen) -> _Kind:
         """Return the kind of a pipe's end."""
-        inside = self._ends[one.stat.st_ino]
-        whole = os.O_RDWR in inside or {os.O_RDONLY, os.O_WRONLY} <= inside
+        inode = one.stat.st_ino
+        whole = _is_whole(self._ends[inode]) or _is_whole(self._family.ends[inode])
         if not whole and self._shared[one.fd] in self._standard:
             return _Kind("", "a pipe whose other end is outside")
         if not one.label.startswith("pipe:"):
@@ -480,6 +535,8 @@ class _Looking:
         if major == _SLAVE_MAJOR and minor in self._masters:
             with self._lender.lent(one.fd) as ours:
                 return _Kind("pty", _unread(ours), state=((minor, 0),))
+        if major == _SLAVE_MAJOR and minor in self._family.masters:
+            return _Kind("", "a pseudo terminal whose master another process has")
         if one.device == _CONTROLLING_TERMINAL or major in _TERMINAL_MAJORS:
             return self._terminal(one)
         return _Kind("", f"the character device {one.label}")
@@ -506,6 +563,11 @@ class _Looking:
         with self._lender.lent(one.fd) as ours:
             settings = fcntl.ioctl(ours, termios.TCGETS, bytes(_TERMIOS_SIZE))
         return _Kind("device", state=(tuple(settings),))
+
+
+def _is_whole(ends: set[int]) -> bool:
+    """Tell whether both ends of a pipe are among those that are held."""
+    return os.O_RDWR in ends or {os.O_RDONLY, os.O_WRONLY} <= ends
 
 
 def is_plain_device(rdev: int) -> bool:

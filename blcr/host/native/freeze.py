@@ -46,7 +46,12 @@ from blcr.host.native import (
     yama,
 )
 from blcr.host.native.memory import Memory
-from blcr.host.native.process import NativeProcess, NativeTask, own_arch
+from blcr.host.native.process import (
+    EXIT_CODE_FIELD,
+    NativeProcess,
+    NativeTask,
+    own_arch,
+)
 from blcr.linux import blocking
 
 if TYPE_CHECKING:
@@ -617,48 +622,90 @@ class Freezer:
         self, pids: Sequence[int], timeout_s: float, tracking: Tracking | None = None
     ) -> None:
         self.processes: list[HeldProcess] = []
+        self.ended: Sequence[records.EndedProcess] = ()
         self._tracking = tracking
         self._pids = pids
+        self._deadline = 0.0
         self._timeout_s = timeout_s
         self.clocks = records.Clocks(0, 0, 0)
         self._collects = gc.isenabled()
 
     def __enter__(self) -> Self:
         gc.disable()
-        deadline = time.monotonic() + self._timeout_s
-        while True:
-            try:
-                self._hold(deadline)
-            except BaseException as error:
-                self._release()
-                # After an execve by a thread that was not the leader, the one that we
-                # traced by this id is gone, and another one has it.
-                replaced = isinstance(error, TaskGoneError) and _all_live(self._pids)
-                if not replaced or time.monotonic() > deadline:
-                    raise
-            else:
-                return self
+        self._deadline = time.monotonic() + self._timeout_s
+        try:
+            archs = {pid: arch for pid in self._pids if (arch := self._arch(pid))}
+            for pid, arch in archs.items():
+                self._hold(pid, arch)
+            self._gather()
+        except BaseException:
+            self._release()
+            raise
+        return self
 
-    def _hold(self, deadline: float) -> None:
-        """Stop every thread of every process, and look at the clocks."""
-        archs = {}
-        for pid in self._pids:
+    def add(self, pids: Sequence[int]) -> None:
+        """Stop further processes."""
+        for pid in pids:
+            if arch := self._arch(pid):
+                self._hold(pid, arch)
+        self._gather()
+
+    def _arch(self, pid: int) -> Arch | None:
+        """
+        Return the architecture of a process; None: one of several that has just ended.
+
+        Raises:
+            BlcrError: It may not, or cannot, be held.
+        """
+        try:
             if check(pid).seccomp and not seccomp.may_suspend():
                 raise RefusedError(pid, seccomp.REFUSED)
+            arch = registry.find(*procfs.program_identity(_shown(pid)))
+        except NotPermittedError:
+            raise _denied(pid) from None
+        except NoSuchProcessError:
+            if pid == self._pids[0]:
+                raise
+            return None
+        if arch.gadgets is None:
+            raise ArchitectureError(
+                f"process {pid} is a {arch.name} program, which cannot be "
+                "checkpointed natively yet"
+            )
+        return arch
+
+    def _hold(self, pid: int, arch: Arch) -> None:
+        """Stop every thread of a process, unless it has just ended."""
+        while True:
+            held = len(self.processes)
             try:
-                archs[pid] = registry.find(*procfs.program_identity(_shown(pid)))
-            except NotPermittedError:
-                raise _denied(pid) from None
-            if archs[pid].gadgets is None:
-                raise ArchitectureError(
-                    f"process {pid} is a {archs[pid].name} program, which cannot be "
-                    "checkpointed natively yet"
-                )
-        for pid in self._pids:
-            process = HeldProcess(pid, archs[pid], self._tracking)
-            self.processes.append(process)
-            process.stop(deadline)
+                tracking = self._tracking if pid == self._pids[0] else None
+                self.processes.append(HeldProcess(pid, arch, tracking))
+                self.processes[held].stop(self._deadline)
+            except TaskGoneError:
+                for process in self.processes[held:]:
+                    process.release()
+                del self.processes[held:]
+                # After an execve by a thread that was not the leader, the one that we
+                # traced by this id is gone, and another one has it.
+                replaced = _all_live([pid]) and time.monotonic() < self._deadline
+                if not replaced and pid == self._pids[0]:
+                    raise
+                if not replaced:
+                    return
+                arch = self._arch(pid) or arch
+            else:
+                return
+
+    def _gather(self) -> None:
+        """Look at what concerns all processes, which stand still now."""
         self.clocks = _clocks(self.processes[0].shown_pid)
+        family = files.Family([one.shown_pid for one in self.processes])
+        for process in self.processes:
+            process.family = family
+        if len(self.processes) > 1:
+            _refuse_common(self.processes)
+        self.ended = [ended for one in self.processes for ended in _ended_below(one)]
 
     def __exit__(self, *_: object) -> None:
         self._release()
@@ -678,6 +725,45 @@ class Freezer:
         if number == signal.SIGKILL:
             for process in self.processes:
                 _await_end(process)
+
+
+def _refuse_common(processes: Sequence[HeldProcess]) -> None:
+    """
+    Refuse processes that share what only threads mostly do.
+
+    Raises:
+        RefusedError: clone(2) with CLONE_VM and the like, or a vfork(2) under way.
+    """
+    kcmp = own_arch().syscalls["kcmp"]
+    by_pid = {one.outer_pid: one for one in processes}
+    for one in processes:
+        parent = by_pid.get(procfs.status(one.outer_pid).ppid)
+        if parent and (what := files.common(kcmp, one.shown_pid, parent.shown_pid)):
+            raise RefusedError(
+                one.pid,
+                f"shares its {what} with its parent {parent.pid} (vfork, or clone "
+                "with CLONE_VM, CLONE_FILES or CLONE_FS)",
+                hint="try again if that was a vfork, which lasts until the execve",
+            )
+
+
+def _ended_below(process: HeldProcess) -> Iterator[records.EndedProcess]:
+    """Yield the children of a process that have ended and wait to be asked for."""
+    me = os.getpid()
+    for pid in procfs.children(process.outer_pid):
+        status, stat = procfs.status(pid), procfs.stat(pid)
+        if pid != me and status.state not in "ZX":
+            continue
+        # Who asks for a checkpoint has done so successfully, once it is restarted.
+        code = 0 if pid == me else stat.field(EXIT_CODE_FIELD)
+        yield records.EndedProcess(
+            status.tgids[-1],
+            process.pid,
+            status.pgids[-1],
+            status.sids[-1],
+            status.name,
+            code,
+        )
 
 
 def _all_live(pids: Sequence[int]) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 
 from blcr.annotations import TYPE_CHECKING, cast
-from blcr.errors import HostError, NoSuchProcessError, NotTrackableError
+from blcr.errors import HostError, NoSuchProcessError, NotTrackableError, TaskGoneError
 from blcr.host.interface import CheckpointRequest, RestartPlan
 from blcr.host.native import freeze, kernel, procfs, seccomp, yama
 
@@ -57,13 +58,13 @@ class NativeHost:
             return pids
         freeze.check(number)
         number = self._restarted_by(number)
-        return [number] if scope == "pid" else _tree(number)
+        return [number] if scope == "pid" else _tree([number])
 
     def joined(self, scope: str, number: int, pids: Sequence[int]) -> list[int]:
         """Return processes that a request means, too, and that `select` did not see."""
         if scope == "pid":
             return []
-        now = _tree(pids[0]) if scope == "tree" else _members(scope, number)
+        now = _tree(pids) if scope == "tree" else _members(scope, number)
         return [pid for pid in now if pid not in pids]
 
     def _restarted_by(self, pid: int) -> int:
@@ -147,30 +148,37 @@ def _check_kernel() -> None:
         raise HostError(f"Linux {release} is too old: 5.10 is the oldest that serves")
 
 
-def _tree(pid: int) -> list[int]:
-    """Return a process and all below it, parents first."""
-    found = [pid]
+def _tree(pids: Sequence[int]) -> list[int]:
+    """Return processes and all below them, parents first, that live and are not us."""
+    found = list(pids)
     for one in found:
-        found += procfs.children(one)
+        with contextlib.suppress(TaskGoneError):
+            below = [pid for pid in procfs.children(one) if pid not in found]
+            found += [pid for pid in below if pid != os.getpid() and _is_living(pid)]
     return found
 
 
 def _members(scope: str, number: int) -> list[int]:
-    """Return the processes of a process group or session."""
+    """Return the processes of a process group or session, parents first."""
     index = 5 if scope == "pgid" else 6
-    found = []
+    parents: dict[int, int] = {}
     for pid in procfs.pids():
-        try:
-            if procfs.stat(pid).field(index) == number:
-                found.append(pid)
-        except NoSuchProcessError:
-            continue
+        with contextlib.suppress(TaskGoneError):
+            stat = procfs.stat(pid)
+            if stat.field(index) == number and _is_living(pid) and pid != os.getpid():
+                parents[pid] = stat.field(4)
+    found = [pid for pid, parent in parents.items() if parent not in parents]
+    for one in found:
+        found += [pid for pid, parent in parents.items() if parent == one]
     return found
 
 
 def _is_living(pid: int) -> bool:
-    """Tell whether a child is more than a zombie."""
-    return procfs.living_thread(pid) is not None
+    """Tell whether a process is more than a zombie."""
+    try:
+        return procfs.living_thread(pid) is not None
+    except TaskGoneError:
+        return False
 
 
 def _is_reaper(pid: int) -> bool:

@@ -13,6 +13,8 @@ import struct
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from socket import send_fds
+from socket import socket as Socket  # noqa: N812  as its type
 
 from blcr.architecture import Arch
 from blcr.context import records
@@ -202,6 +204,8 @@ class MadeProcess(NativeProcess):
         outer_pid: Its id here.
         record: What it shall become.
         source: Descriptor of the context inside it, to be closed; -1: none.
+        socket: Through which open files are sent to it.
+        post: Descriptor inside it of the other end, to be closed; -1: none.
         grants: See `NewProcess`.
     """
 
@@ -212,8 +216,12 @@ class MadeProcess(NativeProcess):
         record: records.Process,
         source: int,
         grants: int,
+        socket: Socket,
+        post: int,
     ) -> None:
         super().__init__(outer_pid, arch)
+        self._socket = socket
+        self._post = post
         self.grants = grants
         self.pid = procfs.status(outer_pid).tgids[-1]
         self._record = record
@@ -355,6 +363,25 @@ class MadeProcess(NativeProcess):
             self._lender.__exit__()
             self._lender = None
 
+    def receive(self, ours: int) -> int:
+        """Return a new descriptor in the process for an open file of ours."""
+        send_fds(self._socket, [b"f"], [ours])
+        header = structures.of(self.arch, "msghdr")
+        vector = structures.of(self.arch, "iovec")
+        control = structures.of(self.arch, "cmsghdr")
+        at = self.tasks[0].scratch
+        word = self.arch.word_size
+        room = control.size + max(word, 4)
+        parts = (at + header.size, at + header.size + vector.size)
+        self.write(
+            at,
+            header.pack(iov=parts[0], iovlen=1, control=parts[1] + 16, controllen=room)
+            + vector.pack(base=parts[1], len=1),
+        )
+        self.tasks[0].call("recvmsg", self._post, at, 0)
+        data = self.read(parts[1] + 16 + control.size, 4)
+        return int.from_bytes(data, self.arch.layout.byteorder)
+
     def remove(self, path: str) -> None:
         """Remove a file or an empty folder."""
         try:
@@ -378,6 +405,10 @@ class MadeProcess(NativeProcess):
         if self._source >= 0:
             self.tasks[0].call("close", self._source)
             self._source = -1
+        if self._post >= 0:
+            self.tasks[0].call("close", self._post)
+            self._post = -1
+        self._socket.close()
         if yama.scope() == yama.ANCESTORS:
             known = constants.of(self.arch)
             everyone = (1 << 8 * self.arch.word_size) + yama.PR_SET_PTRACER_ANY

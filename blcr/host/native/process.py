@@ -22,6 +22,7 @@ from blcr.errors import HostError, RefusedError, RestartError, TaskGoneError
 from blcr.host.interface import (
     Contents,
     DescriptorFacts,
+    FrozenProcess,
     Identity,
     MappingFacts,
     ProcessFacts,
@@ -46,7 +47,7 @@ from blcr.host.native import (
 from blcr.host.native.memory import Memory
 from blcr.linux import constants, siginfo
 
-_EXIT_CODE_FIELD = 52
+EXIT_CODE_FIELD = 52
 """Of proc_pid_stat(5)."""
 
 _LARGE = 16 << 20
@@ -332,6 +333,8 @@ class NativeProcess:
         """Signals that waited for the process when it stopped."""
         self.ranks: Mapping[int, int] = {}
         """Descriptors in an order of their open files, where there are many."""
+        self.family = files.Family([outer_pid])
+        """The processes that stand still together."""
         self.born: list[int] = []
         """Threads that it has made and that nobody has taken up yet."""
 
@@ -412,7 +415,7 @@ class NativeProcess:
         pid = self.outer_pid
         if pid == self.shown_pid:
             return None
-        code = procfs.stat(pid, pid).field(_EXIT_CODE_FIELD)
+        code = procfs.stat(pid, pid).field(EXIT_CODE_FIELD)
         return records.EndedLeader(procfs.comm(pid, pid), code)
 
     def _refused(self, status: procfs.Status) -> str:
@@ -495,7 +498,13 @@ class NativeProcess:
             path=known["O_PATH"],
             kcmp=own_arch().syscalls["kcmp"],
         )
-        return files.descriptors(self.shown_pid, numbers, self.ranks)
+        return files.descriptors(self.shown_pid, numbers, self.ranks, self.family)
+
+    def compare_file(self, fd: int, other: FrozenProcess, other_fd: int) -> int:
+        """Compare the open file at `fd` with another process's."""
+        assert isinstance(other, NativeProcess)
+        kcmp = own_arch().syscalls["kcmp"]
+        return files.compare(kcmp, self.shown_pid, fd, other.shown_pid, other_fd)
 
     def pending(self) -> list[bytes]:
         """Return the siginfos queued for the process as a whole."""

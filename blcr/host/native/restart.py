@@ -12,14 +12,15 @@ import contextlib
 import ctypes
 import errno
 import os
+import pickle
 import resource
 import signal
+import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from blcr.annotations import Self
-from blcr.architecture import Arch
 from blcr.context import records
 from blcr.errors import BusyError, HostError, RestartError, TaskGoneError, way_out
 from blcr.host.interface import RestartPlan
@@ -33,6 +34,7 @@ from blcr.host.native import (
 )
 from blcr.host.native.host import RESTARTER_NAME
 from blcr.host.native.making import MadeProcess
+from blcr.host.native.nursery import Nursery, StandIn
 
 _OPTIONS = (
     1  # TRACESYSGOOD
@@ -129,63 +131,84 @@ class Making:
             _bury(process.outer_pid)
         self._made = []
 
-    def create(self, record: records.Process, arch: Arch) -> MadeProcess:
-        """Make a process by execve of its executable, stopped before it runs."""
-        source = _free_descriptor({one.fd for one in record.descriptors})
-        seed = birth.seed(record, arch)
-        go_reader, go_writer = os.pipe()
-        said_reader, said_writer = os.pipe()
-        tid = record.pid if self._plan.restore_pid else 0
-        pid = _fork(record.pid, tid)
-        if pid == 0:
-            os.close(go_writer)
-            self._become(record, arch, seed, source, go_reader, said_writer)
-        os.close(go_reader)
-        os.close(said_writer)
-        os.close(seed)
+    def create(self) -> Sequence[MadeProcess]:
+        """Make all processes by execve of their executables; they are stopped."""
+        plan = self._plan
+        nursery = Nursery(plan.context, self._fork, self._become)
+        first = plan.context.processes[0]
         try:
-            ptrace.seize(pid, _options(record))
-            with contextlib.suppress(BrokenPipeError):
-                os.write(go_writer, b"g")
-            self._await_execve(pid, record, said_reader)
-            grants = 0 if self._spaces else self._rights
-            process = MadeProcess(pid, arch, record, source, grants)
+            nursery.bear(own_session=plan.restore_sid)
+            nursery.group(self._first_group(first))
+            self.warnings += nursery.warnings
+            nursery.end_those_that_have()
+            pairs = zip(plan.context.processes, nursery.stand_ins, strict=True)
+            for index, (record, stand_in) in enumerate(pairs):
+                self._made.append(self._grow_up(index, record, stand_in))
         except BaseException:
-            _bury(pid)
+            for stand_in in nursery.stand_ins[len(self._made) :]:
+                if stand_in.outer_pid:
+                    _bury(stand_in.outer_pid)
+            nursery.close()
             raise
-        finally:
-            os.close(go_writer)
-            os.close(said_reader)
+        return self._made
+
+    def _first_group(self, record: records.Process) -> int | None:
+        """Return the process group of the first process; 0: its own; None: ours."""
+        plan = self._plan
+        if plan.restore_sid and record.sid == record.pid:
+            return None
+        if (plan.restore_pgid and record.pgid == record.pid) or self._spaces:
+            return 0
+        return record.pgid if plan.restore_pgid else None
+
+    def _fork(self, pid: int) -> int:
+        """Make a process with that id, or with any."""
+        return _fork(pid, pid if self._plan.restore_pid else 0)
+
+    def _grow_up(
+        self, index: int, record: records.Process, stand_in: StandIn
+    ) -> MadeProcess:
+        """Have a stand-in become its program; it is traced from here on."""
+        pid = stand_in.outer_pid
+        ptrace.seize(pid, _OPTIONS)
+        with contextlib.suppress(BrokenPipeError):
+            stand_in.tell("become")
+        self._await_execve(pid, stand_in)
+        grants = 0 if self._spaces else self._rights
+        source, post = self._descriptors(record)
+        process = MadeProcess(
+            pid, self._plan.archs[index], record, source, grants, stand_in.socket, post
+        )
         process.held_by_others = self._held_by_others
-        self._made.append(process)
         return process
 
-    def _become(
-        self,
-        record: records.Process,
-        arch: Arch,
-        seed: int,
-        source: int,
-        go: int,
-        said: int,
-    ) -> None:
-        """In the child: take on what only the process itself can, and execve."""
+    def _descriptors(self, record: records.Process) -> tuple[int, int]:
+        """Return where a process has the context, and the socket of its stand-in."""
+        used = {one.fd for one in record.descriptors}
+        source = _free_descriptor(used)
+        if len(self._plan.context.processes) == 1:
+            return source, -1
+        return source, _free_descriptor({*used, source})
+
+    def _become(self, index: int, own: socket.socket) -> None:
+        """In a stand-in: take on what only the process itself can, and execve."""
+        record, arch = self._plan.context.processes[index], self._plan.archs[index]
         try:
-            if not os.read(go, 1):
-                # The restarter has ended.
-                os._exit(127)
+            source, post = self._descriptors(record)
+            seed = birth.seed(record, arch)
             soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
             if source >= soft:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             _keep_back_descriptors()
             os.dup2(self._plan.source_fd, source, inheritable=True)
+            if post >= 0:
+                os.dup2(own.fileno(), post, inheritable=True)
             if self._spaces:
                 namespaces.call("setns", self._spaces.mount, namespaces.CLONE_NEWNS)
                 if self._spaces.time >= 0:
                     namespaces.call(
                         "setns", self._spaces.time, namespaces.CLONE_NEWTIME
                     )
-            self._take_place(record)
             # What would make all memory executable waits until there is no more to map.
             layout = record.personality & ~_READ_IMPLIES_EXEC
             _libc.personality(ctypes.c_ulong(layout))
@@ -196,35 +219,25 @@ class Making:
             birth.execute(record, arch, seed)
         except OSError as error:
             where = error.filename or record.exe
-            text = f"{error.errno} {os.strerror(error.errno or 0)}: {where}"
-            os.write(said, os.fsencode(text))
+            said = RestartError(
+                f"process {record.pid}: cannot be started anew: "
+                f"{os.strerror(error.errno or 0)}: {where}",
+                status=error.errno or errno.EIO,
+            )
+            own.send(pickle.dumps(said))
         except BaseException as error:
-            os.write(said, f"0 {error}".encode(errors="replace"))
+            text = f"process {record.pid}: cannot be started anew: {error}"
+            own.send(pickle.dumps(RestartError(text, status=errno.EIO)))
         os._exit(127)
 
-    def _take_place(self, record: records.Process) -> None:
-        """Enter process group and session."""
-        plan = self._plan
-        if plan.restore_sid and record.sid == record.pid:
-            os.setsid()
-        elif (plan.restore_pgid and record.pgid == record.pid) or self._spaces:
-            os.setpgid(0, 0)
-        elif plan.restore_pgid:
-            os.setpgid(0, record.pgid)
-
-    def _await_execve(self, pid: int, record: records.Process, said: int) -> None:
+    def _await_execve(self, pid: int, stand_in: StandIn) -> None:
         """Wait until the child has become its own executable."""
         while True:
             try:
                 stop = ptrace.wait(pid)
             except TaskGoneError:
-                text = os.fsdecode(os.read(said, 4096))
-                code, _, what = text.partition(" ")
-                raise RestartError(
-                    f"process {record.pid}: cannot be started anew: "
-                    f"{what or 'it ended'}",
-                    status=int(code) if code.isdigit() and int(code) else errno.EIO,
-                ) from None
+                stand_in.answer()
+                raise
             assert stop is not None
             if stop.event == ptrace.PTRACE_EVENT_EXEC:
                 # Still inside execve, which would set the result register as it ends.
