@@ -58,7 +58,7 @@ def _none(_subject: Subject, _case: Scenario, _began: float) -> float:
 def _continue(subject: Subject, scenario: Scenario, began: float) -> float:
     _wait_a_third(scenario, began)
     before = outside.view(subject.pid)
-    subject.checkpoint(*(["--pid"] if scenario.children else []))
+    subject.checkpoint()
     _compare(before, subject, scenario)
     return 0
 
@@ -80,11 +80,6 @@ _MODES: dict[str, Callable[[Subject, Scenario, float], float]] = {
 }
 
 MODES = tuple(_MODES)
-
-
-def modes_of(scenario: Scenario) -> tuple[str, ...]:
-    """Return the modes that make sense for a program."""
-    return ("none", "continue") if scenario.children else MODES
 
 
 def _wait_a_third(scenario: Scenario, began: float) -> None:

@@ -55,8 +55,9 @@ class Scenario(NamedTuple):
         program: Its name, without ``.c``.
         args: What to start it with.
         duration_s: How long it waits by itself; 0: until told.
-        children: It has some, so that only itself can be saved, and not restarted.
-        remade: Files that it has mapped are gone; other memory takes their place.
+        children: It has some, and a machine of ours saves one process only.
+        remade: Other memory takes the place of files that are gone, and of memory that
+            several processes share.
     """
 
     program: str
@@ -135,7 +136,7 @@ _APART = {
 _KINDS = {"memory_locked": "some all future"}
 """What programs of several kinds are started with."""
 
-_REMADE = {"mapping_gone"}
+_REMADE = {"mapping_gone", "tree_shared_memory"}
 
 STATES = tuple(
     Scenario(source.stem, tuple(kind.split()), remade=source.stem in _REMADE)

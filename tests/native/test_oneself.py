@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 import blcr
-from harness import commands
+from harness import commands, outside
 from harness.staging import interpreter
 from harness.subject import Subject
 
@@ -63,13 +62,34 @@ def test_errors_arrive_as_what_they_are(home: Path) -> None:
 
 
 def test_other_children_are_not_forgotten(home: Path) -> None:
-    """A process with children is refused, as when somebody else asks."""
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1) as child:
-        with pytest.raises(blcr.RefusedError, match=str(child.pid)):
-            blcr.checkpoint(os.getpid(), home / "context")
-        child.kill()
+    """A process is saved with its children, but without the one that does it."""
+    script = (
+        "import os, sys, blcr\n"
+        "reader, writer = os.pipe()\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    os.close(writer)\n"
+        "    os.read(reader, 1)\n"
+        "    os._exit(7)\n"
+        "done = blcr.checkpoint(os.getpid(), 'context')\n"
+        "how = 'restarted' if done.restarted else 'saved'\n"
+        "print(len(done.pids), how, flush=True)\n"
+        "input()\n"
+        "os.close(writer)\n"
+        "print(os.waitpid(child, 0)[1] >> 8)\n"
+    )
+    with Subject([sys.executable, "-c", script], cwd=home) as subject:
+        subject.expect(b"2 saved\n")
+        (child,) = outside.descendants(subject.pid)
+        os.kill(subject.pid, signal.SIGKILL)
+        subject.bury()
+        # An orphan of ours now, it ends with its pipe.
+        os.waitpid(child, 0)
+        subject.restart(home / "context")
+        subject.expect(b"2 saved\n1 restarted\n")
+        subject.tell()
 
-    assert not (home / "context").exists()
+        assert subject.finish() == b"2 saved\n1 restarted\n7\n"
 
 
 def test_shell_saves_itself(home: Path) -> None:

@@ -16,11 +16,10 @@ def _combinations() -> list[ParameterSet]:
     found: list[ParameterSet] = []
     variants = [name for name in NATIVE_VARIANTS if not PREBUILT or available(name)]
     for scenario in SCENARIOS:
-        possible = modes.modes_of(scenario)
         for living in (True, False):
             choices = [
                 (mode, variant, user)
-                for mode in possible
+                for mode in modes.MODES
                 for variant in variants
                 for user in commands.users()
                 if (mode in ("none", "continue")) == living

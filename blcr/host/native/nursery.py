@@ -15,6 +15,7 @@ Source: fork(2), credentials(7), unix(7) for SCM_CREDENTIALS and SCM_RIGHTS.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import resource
@@ -57,7 +58,8 @@ class StandIn:
 
     def tell(self, what: str, *args: object) -> None:
         """Tell it to do something."""
-        self.socket.send(pickle.dumps((what, *args)))
+        with contextlib.suppress(BrokenPipeError):
+            self.socket.send(pickle.dumps((what, *args)))
 
     def ask(self, what: str, *args: object) -> object:
         """
@@ -77,7 +79,11 @@ class StandIn:
             BlcrError: The answer is that.
         """
         room = socket.CMSG_SPACE(_CREDENTIALS.size)
-        data, ancillary, _flags, _address = self.socket.recvmsg(_ANSWER, room)
+        try:
+            data, ancillary, _flags, _address = self.socket.recvmsg(_ANSWER, room)
+        except ConnectionError:
+            # It has left unread what it was told.
+            data, ancillary = b"", []
         if not data:
             raise RestartError(f"process {self.place.pid}: its stand-in has ended")
         for _level, _kind, content in ancillary:

@@ -171,8 +171,7 @@ class Making:
         """Have a stand-in become its program; it is traced from here on."""
         pid = stand_in.outer_pid
         ptrace.seize(pid, _OPTIONS)
-        with contextlib.suppress(BrokenPipeError):
-            stand_in.tell("become")
+        stand_in.tell("become")
         self._await_execve(pid, stand_in)
         grants = 0 if self._spaces else self._rights
         source, post = self._descriptors(record)
