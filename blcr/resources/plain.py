@@ -43,7 +43,7 @@ class Plain:
         file = opening.context.files[descriptor.file]
         cloexec = known["O_CLOEXEC"] if descriptor.cloexec else 0
         first = opening.first.get(descriptor.file)
-        if not self._worth:
+        if not self._worth or descriptor.file in opening.sharing.common_files:
             return False
         if first is not None:
             self._batch.add("dup3", first, target, cloexec)

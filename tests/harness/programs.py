@@ -139,7 +139,12 @@ _KINDS = {"memory_locked": "some all future"}
 _REMADE = {"mapping_gone", "tree_shared_memory"}
 
 STATES = tuple(
-    Scenario(source.stem, tuple(kind.split()), remade=source.stem in _REMADE)
+    Scenario(
+        source.stem,
+        tuple(kind.split()),
+        children=source.stem.startswith("tree_"),
+        remade=source.stem in _REMADE,
+    )
     for source in sorted(SOURCES.glob("*.c"))
     if source.stem not in _APART and not source.stem.startswith("blocked_")
     for kind in _KINDS.get(source.stem, "").split(" ")
