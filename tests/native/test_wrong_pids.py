@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import blcr
 from blcr.context.target import Target
 from blcr.engine.checkpoint import checkpoint
 from blcr.errors import NoSuchProcessError
@@ -133,15 +134,22 @@ def test_traced_process(target: Path, user: int | None, home: Path) -> None:
         assert subject.finish().endswith(b"ok\n")
 
 
+def _saved(path: Path) -> list[int]:
+    """Return the processes in a context."""
+    with blcr.open_context(path) as reader:
+        return [process.pid for process in reader.context.processes]
+
+
 def test_process_with_children(target: Path, user: int | None, home: Path) -> None:
-    """A tree of more than one process is status 52; ``--pid`` saves the one alone."""
+    """A whole tree is meant if nothing else is said; ``--pid`` saves the one alone."""
+    del target
     with Subject([build("blocked_child"), "wait"], cwd=home, user=user) as subject:
         subject.ready()
+        children = outside.descendants(subject.pid)
 
-        status = _status(subject.pid, target, user)
+        saved = [_saved(subject.checkpoint(*options)) for options in ((), ("--pid",))]
 
-        assert status == NOT_SUPPORTED
-        subject.checkpoint("--pid").unlink()
+        assert saved == [[subject.pid, *children], [subject.pid]]
         subject.tell()
         assert subject.finish().endswith(b"ok\n")
 
