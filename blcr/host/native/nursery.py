@@ -23,8 +23,8 @@ import signal
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any, NoReturn
 
+from blcr.annotations import Any, NoReturn
 from blcr.context import records
 from blcr.errors import BlcrError, RestartError
 from blcr.host.native import namespaces
