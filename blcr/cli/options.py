@@ -479,7 +479,7 @@ RESTART = Command(
                 Option(
                     "restore-pgid",
                     "--no-restore-pgid",
-                    "Put them into that of cr_restart (the default).",
+                    "Leave the first one in that of cr_restart (the default).",
                 ),
                 Option(
                     "restore-sid",
@@ -490,7 +490,7 @@ RESTART = Command(
                 Option(
                     "restore-sid",
                     "--no-restore-sid",
-                    "Leave them in that of cr_restart (the default).",
+                    "Leave the first one in that of cr_restart (the default).",
                 ),
             ),
         ),

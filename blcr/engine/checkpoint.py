@@ -156,11 +156,11 @@ def checkpoint(
         tracking = early.tracking if early else None
         tables = files.Tables.empty()
         stack.callback(tables.close)
-        with host.freeze(pids, timeout_s=timeout_s, tracking=tracking) as frozen:
+        with host.freeze(
+            pids, scope=scope, number=pid, timeout_s=timeout_s, tracking=tracking
+        ) as frozen:
             froze = time.monotonic()
-            while joined := host.joined(scope, pid, pids):
-                frozen.add(joined)
-                pids += joined
+            pids = list(frozen.pids)
             saving = _Saving(host, frozen, writer, tables, wanted, early, advance)
             saving.copy()
             if signal:
@@ -339,7 +339,7 @@ class _Saving:
                 ended=tuple(self._frozen.ended),
             )
         )
-        for message in self._tables.warnings:
+        for message in (*self._frozen.warnings, *self._tables.warnings):
             warn(message)
         for one in self._saved:
             _warn_of_losses(one, self._tables.objects.items, warn)

@@ -450,13 +450,17 @@ class Frozen(Protocol):
     processes: Sequence[FrozenProcess]
     """Parents before children."""
 
+    @property
+    def pids(self) -> Sequence[int]:
+        """Their ids as the checkpointer sees them."""
+
     ended: Sequence[records.EndedProcess]
     """Children of theirs that are zombies; nobody but the parent may ask for them."""
 
     clocks: records.Clocks
 
-    def add(self, pids: Sequence[int]) -> None:
-        """Hold further processes still, as the host's `joined` finds them."""
+    warnings: Sequence[str]
+    """What a user should know of them, children that are left out for instance."""
 
     def kill(self, signal: int) -> None:
         """Send a signal that the processes get before one more instruction is run."""
@@ -626,9 +630,6 @@ class Host(Protocol):
             NoSuchProcessError: There is none.
         """
 
-    def joined(self, scope: str, number: int, pids: Sequence[int]) -> list[int]:
-        """Return processes that a request means, too, and that `select` did not see."""
-
     def track(self, pid: int, *, timeout_s: float) -> AbstractContextManager[Tracking]:
         """
         Begin to note what a process writes while it runs.
@@ -642,6 +643,8 @@ class Host(Protocol):
         self,
         pids: Sequence[int],
         *,
+        scope: str,
+        number: int,
         timeout_s: float,
         tracking: Tracking | None = None,
     ) -> AbstractContextManager[Frozen]:
@@ -649,6 +652,10 @@ class Host(Protocol):
         Hold processes; leaving the block lets them go as they were.
 
         Args:
+            pids: What `select` has returned.
+            scope, number: As of `select`: processes that appear meanwhile are held,
+                too.
+            timeout_s: How long to wait until all of them stand still.
             tracking: Of one of them, if it goes on meanwhile.
 
         Raises:

@@ -59,3 +59,10 @@ def unqueued(arch: Arch, signal: int) -> bytes:
     return structures.of(arch, "siginfo_kill").pack(
         signo=signal, code=GENERIC["SI_USER"]
     )
+
+
+def exited(arch: Arch, signal: int, pid: int, uid: int) -> bytes:
+    """Return what the kernel says of a child that has ended with 0."""
+    return structures.of(arch, "siginfo_child").pack(
+        signo=signal, code=GENERIC["CLD_EXITED"], pid=pid, uid=uid
+    )

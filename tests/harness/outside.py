@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+_NAME_SIZE = 15
 PROC = Path("/proc")
 
 PATIENCE = float(os.environ.get("BLCR_PATIENCE", "1"))
@@ -115,6 +116,15 @@ def descendants(pid: int) -> list[int]:
     for child in found:
         found += children.get(child, ())
     return found
+
+
+def zombies(name: str, parent: int) -> list[int]:
+    """Return the children of a process that have ended and had such a name."""
+    return [
+        pid
+        for pid in descendants(parent)
+        if not exists(pid) and status_of(pid)["Name"] == name[:_NAME_SIZE]
+    ]
 
 
 def is_waiting(pid: int) -> bool:

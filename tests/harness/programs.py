@@ -127,7 +127,7 @@ _APART = {
         "terminal",
     ),
     *("threads_execve", "threads_leaderless", "threads_signalled", "timer_thread"),
-    *("threads_parted", "timer_orphaned"),
+    *("asks_itself", "relay", "session", "threads_parted", "timer_orphaned"),
     *("seccomp_filter", "seccomp_shared", "seccomp_sleep", "seccomp_strict"),
     "refused_descriptor",
 }

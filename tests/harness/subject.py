@@ -203,6 +203,7 @@ class Subject:
     def checkpoint_and_kill(self, *options: str) -> Path:
         """Take a checkpoint that ends the program, and bury it."""
         if not self.emulated:
+            self.strays.update(outside.descendants(self.pid))
             try:
                 self.words = outside.words(self.pid)
             except FileNotFoundError as error:
@@ -247,9 +248,10 @@ class Subject:
         for pid in outside.descendants(self.command.pid):
             self.strays.add(pid)
             with contextlib.suppress(OSError, KeyError):
-                if self._is_ours(pid) and not outside.is_traced(pid):
+                if self._is_ours(pid):
+                    # Children of it may look alike; it comes first.
                     self.pid = pid
-                    return True
+                    return not outside.is_traced(pid)
         return False
 
     def _is_ours(self, pid: int) -> bool:
@@ -290,8 +292,9 @@ class Subject:
                     stream.close()
 
     def _reap(self) -> None:
-        """Bury orphans that came to us."""
-        for pid in self.strays:
+        """Bury orphans that came to us, the program's children among them."""
+        name = Path(self.executable).name
+        for pid in {*self.strays, *outside.zombies(name, os.getpid())}:
             if outside.is_own_child(pid) and not outside.exists(pid):
                 os.waitpid(pid, os.WNOHANG)
 

@@ -669,9 +669,12 @@ class FrozenMachine:
         ]
         self.processes: Sequence[interface.FrozenProcess] = self._frozen
         self.ended: Sequence[records.EndedProcess] = ()
+        self.warnings: Sequence[str] = ()
 
-    def add(self, pids: Sequence[int]) -> None:
-        """Nobody joins: the machine does not run."""
+    @property
+    def pids(self) -> Sequence[int]:
+        """Return the ids of the guests."""
+        return [one.pid for one in self.processes]
 
     def __enter__(self) -> FrozenMachine:
         self.clocks = self._machine.hold_clocks()

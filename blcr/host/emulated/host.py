@@ -74,11 +74,6 @@ class EmulatedHost:
             raise NoSuchProcessError(f"there is no machine {number} here")
         return living
 
-    def joined(self, scope: str, number: int, pids: Sequence[int]) -> list[int]:
-        """Nobody joins: the machine does not run while it looks."""
-        del scope, number, pids
-        return []
-
     def track(self, pid: int, *, timeout_s: float) -> AbstractContextManager[Tracking]:
         """Note nothing: the machine that runs the guests saves them itself."""
         del pid, timeout_s
@@ -88,11 +83,13 @@ class EmulatedHost:
         self,
         pids: Sequence[int],
         *,
+        scope: str,
+        number: int,
         timeout_s: float,
         tracking: Tracking | None = None,
     ) -> FrozenMachine:
         """Hold guests of the machine that this process is."""
-        del timeout_s, tracking
+        del scope, number, timeout_s, tracking
         if self._machine is None:
             raise NoSuchProcessError("this process is not a machine")
         from blcr.host.emulated.frozen import FrozenMachine

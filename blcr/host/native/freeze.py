@@ -52,7 +52,7 @@ from blcr.host.native.process import (
     NativeTask,
     own_arch,
 )
-from blcr.linux import blocking
+from blcr.linux import blocking, siginfo
 
 if TYPE_CHECKING:
     from blcr.host.native.tracking import Tracking
@@ -185,7 +185,14 @@ class HeldTask(NativeTask):
 
 
 class HeldProcess(NativeProcess):
-    """A running program's process, all of whose threads stand still."""
+    """
+    A running program's process, all of whose threads stand still.
+
+    Args:
+        outer_pid: Its id here.
+        arch: Its architecture.
+        tracking: What notes which of its pages are written.
+    """
 
     def __init__(
         self, outer_pid: int, arch: Arch, tracking: Tracking | None = None
@@ -196,17 +203,27 @@ class HeldProcess(NativeProcess):
         self.memory = Memory(self.shown_pid)
         self._tracking = tracking
         self._is_small = procfs.own_memory(self.shown_pid) <= LARGE
-        self._running = self._look()
-        """The address space before the stop, with flags if it is tracked."""
+        self._seen: dict[int, blocked.Seen | None] = {}
         status = procfs.status(self.shown_pid)
         self.pid = status.tgids[-1]
         self.was_stopped = status.state == "T"
+        self.prepared = False
+        self._running: list[procfs.Range] = []
+        """The address space before the stop, with flags if it is tracked."""
+        self._way: injection.Way | None = None
+        self._early_policies: Mapping[int, records.MemoryPolicy] | None = None
+        self.requester: records.EndedProcess | None = None
+        """Its child that asks for the checkpoint, as it will have ended."""
+        self._lent: injection.Area | None = None
+
+    def prepare(self) -> None:
+        """Look at what takes long to look at, and may be known before the stop."""
+        self._running = self._look()
         self._way = self._find_way()
         self.can_inject = self._way is not None
         self.ranks = files.ranks(self.shown_pid, own_arch().syscalls["kcmp"])
         self._early_policies = self._look_at_policies()
-        self._lent: injection.Area | None = None
-        self._seen: dict[int, blocked.Seen | None] = {}
+        self.prepared = True
 
     def _look(self) -> list[procfs.Range]:
         """Return the address space of the running program."""
@@ -237,6 +254,15 @@ class HeldProcess(NativeProcess):
             policies = procfs.mapping_policies(self.shown_pid)
         return mappings.facts(self.shown_pid, self._ranges, policies)
 
+    def pending(self) -> list[bytes]:
+        """Return the siginfos queued for it, and of the end of who asks for them."""
+        infos, number = super().pending(), int(signal.SIGCHLD)
+        if self.requester is None or self.pending_mask >> number - 1 & 1:
+            return infos
+        uid = os.getuid()
+        info = siginfo.exited(self.arch, number, self.requester.pid, uid)
+        return [*infos, info]
+
     def _find_way(self) -> injection.Way | None:
         """Look for code to call through, while the program still runs."""
         ranges = sorted(self._running, key=lambda part: "libc" not in part.path)
@@ -245,25 +271,12 @@ class HeldProcess(NativeProcess):
 
     def stop(self, deadline: float) -> None:
         """
-        Stop all threads.
+        Stop all threads of a process that has been prepared.
 
         Raises:
             FreezeTimeoutError: One did not stop; those that did are still held.
         """
-        known: set[int] = set()
-        while new := [tid for tid in procfs.tids(self.outer_pid) if tid not in known]:
-            known.update(new)
-            with _burying(new):
-                seized = [task for tid in new if (task := self._seize(tid))]
-            self.tasks = [*self.tasks, *seized]
-            urgent = [task for task in seized if self._fails_after_a_stop(task)]
-            others = [task for task in seized if task not in urgent]
-            for task in others:
-                self._interrupt(task)
-            for task in urgent:
-                self._interrupt(task)
-                self._await([task], deadline)
-            self._await(others, deadline)
+        self.stop_threads(deadline)
         self.memory.close()
         self.shown_pid = _shown(self.outer_pid)
         self.memory = Memory(self.shown_pid)
@@ -281,6 +294,23 @@ class HeldProcess(NativeProcess):
             self.pending_mask = status.shared_pending
             if status.seccomp and self.arch.redirect_call:
                 task.unfiltered = seccomp.suspend(task.outer_tid, _OPTIONS)
+
+    def stop_threads(self, deadline: float) -> None:
+        """Stop all threads that do not stand still yet; it may yet be prepared."""
+        known = {task.outer_tid for task in self.tasks}
+        while new := [tid for tid in procfs.tids(self.outer_pid) if tid not in known]:
+            known.update(new)
+            with _burying(new):
+                seized = [task for tid in new if (task := self._seize(tid))]
+            self.tasks = [*self.tasks, *seized]
+            urgent = [task for task in seized if self._fails_after_a_stop(task)]
+            others = [task for task in seized if task not in urgent]
+            for task in others:
+                self._interrupt(task)
+            for task in urgent:
+                self._interrupt(task)
+                self._await([task], deadline)
+            self._await(others, deadline)
 
     @cached_property
     def outline(self) -> list[procfs.Range]:
@@ -610,21 +640,42 @@ def _burying(tids: Sequence[int]) -> Iterator[None]:
         gravedigger.join()
 
 
+Joined = Callable[[Sequence[int], Sequence[int]], Sequence[int]]
+
+
+def _nobody(_held: Sequence[int], _seen: Sequence[int]) -> Sequence[int]:
+    """Return that there are no further processes."""
+    return ()
+
+
 class Freezer:
     """
     Processes that stand still for as long as the `with` block lasts.
 
     Meanwhile no garbage is collected: with thousands of mappings that takes
     milliseconds, and finds none.
+
+    Args:
+        pids: The processes, parents first.
+        timeout_s: How long to wait until all of them stand still.
+        tracking: What notes which pages of the first one are written.
+        joined: Given those that stand still and all that there have been, returns
+            further ones to be stopped.
     """
 
     def __init__(
-        self, pids: Sequence[int], timeout_s: float, tracking: Tracking | None = None
+        self,
+        pids: Sequence[int],
+        timeout_s: float,
+        tracking: Tracking | None = None,
+        joined: Joined = _nobody,
     ) -> None:
         self.processes: list[HeldProcess] = []
         self.ended: Sequence[records.EndedProcess] = ()
+        self.warnings: Sequence[str] = ()
         self._tracking = tracking
         self._pids = pids
+        self._joined = joined
         self._deadline = 0.0
         self._timeout_s = timeout_s
         self.clocks = records.Clocks(0, 0, 0)
@@ -636,19 +687,40 @@ class Freezer:
         try:
             archs = {pid: arch for pid in self._pids if (arch := self._arch(pid))}
             for pid, arch in archs.items():
-                self._hold(pid, arch)
+                with contextlib.suppress(TaskGoneError, NotPermittedError):
+                    self._begin(pid, arch).prepare()
+            begun = {one.outer_pid: one for one in self.processes}
+            for pid, arch in archs.items():
+                self._hold(pid, arch, begun.get(pid))
+            while joined := self._joined(self.pids, self._pids):
+                self._add(joined)
             self._gather()
         except BaseException:
             self._release()
             raise
         return self
 
-    def add(self, pids: Sequence[int]) -> None:
-        """Stop further processes."""
+    def _add(self, pids: Sequence[int]) -> None:
+        """
+        Stop further processes.
+
+        Raises:
+            FreezeTimeoutError: There are more and more of them.
+        """
+        if time.monotonic() > self._deadline:
+            raise FreezeTimeoutError(
+                f"process {self._pids[0]} has more and more children, faster than they "
+                "can be stopped"
+            )
+        self._pids = [*self._pids, *pids]
         for pid in pids:
             if arch := self._arch(pid):
-                self._hold(pid, arch)
-        self._gather()
+                self._hold(pid, arch, None)
+
+    @property
+    def pids(self) -> list[int]:
+        """Return the ids of the processes here."""
+        return [one.outer_pid for one in self.processes]
 
     def _arch(self, pid: int) -> Arch | None:
         """
@@ -663,9 +735,10 @@ class Freezer:
             arch = registry.find(*procfs.program_identity(_shown(pid)))
         except NotPermittedError:
             raise _denied(pid) from None
-        except NoSuchProcessError:
+        except (NoSuchProcessError, TaskGoneError):
             if pid == self._pids[0]:
                 raise
+            self._await_death(pid)
             return None
         if arch.gadgets is None:
             raise ArchitectureError(
@@ -674,38 +747,94 @@ class Freezer:
             )
         return arch
 
-    def _hold(self, pid: int, arch: Arch) -> None:
-        """Stop every thread of a process, unless it has just ended."""
+    def _begin(self, pid: int, arch: Arch) -> HeldProcess:
+        """Take a process up, which runs yet."""
+        tracking = self._tracking if pid == self._pids[0] else None
+        process = HeldProcess(pid, arch, tracking)
+        self.processes.append(process)
+        return process
+
+    def _hold(self, pid: int, arch: Arch, process: HeldProcess | None) -> None:
+        """
+        Stop every thread of a process, unless it has just ended.
+
+        Args:
+            pid: The process.
+            arch: Its architecture.
+            process: It has been taken up.
+        """
         while True:
-            held = len(self.processes)
             try:
-                tracking = self._tracking if pid == self._pids[0] else None
-                self.processes.append(HeldProcess(pid, arch, tracking))
-                self.processes[held].stop(self._deadline)
-            except TaskGoneError:
-                for process in self.processes[held:]:
+                process = process or self._begin(pid, arch)
+                if not process.prepared:
+                    # It has just begun, and may end as soon.
+                    process.stop_threads(self._deadline)
+                    process.prepare()
+                process.stop(self._deadline)
+            except (TaskGoneError, NoSuchProcessError, NotPermittedError) as error:
+                if process:
                     process.release()
-                del self.processes[held:]
+                # What is left of an ended process belongs to root.
+                if isinstance(error, NotPermittedError) and not _is_ending(pid):
+                    raise
+                self.processes = [one for one in self.processes if one is not process]
+                process = None
                 # After an execve by a thread that was not the leader, the one that we
                 # traced by this id is gone, and another one has it.
                 replaced = _all_live([pid]) and time.monotonic() < self._deadline
                 if not replaced and pid == self._pids[0]:
                     raise
                 if not replaced:
+                    self._await_death(pid)
                     return
                 arch = self._arch(pid) or arch
             else:
                 return
 
+    def _await_death(self, pid: int) -> None:
+        """
+        Wait until a process has ended whose children have another parent then.
+
+        Its parent is told only when we, if we traced it, know of its end.
+        """
+        is_child = False
+        with contextlib.suppress(TaskGoneError):
+            is_child = procfs.status(pid).ppid == os.getpid()
+        while _all_live([pid]):
+            if not is_child:
+                _bury(pid)
+            if time.monotonic() > self._deadline:
+                raise FreezeTimeoutError(f"process {pid} does not end")
+            time.sleep(_POLL_FIRST_S)
+        if not is_child:
+            _bury(pid)
+
     def _gather(self) -> None:
         """Look at what concerns all processes, which stand still now."""
+        order = {pid: index for index, pid in enumerate(self._pids)}
+        self.processes.sort(key=lambda one: order[one.outer_pid])
         self.clocks = _clocks(self.processes[0].shown_pid)
         family = files.Family([one.shown_pid for one in self.processes])
         for process in self.processes:
             process.family = family
         if len(self.processes) > 1:
             _refuse_common(self.processes)
-        self.ended = [ended for one in self.processes for ended in _ended_below(one)]
+        held = {one.outer_pid for one in self.processes}
+        ended_children: list[records.EndedProcess] = []
+        warnings: list[str] = []
+        for process in self.processes:
+            left_out = []
+            for pid in procfs.children(process.outer_pid):
+                if ended := _ended_child(process, pid):
+                    ended_children.append(ended)
+                elif pid not in (*held, os.getpid()):
+                    left_out.append(str(pid))
+            if left_out:
+                warnings.append(
+                    f"process {process.pid} has children that are not saved "
+                    f"({', '.join(left_out)}); restarted, it finds them gone"
+                )
+        self.ended, self.warnings = ended_children, warnings
 
     def __exit__(self, *_: object) -> None:
         self._release()
@@ -747,23 +876,44 @@ def _refuse_common(processes: Sequence[HeldProcess]) -> None:
             )
 
 
-def _ended_below(process: HeldProcess) -> Iterator[records.EndedProcess]:
-    """Yield the children of a process that have ended and wait to be asked for."""
+def _ended_child(process: HeldProcess, pid: int) -> records.EndedProcess | None:
+    """Return a child of a process if it has ended and waits to be asked for."""
     me = os.getpid()
-    for pid in procfs.children(process.outer_pid):
+    try:
         status, stat = procfs.status(pid), procfs.stat(pid)
-        if pid != me and status.state not in "ZX":
-            continue
-        # Who asks for a checkpoint has done so successfully, once it is restarted.
-        code = 0 if pid == me else stat.field(EXIT_CODE_FIELD)
-        yield records.EndedProcess(
-            status.tgids[-1],
-            process.pid,
-            status.pgids[-1],
-            status.sids[-1],
-            status.name,
-            code,
-        )
+    except TaskGoneError:
+        return None
+    if pid != me and (status.state not in "ZX" or procfs.living_thread(pid)):
+        return None
+    # Who asks for a checkpoint has done so successfully, once it is restarted.
+    ended = records.EndedProcess(
+        status.tgids[-1],
+        process.pid,
+        status.pgids[-1],
+        status.sids[-1],
+        status.name,
+        0 if pid == me else stat.field(EXIT_CODE_FIELD),
+    )
+    if pid == me:
+        if procfs.status(process.shown_pid).ignored >> signal.SIGCHLD - 1 & 1:
+            return None
+        process.requester = ended
+    return ended
+
+
+def _bury(pid: int) -> None:
+    """Take note of the end of a process that we trace, if it has ended."""
+    with contextlib.suppress(ChildProcessError, TaskGoneError):
+        for tid in (*procfs.tids(pid), pid):
+            os.waitpid(tid, os.WNOHANG | ptrace.WALL)
+
+
+def _is_ending(pid: int) -> bool:
+    """Tell whether a process has given up its memory, as it does when it ends."""
+    try:
+        return not procfs.status(pid).has_memory
+    except TaskGoneError:
+        return True
 
 
 def _all_live(pids: Sequence[int]) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from functools import partial
 
 from blcr.annotations import TYPE_CHECKING, cast
 from blcr.errors import HostError, NoSuchProcessError, NotTrackableError, TaskGoneError
@@ -58,14 +59,10 @@ class NativeHost:
             return pids
         freeze.check(number)
         number = self._restarted_by(number)
-        return [number] if scope == "pid" else _tree([number])
-
-    def joined(self, scope: str, number: int, pids: Sequence[int]) -> list[int]:
-        """Return processes that a request means, too, and that `select` did not see."""
         if scope == "pid":
-            return []
-        now = _tree(pids) if scope == "tree" else _members(scope, number)
-        return [pid for pid in now if pid not in pids]
+            return [number]
+        below = _below([number], {os.getpid()})
+        return [number, *filter(_is_living, below)]
 
     def _restarted_by(self, pid: int) -> int:
         """Return the process that a restarter stands for, or `pid` itself."""
@@ -89,12 +86,19 @@ class NativeHost:
         self,
         pids: Sequence[int],
         *,
+        scope: str,
+        number: int,
         timeout_s: float,
         tracking: interface.Tracking | None = None,
     ) -> freeze.Freezer:
         """Hold processes still."""
         _check_kernel()
-        return freeze.Freezer(pids, timeout_s, cast("Tracking | None", tracking))
+        return freeze.Freezer(
+            pids,
+            timeout_s,
+            cast("Tracking | None", tracking),
+            partial(_joined, scope, number),
+        )
 
     def missing(self, plan: RestartPlan) -> list[str]:
         """Return what this machine lacks for a restart."""
@@ -148,26 +152,64 @@ def _check_kernel() -> None:
         raise HostError(f"Linux {release} is too old: 5.10 is the oldest that serves")
 
 
-def _tree(pids: Sequence[int]) -> list[int]:
-    """Return processes and all below them, parents first, that live and are not us."""
-    found = list(pids)
-    for one in found:
+def _joined(
+    scope: str, number: int, held: Sequence[int], seen: Sequence[int]
+) -> list[int]:
+    """
+    Return processes that a request means, too, and that nobody has seen yet.
+
+    Args:
+        scope, number: As of `NativeHost.select`.
+        held: Those that stand still.
+        seen: All that there have been.
+    """
+    # One that has just ended may have had a child, whose new parent was looked at
+    # before that.  So those count, too, and of one that is gone altogether the second
+    # look sees the child.
+    known = {*seen, os.getpid()}
+    for _ in range(2 if scope != "pid" else 0):
+        if scope == "tree":
+            found = _below(held, known)
+        else:
+            found = _members(scope, number, ended=True)
+        if found := [pid for pid in found if pid not in known]:
+            return found
+    return []
+
+
+def _below(pids: Sequence[int], known: Container[int]) -> list[int]:
+    """Return what is below processes and not known yet, parents first."""
+    found: dict[int, None] = {}
+    left = list(pids)
+    for one in left:
         with contextlib.suppress(TaskGoneError):
-            below = [pid for pid in procfs.children(one) if pid not in found]
-            found += [pid for pid in below if pid != os.getpid() and _is_living(pid)]
-    return found
+            new = [pid for pid in procfs.children(one) if pid not in known]
+            left += [pid for pid in new if pid not in found]
+            found.update(dict.fromkeys(new))
+    return list(found)
 
 
-def _members(scope: str, number: int) -> list[int]:
-    """Return the processes of a process group or session, parents first."""
+def _members(scope: str, number: int, *, ended: bool = False) -> list[int]:
+    """
+    Return the processes of a process group or session, parents first, but for us.
+
+    Args:
+        scope: ``"pgid"`` or ``"sid"``.
+        number: Its id.
+        ended: Those count, too, that have ended.
+    """
     index = 5 if scope == "pgid" else 6
     parents: dict[int, int] = {}
     for pid in procfs.pids():
         with contextlib.suppress(TaskGoneError):
             stat = procfs.stat(pid)
-            if stat.field(index) == number and _is_living(pid) and pid != os.getpid():
+            if stat.field(index) != number or pid == os.getpid():
+                continue
+            if ended or _is_living(pid):
                 parents[pid] = stat.field(4)
     found = [pid for pid, parent in parents.items() if parent not in parents]
+    # The group's or session's leader is the one that was asked for.
+    found.sort(key=lambda pid: pid != number)
     for one in found:
         found += [pid for pid, parent in parents.items() if parent == one]
     return found

@@ -16,6 +16,7 @@ Source: fork(2), credentials(7), unix(7) for SCM_CREDENTIALS and SCM_RIGHTS.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pickle
 import resource
@@ -26,11 +27,12 @@ from collections.abc import Callable
 
 from blcr.annotations import Any, NoReturn
 from blcr.context import records
-from blcr.errors import BlcrError, RestartError
+from blcr.errors import BlcrError, BusyError, RestartError
 from blcr.host.native import namespaces
 
 _CREDENTIALS = struct.Struct("=3i")
 _ANSWER = 1 << 16
+_INIT = 1
 
 Fork = Callable[[int], int]
 """Make a process with a saved id, or another one; as `os.fork`."""
@@ -46,11 +48,12 @@ class StandIn:
         outer_pid: Its id here; 0: not born yet.
         pid: Its id as it sees it itself.
         socket: Our end of what it is told through.
+        session: Whose session it was born into: a saved id; 0: ours.
     """
 
     def __init__(self, place: records.Process | records.EndedProcess) -> None:
         self.place = place
-        self.outer_pid = self.pid = 0
+        self.outer_pid = self.pid = self.session = 0
         self.socket, self.theirs = socket.socketpair(
             socket.AF_UNIX, socket.SOCK_SEQPACKET
         )
@@ -106,19 +109,26 @@ class Nursery:
         context: The records.
         fork: Makes a process.
         become: Makes a stand-in the program.
+        same_ids: `fork` gives the saved ids.
 
     Attributes:
         stand_ins: Of the living processes, in their order.
         warnings: Which ties could not be rebuilt.
     """
 
-    def __init__(self, context: records.Context, fork: Fork, become: Become) -> None:
+    def __init__(
+        self, context: records.Context, fork: Fork, become: Become, *, same_ids: bool
+    ) -> None:
         self._fork = fork
         self._become = become
+        self._same_ids = same_ids
+        self._own_session = False
         self.stand_ins = [StandIn(one) for one in context.processes]
         self._all = [*self.stand_ins, *(StandIn(one) for one in context.ended)]
         self._by_pid = {one.place.pid: one for one in self._all}
         self.warnings: list[str] = []
+        self._founded: list[tuple[StandIn, int]] = []
+        """Process groups without a leader, and who had them made."""
 
     def bear(self, *, own_session: bool) -> None:
         """
@@ -130,38 +140,85 @@ class Nursery:
         Raises:
             BlcrError: An id is in use, or may not be chosen.
         """
+        self._own_session = own_session
+        family = {one.place.pid for one in self.stand_ins}
         children: dict[int, list[int]] = {}
+        orphans: dict[int, list[int]] = {}
+        born: list[int] = []
         for index, one in enumerate(self._all):
-            children.setdefault(one.place.ppid, []).append(index)
-        for index, one in enumerate(self.stand_ins):
-            if not one.outer_pid:
-                self._bear_here(index)
             place = one.place
-            leads = place.sid == place.pid and (index > 0 or own_session)
-            later = []
-            for child in children.get(place.pid, ()):
-                sid = self._all[child].place.sid
-                if leads and sid not in (place.sid, self._all[child].place.pid):
-                    # It was born before its parent had a session of its own.
+            if place.ppid in family:
+                children.setdefault(place.ppid, []).append(index)
+            elif place.sid in family and place.sid != place.pid:
+                orphans.setdefault(place.sid, []).append(index)
+            else:
+                self._bear_here(index)
+                born.append(index)
+        for index in born:
+            one = self._all[index]
+            pid, below = one.place.pid, children.get(one.place.pid, [])
+            if self._leads(one):
+                # They were born before their parent had a session of its own.
+                before = [
+                    child
+                    for child in below
+                    if self._all[child].place.sid
+                    not in (pid, self._all[child].place.pid)
+                ]
+                for child in before:
                     self._bear_below(one, child)
-                else:
-                    later.append(child)
-            if leads:
                 one.ask("lead session")
-            for child in later:
-                self._bear_below(one, child)
+                one.session = pid
+            for child in below:
+                if not self._all[child].outer_pid:
+                    self._bear_below(one, child)
+            for orphan in orphans.get(pid, ()):
+                self._bear_below(one, orphan, "bear orphan")
+            born += below
+            born += orphans.get(pid, [])
         for one in self._all:
             one.theirs.close()
+        root = self._all[0].place.sid
+        for one in self.stand_ins:
+            if one.place.sid not in (one.session, root if not one.session else 0):
+                self.warnings.append(
+                    f"session {one.place.sid} of process {one.place.pid} has lost its "
+                    "leader, and cannot be made again"
+                )
+
+    def _leads(self, one: StandIn) -> bool:
+        """Tell whether one is to lead a session."""
+        place = one.place
+        return place.sid == place.pid and (one is not self._all[0] or self._own_session)
 
     def _bear_here(self, index: int) -> None:
         """Have one born whose parent is not among them."""
-        if self._fork(self._all[index].place.pid) == 0:
+        place = self._all[index].place
+        if index and place.ppid == _INIT:
+            self._bear_orphan(index)
+        elif self._fork(place.pid) == 0:
             self._live(index)
         self._greet(index)
 
-    def _bear_below(self, parent: StandIn, index: int) -> None:
-        """Have one born by the stand-in of its parent."""
-        parent.ask("bear", index)
+    def _bear_orphan(self, index: int) -> None:
+        """Have one born by a process that ends at once, so that init adopts it."""
+        pid = namespaces.clone()
+        if pid:
+            os.waitpid(pid, 0)
+            return
+        one = self._all[index]
+        try:
+            if self._fork(one.place.pid) == 0:
+                self._live(index)
+        except BlcrError as error:
+            one.theirs.send(pickle.dumps(error))
+        finally:
+            os._exit(0)
+
+    def _bear_below(self, parent: StandIn, index: int, how: str = "bear") -> None:
+        """Have one born by the stand-in of its parent, or of its session's leader."""
+        parent.ask(how, index)
+        self._all[index].session = parent.session
         self._greet(index)
 
     def _greet(self, index: int) -> None:
@@ -175,10 +232,18 @@ class Nursery:
 
         Args:
             first: That of the first process: 0, one of its own; None: it stays in ours.
+
+        Raises:
+            RestartError: The first process cannot be put into that.
         """
         root = self._all[0].place
-        if first is not None:
-            self._join(self._all[0], first)
+        if first is not None and not self._enter_or_found(self._all[0], first):
+            raise RestartError(
+                f"process {root.pid} cannot be put into its process group {first}, "
+                "which is in use or in another session; restart without "
+                "--restore-pgid",
+                status=errno.EBUSY,
+            )
         groups: dict[int, list[StandIn]] = {}
         for one in self._all[1:]:
             if one.place.pgid != root.pgid:
@@ -186,18 +251,28 @@ class Nursery:
             elif first is not None:
                 self._join(one, first or self._all[0].pid)
         for number, members in groups.items():
-            leader = self._by_pid.get(number)
+            self._make_group(number, members)
+        for member, number in self._founded:
+            member.ask("dismiss founder", number)
+
+    def _make_group(self, number: int, members: list[StandIn]) -> None:
+        """Make a process group with the number that it had, if that can be."""
+        leader = self._by_pid.get(number)
+        if leader is None and self._found(members[0], number):
+            group = number
+        else:
             if leader is None:
                 leader = members[0]
                 self.warnings.append(
                     f"process group {number} has lost its leader and is now "
                     f"{leader.pid}"
                 )
+            group = leader.pid
             if leader.place.sid != leader.place.pid:
                 self._join(leader, 0)
-            for one in members:
-                if one is not leader:
-                    self._join(one, leader.pid)
+        for one in members:
+            if one is not leader:
+                self._join(one, group)
 
     def _join(self, one: StandIn, group: int) -> None:
         if not one.ask("join group", group):
@@ -205,6 +280,23 @@ class Nursery:
                 f"process {one.place.pid} cannot be put into its process group "
                 f"{one.place.pgid}"
             )
+
+    def _enter_or_found(self, one: StandIn, group: int) -> bool:
+        """Put one into a group (0: of its own) that there is, or that it makes."""
+        if one.ask("join group", group):
+            return True
+        return self._found(one, group) and bool(one.ask("join group", group))
+
+    def _found(self, member: StandIn, number: int) -> bool:
+        """
+        Make the group of a leader that has ended.
+
+        A child of one of its members leads it for as long as others come in.
+        """
+        if not (self._same_ids and number and member.ask("found group", number)):
+            return False
+        self._founded.append((member, number))
+        return True
 
     def end_those_that_have(self) -> None:
         """End the processes that have ended already: only their parents may ask."""
@@ -244,16 +336,35 @@ class Nursery:
                 (index,) = args
                 if self._fork(self._all[index].place.pid) == 0:
                     self._live(index)
+            elif what == "bear orphan":
+                self._bear_orphan(*args)
             elif what == "lead session":
                 os.setsid()
             elif what == "join group":
                 return _joined(*args)
+            elif what == "found group":
+                return self._has_founded(*args)
+            elif what == "dismiss founder":
+                os.kill(args[0], signal.SIGKILL)
+                os.waitpid(args[0], 0)
             elif what == "end":
                 _end(*args)
         except BlcrError as error:
             return error
         except OSError as error:
             return RestartError(f"{what}: {error}", status=error.errno or 1)
+        return True
+
+    def _has_founded(self, number: int) -> bool:
+        """Have a child that leads a process group; False: its number is taken."""
+        try:
+            pid = self._fork(number)
+        except BusyError:
+            return False
+        if pid == 0:
+            signal.pause()
+            os._exit(0)
+        os.setpgid(pid, pid)
         return True
 
 

@@ -134,8 +134,12 @@ class Making:
     def create(self) -> Sequence[MadeProcess]:
         """Make all processes by execve of their executables; they are stopped."""
         plan = self._plan
-        nursery = Nursery(plan.context, self._fork, self._become)
+        nursery = Nursery(
+            plan.context, self._fork, self._become, same_ids=plan.restore_pid
+        )
         first = plan.context.processes[0]
+        if plan.restore_sid:
+            _require_session(first)
         try:
             nursery.bear(own_session=plan.restore_sid)
             nursery.group(self._first_group(first))
@@ -157,9 +161,9 @@ class Making:
         plan = self._plan
         if plan.restore_sid and record.sid == record.pid:
             return None
-        if (plan.restore_pgid and record.pgid == record.pid) or self._spaces:
-            return 0
-        return record.pgid if plan.restore_pgid else None
+        if plan.restore_pgid and record.pgid not in (0, record.pid):
+            return record.pgid
+        return 0 if plan.restore_pgid or self._spaces else None
 
     def _fork(self, pid: int) -> int:
         """Make a process with that id, or with any."""
@@ -283,6 +287,21 @@ def _options(record: records.Process) -> int:
     if any(thread.seccomp for thread in record.threads):
         return _OPTIONS | ptrace.PTRACE_O_SUSPEND_SECCOMP
     return _OPTIONS
+
+
+def _require_session(record: records.Process) -> None:
+    """
+    Refuse a session that no process is born into.
+
+    Raises:
+        RestartError: Its leader is not the process, and we are in another one.
+    """
+    if record.sid not in (0, record.pid, os.getsid(0)):
+        raise RestartError(
+            f"process {record.pid} cannot be put into its session {record.sid}, whose "
+            "leader is not among the processes; restart without --restore-sid",
+            status=errno.EPERM,
+        )
 
 
 def _free_descriptor(used: set[int]) -> int:
@@ -424,7 +443,10 @@ class _Parent:
     def wait(self) -> int:
         """Return the status with which the child ends."""
         while True:
-            seen, status = os.waitpid(self._pid, os.WNOHANG | os.WUNTRACED)
+            seen, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
+            if seen and seen != self._pid:
+                # One whose parent was somebody outside; nobody else asks for it.
+                continue
             if seen and os.WIFSTOPPED(status):
                 self._stop_too()
             elif seen:
