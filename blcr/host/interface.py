@@ -411,6 +411,19 @@ class NewProcess(Process, Protocol):
     def receive(self, ours: int) -> int:
         """Return a new descriptor in the process for an open file of ours."""
 
+    def receive_terminal(self, index: int, flags: int, *, master: bool) -> int:
+        """
+        Return a new descriptor in the process for an end of a pseudo terminal.
+
+        The host has made it before the processes, which inherit the one that controls
+        their session; so are its settings.
+
+        Args:
+            index: The number that it had.
+            flags: Status flags; a master has got them.
+            master: Which end.
+        """
+
     def remove(self, path: str) -> None:
         """Remove a file or an empty folder, even if no call can be made any more."""
 

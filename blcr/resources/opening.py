@@ -126,7 +126,6 @@ class Opening:
         absent: Files that are not there.
         renames: New files, and whose place they are to take.
         written_over: Descriptors of ours for files to be written over, by their index.
-        terminals: Masters of pseudo terminals, by the number that these had.
         undo: What is to be done if the restart fails.
         cloexec: O_CLOEXEC, or 0, for the descriptor that is being opened.
         keep_grown: Leave files as long as they are now.
@@ -160,7 +159,6 @@ class Opening:
         self.absent: set[str] = set()
         self.renames: dict[str, str] = {}
         self.written_over: dict[int, int] = {}
-        self.terminals: dict[int, int] = {}
         self.undo: list[Callable[[], object]] = []
         self.cloexec = 0
         direct = self.known["O_DIRECT"]

@@ -454,6 +454,11 @@ class FrozenProcess:
         """Nameless files are refused, and so never asked for."""
         raise RefusedError(self.pid, f"descriptor {fd} is a file that was deleted")
 
+    def receive_terminal(self, index: int, flags: int, *, master: bool) -> int:
+        """Make none: a machine has no pseudo terminals yet."""
+        del flags, master
+        raise HostError(f"a machine cannot make the terminal {index} yet")
+
     def remove(self, path: str) -> None:
         """Contents of files are refused, and so nothing is ever made."""
         raise RefusedError(self.pid, f"'{path}' is not ours")

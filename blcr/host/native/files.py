@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import functools
 import itertools
 import os
 import stat
 import struct
-import termios
 from collections.abc import Mapping, Sequence
 
 from blcr.context import records
 from blcr.errors import HostError, TaskGoneError
 from blcr.host.interface import DescriptorFacts
-from blcr.host.native import fdinfo, lent, procfs, whereabouts
+from blcr.host.native import fdinfo, lent, procfs, terminals, whereabouts
 from blcr.record import Record
 
 _MEMORY_DEVICES = {(1, 3), (1, 5), (1, 7), (1, 8), (1, 9)}
@@ -33,8 +31,6 @@ _SLAVE_MAJOR = 136
 """Of pseudo terminals; the minor number is theirs."""
 _NAMED_TERMINALS = {4, 204}
 """Consoles and serial lines, which are the same for everybody."""
-_TERMIOS_SIZE = 36
-"""Of the kernel's struct termios, on all architectures of this host."""
 
 _KCMP_FILE, _KCMP_VM, _KCMP_FILES, _KCMP_FS, _KCMP_EPOLL = 0, 1, 2, 3, 7
 _ALL_SHOWN = frozenset({"file", "directory", "path"})
@@ -183,6 +179,24 @@ class Family:
                         mode = int(shown.info(fd)["flags"][0], 8) & os.O_ACCMODE
                         found.setdefault(status.st_ino, set()).add(mode)
         return found
+
+    @functools.cached_property
+    def _statuses(self) -> list[procfs.Status]:
+        return [procfs.status(pid) for pid in self._pids]
+
+    def inner_session(self, number: int) -> int:
+        """Return a session as its processes see it; 0: none of them is in it."""
+        ids = (one.sids for one in self._statuses)
+        return next((sids[-1] for sids in ids if sids[0] == number), 0)
+
+    def inner_group(self, number: int) -> int:
+        """Return a process group likewise."""
+        ids = (one.pgids for one in self._statuses)
+        return next((pgids[-1] for pgids in ids if pgids[0] == number), 0)
+
+    def stranger(self, device: int) -> int:
+        """Return a process that is not among them and has a device open; 0: none."""
+        return whereabouts.device_opened_by(device, self._pids)
 
     @functools.cached_property
     def masters(self) -> set[int]:
@@ -532,11 +546,9 @@ class _Looking:
         if "tty-index" in one.info:
             return self._master(one, int(one.info["tty-index"][0]))
         major, minor = one.device
-        if major == _SLAVE_MAJOR and minor in self._masters:
+        if major == _SLAVE_MAJOR and self._is_inside(minor):
             with self._lender.lent(one.fd) as ours:
                 return _Kind("pty", _unread(ours), state=((minor, 0),))
-        if major == _SLAVE_MAJOR and minor in self._family.masters:
-            return _Kind("", "a pseudo terminal whose master another process has")
         if one.device == _CONTROLLING_TERMINAL or major in _TERMINAL_MAJORS:
             return self._terminal(one)
         return _Kind("", f"the character device {one.label}")
@@ -544,25 +556,32 @@ class _Looking:
     def _master(self, one: _Seen, index: int) -> _Kind:
         """Return the kind of the master of a pseudo terminal."""
         slave = os.makedev(_SLAVE_MAJOR, index)
-        if other := whereabouts.device_opened_by(slave, self._pid):
+        if other := self._family.stranger(slave):
             return _Kind("", f"a pseudo terminal that process {other} has open, too")
         with self._lender.lent(one.fd) as ours:
-            size = struct.unpack("=4H", fcntl.ioctl(ours, termios.TIOCGWINSZ, bytes(8)))
-            settings = fcntl.ioctl(ours, termios.TCGETS, bytes(_TERMIOS_SIZE))
-            state = ((index, 1), tuple(settings), size)
+            state = terminals.master_state(ours, index, self._family)
+            session = terminals.session_of(ours)
+            if session and not self._family.inner_session(session):
+                return _Kind("", f"the terminal of session {session}, which is outside")
             return _Kind("pty", _unread(ours), state=state)
+
+    def _is_inside(self, number: int) -> bool:
+        """Tell whether the master of a pseudo terminal is among those that are held."""
+        return number in self._masters or number in self._family.masters
 
     def _terminal(self, one: _Seen) -> _Kind:
         """Return the kind of a terminal that is nobody's own."""
         own = procfs.stat(self._pid).field(7)
         # As new_encode_dev of linux/kdev_t.h has it.
         major, minor = own >> 8 & 0xFFF, own & 0xFF | own >> 12 & 0xFFF00
+        controlled = one.device == _CONTROLLING_TERMINAL and major == _SLAVE_MAJOR
+        if controlled and self._is_inside(minor):
+            return _Kind("device")
         named = one.device[0] in _NAMED_TERMINALS and one.device != (major, minor)
         if not named or self._shared[one.fd] in self._standard:
             return _Kind("terminal")
         with self._lender.lent(one.fd) as ours:
-            settings = fcntl.ioctl(ours, termios.TCGETS, bytes(_TERMIOS_SIZE))
-        return _Kind("device", state=(tuple(settings),))
+            return _Kind("device", state=(terminals.settings(ours),))
 
 
 def _is_whole(ends: set[int]) -> bool:

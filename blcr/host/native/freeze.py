@@ -16,7 +16,7 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from blcr import registry
@@ -43,6 +43,7 @@ from blcr.host.native import (
     ptrace,
     seccomp,
     sleepers,
+    terminals,
     yama,
 )
 from blcr.host.native.memory import Memory
@@ -690,8 +691,13 @@ class Freezer:
                 with contextlib.suppress(TaskGoneError, NotPermittedError):
                     self._begin(pid, arch).prepare()
             begun = {one.outer_pid: one for one in self.processes}
-            for pid, arch in archs.items():
-                self._hold(pid, arch, begun.get(pid))
+            readers = self._readers(archs)
+            for pid in [pid for pid in archs if pid not in readers]:
+                self._hold(pid, archs[pid], begun.get(pid))
+            if readers:
+                terminals.drain(readers)
+            for pid in readers:
+                self._hold(pid, archs[pid], begun.get(pid))
             while joined := self._joined(self.pids, self._pids):
                 self._add(joined)
             self._gather()
@@ -699,6 +705,17 @@ class Freezer:
             self._release()
             raise
         return self
+
+    def _readers(self, pids: Iterable[int]) -> list[int]:
+        """Return which of several processes hold masters of pseudo terminals."""
+        if len(self.processes) < 2:
+            return []
+        found = []
+        for pid in pids:
+            with contextlib.suppress(TaskGoneError, NotPermittedError):
+                if terminals.masters(pid):
+                    found.append(pid)
+        return found
 
     def _add(self, pids: Sequence[int]) -> None:
         """

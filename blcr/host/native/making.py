@@ -32,6 +32,7 @@ from blcr.host.native import (
 from blcr.host.native.injection import ALL_SIGNALS
 from blcr.host.native.memory import Memory
 from blcr.host.native.process import NativeProcess, NativeTask
+from blcr.host.native.terminals import Terminals
 from blcr.linux import constants, structures
 
 _MAX_ERRNO = 4095
@@ -232,6 +233,7 @@ class MadeProcess(NativeProcess):
         self.leader = first
         self._ended: records.EndedLeader | None = None
         self.held_by_others: Mapping[whereabouts.Identity, int] = {}
+        self.terminals: Terminals | None = None
         self._specials: dict[str, procfs.Range] = {}
         self._page = 0
         self.room: Run | None = None
@@ -381,6 +383,17 @@ class MadeProcess(NativeProcess):
         self.tasks[0].call("recvmsg", self._post, at, 0)
         data = self.read(parts[1] + 16 + control.size, 4)
         return int.from_bytes(data, self.arch.layout.byteorder)
+
+    def receive_terminal(self, index: int, flags: int, *, master: bool) -> int:
+        """Return a new descriptor in the process for an end of a pseudo terminal."""
+        assert self.terminals
+        if master:
+            return self.receive(self.terminals.master(index))
+        ours = self.terminals.peer(index, flags)
+        try:
+            return self.receive(ours)
+        finally:
+            os.close(ours)
 
     def remove(self, path: str) -> None:
         """Remove a file or an empty folder."""

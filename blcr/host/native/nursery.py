@@ -29,6 +29,7 @@ from blcr.annotations import Any, NoReturn
 from blcr.context import records
 from blcr.errors import BlcrError, BusyError, RestartError
 from blcr.host.native import namespaces
+from blcr.host.native.terminals import Terminals
 
 _CREDENTIALS = struct.Struct("=3i")
 _ANSWER = 1 << 16
@@ -109,6 +110,7 @@ class Nursery:
         context: The records.
         fork: Makes a process.
         become: Makes a stand-in the program.
+        terminals: Those of their sessions.
         same_ids: `fork` gives the saved ids.
 
     Attributes:
@@ -117,10 +119,17 @@ class Nursery:
     """
 
     def __init__(
-        self, context: records.Context, fork: Fork, become: Become, *, same_ids: bool
+        self,
+        context: records.Context,
+        fork: Fork,
+        become: Become,
+        terminals: Terminals,
+        *,
+        same_ids: bool,
     ) -> None:
         self._fork = fork
         self._become = become
+        self._terminals = terminals
         self._same_ids = same_ids
         self._own_session = False
         self.stand_ins = [StandIn(one) for one in context.processes]
@@ -169,6 +178,8 @@ class Nursery:
                     self._bear_below(one, child)
                 one.ask("lead session")
                 one.session = pid
+                if pid in self._terminals.leaders:
+                    one.ask("take terminal", self._terminals.leaders[pid])
             for child in below:
                 if not self._all[child].outer_pid:
                     self._bear_below(one, child)
@@ -254,6 +265,11 @@ class Nursery:
             self._make_group(number, members)
         for member, number in self._founded:
             member.ask("dismiss founder", number)
+        for pid, index in self._terminals.leaders.items():
+            saved = self._terminals.foreground[index]
+            members = [one for one in self._all if one.place.pgid == saved]
+            if members and self._leads(self._by_pid[pid]):
+                self._by_pid[pid].ask("bring forward", members[0].ask("tell group"))
 
     def _make_group(self, number: int, members: list[StandIn]) -> None:
         """Make a process group with the number that it had, if that can be."""
@@ -340,6 +356,12 @@ class Nursery:
                 self._bear_orphan(*args)
             elif what == "lead session":
                 os.setsid()
+            elif what == "take terminal":
+                self._terminals.take(*args)
+            elif what == "bring forward":
+                self._terminals.bring_forward(*args)
+            elif what == "tell group":
+                return os.getpgrp()
             elif what == "join group":
                 return _joined(*args)
             elif what == "found group":

@@ -35,6 +35,7 @@ from blcr.host.native import (
 from blcr.host.native.host import RESTARTER_NAME
 from blcr.host.native.making import MadeProcess
 from blcr.host.native.nursery import Nursery, StandIn
+from blcr.host.native.terminals import Terminals
 
 _OPTIONS = (
     1  # TRACESYSGOOD
@@ -88,6 +89,7 @@ class Making:
         self._rights = procfs.status(os.getpid()).credentials.effective
         self._released = False
         self._held_by_others: dict[whereabouts.Identity, int] = {}
+        self._terminals: Terminals | None = None
 
     def __enter__(self) -> Self:
         namespaces.set_own_name(RESTARTER_NAME)
@@ -118,6 +120,8 @@ class Making:
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is not None and not self._released:
             self._destroy()
+        if self._terminals:
+            self._terminals.close()
         if self._spaces:
             for fd in (self._spaces.mount, self._spaces.time):
                 if fd >= 0:
@@ -134,15 +138,24 @@ class Making:
     def create(self) -> Sequence[MadeProcess]:
         """Make all processes by execve of their executables; they are stopped."""
         plan = self._plan
+        self._terminals = Terminals(plan.context, as_root=self._as_root)
+        self.warnings += self._terminals.notices
         nursery = Nursery(
-            plan.context, self._fork, self._become, same_ids=plan.restore_pid
+            plan.context,
+            self._fork,
+            self._become,
+            self._terminals,
+            same_ids=plan.restore_pid,
         )
         first = plan.context.processes[0]
+        own_session = first.sid == first.pid and (
+            plan.restore_sid or first.pid in self._terminals.leaders
+        )
         if plan.restore_sid:
             _require_session(first)
         try:
-            nursery.bear(own_session=plan.restore_sid)
-            nursery.group(self._first_group(first))
+            nursery.bear(own_session=own_session)
+            nursery.group(None if own_session else self._first_group(first))
             self.warnings += nursery.warnings
             nursery.end_those_that_have()
             pairs = zip(plan.context.processes, nursery.stand_ins, strict=True)
@@ -159,8 +172,6 @@ class Making:
     def _first_group(self, record: records.Process) -> int | None:
         """Return the process group of the first process; 0: its own; None: ours."""
         plan = self._plan
-        if plan.restore_sid and record.sid == record.pid:
-            return None
         if plan.restore_pgid and record.pgid not in (0, record.pid):
             return record.pgid
         return 0 if plan.restore_pgid or self._spaces else None
@@ -183,13 +194,15 @@ class Making:
             pid, self._plan.archs[index], record, source, grants, stand_in.socket, post
         )
         process.held_by_others = self._held_by_others
+        process.terminals = self._terminals
         return process
 
     def _descriptors(self, record: records.Process) -> tuple[int, int]:
         """Return where a process has the context, and the socket of its stand-in."""
         used = {one.fd for one in record.descriptors}
         source = _free_descriptor(used)
-        if len(self._plan.context.processes) == 1:
+        context = self._plan.context
+        if len(context.processes) == 1 and not _has_terminals(context):
             return source, -1
         return source, _free_descriptor({*used, source})
 
@@ -263,6 +276,8 @@ class Making:
             elif number:
                 os.kill(process.outer_pid, number)
         self._parent.lend_terminal()
+        if self._terminals:
+            self._terminals.close()
         self._released = True
         for process in self._made:
             for task in process.tasks:
@@ -287,6 +302,11 @@ def _options(record: records.Process) -> int:
     if any(thread.seccomp for thread in record.threads):
         return _OPTIONS | ptrace.PTRACE_O_SUSPEND_SECCOMP
     return _OPTIONS
+
+
+def _has_terminals(context: records.Context) -> bool:
+    """Tell whether there are pseudo terminals to be made."""
+    return any(file.kind == "pty" for file in context.files)
 
 
 def _require_session(record: records.Process) -> None:

@@ -12,7 +12,7 @@ import errno
 import os
 import struct
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from itertools import chain
 
 from blcr.context import records
@@ -47,10 +47,10 @@ def other_name(pid: int, old: str, status: os.stat_result) -> str:
     return ""
 
 
-def device_opened_by(device: int, user: int) -> int:
-    """Return a process besides `user` that has a device open; 0: none is known."""
+def device_opened_by(device: int, users: Container[int]) -> int:
+    """Return a process besides `users` that has a device open; 0: none is known."""
     for pid in procfs.pids():
-        if pid in (user, os.getpid()):
+        if pid in users or pid == os.getpid():
             continue
         with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as fds:
             for entry in fds:
