@@ -192,10 +192,10 @@ def _make_all(
     """Make every process up to its registers."""
     made: list[tuple[NewProcess, records.Process, objects.Making]] = []
     moved: list[dict[int, bytes]] = []
-    sharing = Sharing(plan.context)
+    with _named(plan.context.processes[0]):
+        created = making.create()
+    sharing = Sharing(plan.context, making.pids)
     try:
-        with _named(plan.context.processes[0]):
-            created = making.create()
         for process, record in zip(created, plan.context.processes, strict=True):
             opening = Opening(
                 process,

@@ -13,7 +13,7 @@ about itself is a system call in its name, with structures in its own layout:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from blcr.annotations import Protocol
@@ -571,6 +571,10 @@ class Restart(Protocol):
     """Processes being made; leaving the `with` block by an exception destroys them."""
 
     warnings: list[str]
+
+    @property
+    def pids(self) -> Mapping[int, int]:
+        """By saved id that of each process that was made, ended ones included."""
 
     def create(self) -> Sequence[NewProcess]:
         """

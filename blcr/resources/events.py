@@ -88,13 +88,17 @@ def open_signalfd(opening: Opening, target: int, file: records.OpenFile) -> int:
 
 
 def open_pidfd(opening: Opening, target: int, file: records.OpenFile) -> int:
-    """Open a pidfd of the process itself, or of one of its threads."""
+    """Open a pidfd of a process, or of a thread of the process itself."""
     del target
     known = opening.known
     ids = [thread.tid for thread in opening.record.threads]
-    task = opening.process.tasks[ids.index(file.state[0][0])]
+    number = file.state[0][0]
+    if number in ids:
+        number = opening.process.tasks[ids.index(number)].tid
+    else:
+        number = opening.sharing.pids[number]
     flags = file.flags & (known["O_NONBLOCK"] | known["O_EXCL"])
-    return opening.task.call("pidfd_open", task.tid, flags)
+    return opening.task.call("pidfd_open", number, flags)
 
 
 def open_inotify(opening: Opening, target: int, file: records.OpenFile) -> int:

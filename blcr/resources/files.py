@@ -351,7 +351,7 @@ def _owner(opening: Opening, kind: int, number: int) -> int:
     for thread, task in zip(record.threads, opening.process.tasks, strict=True):
         if thread.tid == number:
             return task.tid
-    return number
+    return opening.sharing.pids.get(number, number)
 
 
 def cut_back(opening: Opening) -> None:

@@ -13,7 +13,7 @@ import contextlib
 import errno
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from blcr import remote
 from blcr.annotations import Protocol
@@ -41,6 +41,7 @@ class Sharing:
     The first that has it makes it; we hold a descriptor for the others.
 
     Attributes:
+        pids: The ids of all processes by the saved ones.
         files: Descriptors of ours for open files, by index.
         pipes: For the ends of pipes, by index and whether they read.
         taken: Ends that are the program's already; others open them anew.
@@ -50,7 +51,8 @@ class Sharing:
         places: As in `Opening`.
     """
 
-    def __init__(self, context: records.Context) -> None:
+    def __init__(self, context: records.Context, pids: Mapping[int, int]) -> None:
+        self.pids = pids
         self.files: dict[int, int] = {}
         self.pipes: dict[tuple[int, bool], int] = {}
         self.taken: set[tuple[int, bool]] = set()

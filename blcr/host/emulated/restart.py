@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from blcr.annotations import TYPE_CHECKING
 from blcr.errors import RestartError
@@ -54,6 +54,12 @@ class Making:
     def __exit__(self, *_: object) -> None:
         for process in self._processes:
             self._machine.end_guest(process.guest, 0)
+
+    @property
+    def pids(self) -> Mapping[int, int]:
+        """By saved id that of each guest."""
+        saved = (record.pid for record in self._plan.context.processes)
+        return dict(zip(saved, (one.pid for one in self._processes), strict=True))
 
     def create(self) -> Sequence[FrozenProcess]:
         """Make all processes with one thread and no memory."""

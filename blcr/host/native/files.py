@@ -194,6 +194,12 @@ class Family:
         ids = (one.pgids for one in self._statuses)
         return next((pgids[-1] for pgids in ids if pgids[0] == number), 0)
 
+    def has(self, pid: int) -> bool:
+        """Tell whether a process is one of them, or an ended child of theirs."""
+        status = procfs.status(pid)
+        ended = status.state in "ZX" and status.ppid in self._pids
+        return pid == status.tgid and (pid in self._pids or ended)
+
     def stranger(self, device: int) -> int:
         """Return a process that is not among them and has a device open; 0: none."""
         return whereabouts.device_opened_by(device, self._pids)
@@ -498,11 +504,11 @@ class _Looking:
         return _Kind("inotify", watches=tuple(found))
 
     def _pidfd(self, one: _Seen) -> _Kind:
-        """Return the kind of a pidfd: only those of the process itself are saved."""
+        """Return the kind of a pidfd, of the process itself or one saved with it."""
         number = fdinfo.process(one.info)
         if number < 0:
             return _Kind("", "a pidfd of a process that has ended")
-        if number not in procfs.tids(self._pid):
+        if number not in procfs.tids(self._pid) and not self._family.has(number):
             return _Kind("", f"a pidfd of process {number}, which is outside")
         return _Kind("pidfd", state=((procfs.status(number).tids[-1],),))
 

@@ -11,6 +11,7 @@ Source: user_namespaces(7), pid_namespaces(7), time_namespaces(7), clone(2).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -115,8 +116,11 @@ def enter_new(monotonic: int, boottime: int) -> Namespaces:
     except OSError as error:
         raise _denied(error) from error
     if pid == 0:
-        os.close(leash)
-        _reap(uid, gid, monotonic, boottime, told_writer, leash_reader)
+        try:
+            os.close(leash)
+            _reap(uid, gid, monotonic, boottime, told_writer, leash_reader)
+        finally:
+            os._exit(1)
     os.close(leash_reader)
     os.close(told_writer)
     told = b""
@@ -213,9 +217,10 @@ def _reap(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.setsid()
-    null = os.open("/dev/null", os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
+    with contextlib.suppress(OSError):
+        null = os.open("/dev/null", os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
     os.closerange(3, leash)
     os.closerange(leash + 1, 1 << 16)
     # Orphans come here to be forgotten; nobody asks how they ended.

@@ -23,17 +23,19 @@ import resource
 import signal
 import socket
 import struct
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 
 from blcr.annotations import Any, NoReturn
 from blcr.context import records
 from blcr.errors import BlcrError, BusyError, RestartError
-from blcr.host.native import namespaces
+from blcr.host.native import namespaces, procfs
 from blcr.host.native.terminals import Terminals
 
 _CREDENTIALS = struct.Struct("=3i")
 _ANSWER = 1 << 16
 _INIT = 1
+_LOOK_S = 0.0005
 
 Fork = Callable[[int], int]
 """Make a process with a saved id, or another one; as `os.fork`."""
@@ -320,6 +322,14 @@ class Nursery:
             assert isinstance(one.place, records.EndedProcess)
             one.tell("end", one.place.comm, one.place.status)
             one.close()
+        for one in self._all[len(self.stand_ins) :]:
+            while procfs.stat(one.outer_pid).state not in "ZX":
+                time.sleep(_LOOK_S)
+
+    @property
+    def pids(self) -> Mapping[int, int]:
+        """By saved id that of each of them, as it sees it itself."""
+        return {one.place.pid: one.pid for one in self._all}
 
     def close(self) -> None:
         """Have no more to do with any."""

@@ -18,7 +18,7 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from blcr.annotations import Self
 from blcr.context import records
@@ -81,6 +81,7 @@ class Making:
 
     def __init__(self, plan: RestartPlan) -> None:
         self.warnings: list[str] = []
+        self.pids: Mapping[int, int] = {}
         self._plan = plan
         self._spaces: namespaces.Namespaces | None = None
         self._made: list[MadeProcess] = []
@@ -158,6 +159,7 @@ class Making:
             nursery.group(None if own_session else self._first_group(first))
             self.warnings += nursery.warnings
             nursery.end_those_that_have()
+            self.pids = nursery.pids
             pairs = zip(plan.context.processes, nursery.stand_ins, strict=True)
             for index, (record, stand_in) in enumerate(pairs):
                 self._made.append(self._grow_up(index, record, stand_in))
