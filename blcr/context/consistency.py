@@ -39,6 +39,8 @@ def check(context: records.Context) -> None:
             raise ContextError(f"process {zombie.pid} has ended and has no parent")
     _once("thread", (t.tid for each in context.processes for t in each.threads))
     for index, memory in enumerate(context.shared_memory):
+        if (memory.kind == "sysv") != (memory.ipc is not None):
+            raise ContextError(f"shared memory {index}: a segment without an id")
         _check_ranges(
             f"shared memory {index}: run",
             [(start, start + length) for start, length in memory.runs],

@@ -97,6 +97,40 @@ class Mapping(Record):
     key: int = 0
 
 
+class IpcObject(Record):
+    """A System V object: its id and key (0: private), and its owner; sysvipc(7)."""
+
+    id: int
+    key: int
+    uid: int
+    gid: int
+
+
+class Semaphores(Record):
+    """A set of System V semaphores: permission bits, and their values in order."""
+
+    ipc: IpcObject
+    mode: int
+    values: tuple[int, ...]
+
+
+class MessageQueue(Record):
+    """
+    A System V message queue.
+
+    Attributes:
+        ipc: What it is.
+        mode: Permission bits.
+        capacity: Bytes that it may hold.
+        messages: Type and text of each, in order.
+    """
+
+    ipc: IpcObject
+    mode: int
+    capacity: int
+    messages: tuple[tuple[int, bytes], ...]
+
+
 class SharedMemory(Record):
     """
     A file that only those have who map it or hold it open, or a copy of one.
@@ -110,13 +144,15 @@ class SharedMemory(Record):
         kind: ``"anonymous"``: shared memory; ``"memfd"``: of memfd_create(2);
             ``"unlinked"``: a file whose name leads to it no longer; ``"file"``: one
             with a name, whose contents are put back; ``"spare"``: one with a name,
-            whose contents are used where it is gone.
+            whose contents are used where it is gone; ``"sysv"``: a segment of
+            shmget(2).
         name: Of a memfd, or the path.
         mode: ``S_IFMT`` and permission bits; 0: unknown.
         seals: ``F_SEAL_*`` of a memfd.
         huge_page: Bytes of its pages where they are of hugetlbfs, else 0.
         contents: Index into `Context.contents`, which has the bytes of a file that is
             open, too; else -1.
+        ipc: Of a segment; its `mode` has SHM_DEST (0o1000) if it was destroyed.
     """
 
     size: int
@@ -127,6 +163,7 @@ class SharedMemory(Record):
     seals: int = 0
     huge_page: int = 0
     contents: int = -1
+    ipc: IpcObject | None = None
 
 
 class MemoryLayout(Record):
@@ -590,6 +627,7 @@ class Context(Record):
         namespace: The processes lived in a pid namespace that a restart made.
         processes: Parents before children; the first is the one that was asked for.
         ended: Children of theirs of which only the status is left.
+        semaphores, message_queues: Of System V.
     """
 
     format: tuple[int, int]
@@ -605,3 +643,5 @@ class Context(Record):
     processes: tuple[Process, ...]
     contents: tuple[Contents, ...] = ()
     ended: tuple[EndedProcess, ...] = ()
+    semaphores: tuple[Semaphores, ...] = ()
+    message_queues: tuple[MessageQueue, ...] = ()

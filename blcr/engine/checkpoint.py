@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -278,6 +278,7 @@ class _Saving:
         self._saved = [
             _save_process(process, tables, wanted) for process in frozen.processes
         ]
+        self._sysv = frozen.sysv(_waits(one.record for one in self._saved))
         self._left = [one.runs for one in self._saved]
         if early:
             self._left[0] = early.left(self._saved[0].process, self._left[0])
@@ -337,12 +338,30 @@ class _Saving:
                 processes=tuple(one.record for one in self._saved),
                 contents=tuple(self._contents),
                 ended=tuple(self._frozen.ended),
+                semaphores=self._sysv[0],
+                message_queues=self._sysv[1],
             )
         )
         for message in (*self._frozen.warnings, *self._tables.warnings):
             warn(message)
         for one in self._saved:
             _warn_of_losses(one, self._tables.objects.items, warn)
+
+
+_WAITING = {
+    "semop": "sem",
+    "semtimedop": "sem",
+    "semtimedop_time64": "sem",
+    "msgrcv": "msg",
+    "msgsnd": "msg",
+}
+"""Calls whose first argument is the id of what they wait for."""
+
+
+def _waits(saved: Iterable[records.Process]) -> set[tuple[str, int]]:
+    """Return the System V objects that processes wait for."""
+    calls = (thread.call for one in saved for thread in one.threads if thread.call)
+    return {(_WAITING[one.name], one.args[0]) for one in calls if one.name in _WAITING}
 
 
 def _nothing() -> None:

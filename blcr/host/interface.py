@@ -13,7 +13,7 @@ about itself is a system call in its name, with structures in its own layout:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from blcr.annotations import Protocol
@@ -373,6 +373,9 @@ class NewProcess(Process, Protocol):
     grants: int
     room: Run | None
 
+    segments: Mapping[int, int]
+    """Ids of System V segments, by their index in the shared memory."""
+
     def call_all(self, calls: Sequence[Call]) -> list[int]:
         """
         Make system calls one after the other in the name of the first task.
@@ -474,6 +477,16 @@ class Frozen(Protocol):
 
     warnings: Sequence[str]
     """What a user should know of them, children that are left out for instance."""
+
+    def sysv(
+        self, waits: Container[tuple[str, int]]
+    ) -> tuple[tuple[records.Semaphores, ...], tuple[records.MessageQueue, ...]]:
+        """
+        Return the System V semaphores and message queues that they use.
+
+        Args:
+            waits: ``"sem"`` or ``"msg"``, and the id, of objects they wait for.
+        """
 
     def kill(self, signal: int) -> None:
         """Send a signal that the processes get before one more instruction is run."""

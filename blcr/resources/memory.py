@@ -298,7 +298,9 @@ class _Layout:
             self._map(mapping, self._descriptor(mapping))
 
     def _is_ours_alone(self, index: int) -> bool:
-        """Tell whether it is shared memory that no other process has."""
+        """Tell whether it is shared memory that no other process has, or a segment."""
+        if index >= 0 and self._files[index].kind == "sysv":
+            return True
         common = self._made.opening.sharing.common_objects
         return (
             index >= 0
@@ -313,7 +315,9 @@ class _Layout:
             file, first = self._files[index], views[0]
             whole = (first.offset, first.end - first.start) == (0, file.size)
             # What is shared is filled through its mapping, which has to be writable.
-            if len(views) == 1 and whole and first.protection & _WRITE:
+            if file.kind == "sysv":
+                self._attach(index, views)
+            elif len(views) == 1 and whole and first.protection & _WRITE:
                 self._map(first, -1)
                 self._batch.make()
                 self._made.fill(index, first.start)
@@ -327,18 +331,36 @@ class _Layout:
             self._batch.add("close", fd)
         self._batch.make()
 
-    def _map_views(self, index: int, views: Sequence[records.Mapping]) -> None:
-        """
-        Make shared memory as a whole, and show its parts where the program had them.
+    def _attach(self, index: int, views: Sequence[records.Mapping]) -> None:
+        """Attach a System V segment; the first process fills it."""
+        opening, task = self._made.opening, self._task
+        file, segment = self._files[index], opening.process.segments[index]
+        self._batch.make()
+        whole = objects.attach_in_gap(task, self._record, file, segment)
+        if index not in opening.sharing.filled_segments:
+            opening.sharing.filled_segments.add(index)
+            self._made.fill(index, whole)
+        self._show(file, whole, views)
 
-        mremap(2) with an old size of 0 makes a further mapping of shared pages.
-        """
+    def _map_views(self, index: int, views: Sequence[records.Mapping]) -> None:
+        """Make shared memory as a whole, and show parts where the program had them."""
         task, known = self._task, self._known
         file = self._files[index]
         self._batch.make()
         flags = known["MAP_SHARED"] | known["MAP_ANONYMOUS"]
         whole = objects.map_in_gap(task, self._record, file, flags, -1)
         self._made.fill(index, whole)
+        self._show(file, whole, views)
+
+    def _show(
+        self, file: records.SharedMemory, whole: int, views: Sequence[records.Mapping]
+    ) -> None:
+        """
+        Show parts of shared memory where the program had them, and no more the whole.
+
+        mremap(2) with an old size of 0 makes a further mapping of shared pages.
+        """
+        known = self._known
         for view in views:
             length = view.end - view.start
             flags = known["MREMAP_MAYMOVE"] | known["MREMAP_FIXED"]

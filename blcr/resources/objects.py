@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
 
@@ -69,7 +69,13 @@ class Table:
                 name=like.name,
                 huge_page=like.huge_page or record.huge_page,
                 contents=like.contents,
+                size=like.size or record.size,
+                mode=like.mode or record.mode,
+                ipc=like.ipc,
             )
+            if like.size:
+                # What is mapped are whole pages.
+                runs = [Run(one.start, min(one.end, like.size)) for one in runs]
             self._numbers[identity] = len(self.items)
             self.items.append(Saved(process, identity, record, runs))
         return self._numbers[identity]
@@ -285,16 +291,42 @@ def map_in_gap(
     known = constants.of(task.process.arch)
     flags |= known["MAP_FIXED_NOREPLACE"]
     protection = known["PROT_READ"] | known["PROT_WRITE"]
+    for address in _gaps(task, record, file):
+        with contextlib.suppress(RemoteCallError):
+            return mmap(task, address, file.size, protection, flags, fd, 0)
+    raise _no_room(record, file)
+
+
+def attach_in_gap(
+    task: Task, record: records.Process, file: records.SharedMemory, segment: int
+) -> int:
+    """
+    Attach a System V segment where the program has nothing; return the address.
+
+    Raises:
+        RestartError: There is no room, or it may not be attached.
+    """
+    failure = None
+    for address in _gaps(task, record, file):
+        try:
+            return task.call("shmat", segment, address, 0)
+        except RemoteCallError as error:
+            failure = error
+    raise _no_room(record, file) from failure
+
+
+def _gaps(
+    task: Task, record: records.Process, file: records.SharedMemory
+) -> Iterator[int]:
+    """Yield addresses where the program has nothing and the file has room."""
     align = max(file.huge_page, task.process.arch.page_size)
     for before, after in pairwise(record.mappings):
-        if after.start - before.end < file.size + _GAP + align:
-            continue
-        address = -(-(before.end + _GAP // 2) // align) * align
-        try:
-            return mmap(task, address, file.size, protection, flags, fd, 0)
-        except RemoteCallError:
-            continue
-    raise RestartError(
+        if after.start - before.end >= file.size + _GAP + align:
+            yield -(-(before.end + _GAP // 2) // align) * align
+
+
+def _no_room(record: records.Process, file: records.SharedMemory) -> RestartError:
+    return RestartError(
         f"process {record.pid}: no room in its address space for {file.size} bytes of "
         "shared memory",
         status=12,

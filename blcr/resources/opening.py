@@ -46,6 +46,7 @@ class Sharing:
         pipes: For the ends of pipes, by index and whether they read.
         taken: Ends that are the program's already; others open them anew.
         filled: Named pipes, by index, that have their bytes.
+        filled_segments: Likewise System V segments.
         objects: For files without a name, by index.
         contents: For nameless files with contents, by the index of those.
         places: As in `Opening`.
@@ -57,6 +58,7 @@ class Sharing:
         self.pipes: dict[tuple[int, bool], int] = {}
         self.taken: set[tuple[int, bool]] = set()
         self.filled: set[int] = set()
+        self.filled_segments: set[int] = set()
         self.objects: dict[int, int] = {}
         self.contents: dict[int, int] = {}
         self.places: dict[int, str] = {}

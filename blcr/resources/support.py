@@ -25,6 +25,10 @@ def _kinds(context: records.Context) -> Iterator[str]:
             yield "contents"
         if file.owner[1] or file.signal:
             yield "owner"
+    if context.semaphores or context.message_queues:
+        yield "sysv"
+    if any(one.kind == "sysv" for one in context.shared_memory):
+        yield "sysv"
     for process in context.processes:
         yield from (kind for kind, there in _OF_PROCESS.items() if there(process))
         yield from _of_mappings(process.mappings)

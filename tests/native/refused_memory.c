@@ -2,18 +2,13 @@
 #include "../programs/judge.h"
 #include <linux/perf_event.h>
 #include <sys/mman.h>
-#include <sys/shm.h>
 
 int main(int argc, char **argv)
 {
     size_t page = sysconf(_SC_PAGESIZE);
     const char *kind = argc > 1 ? argv[1] : "";
     void *m = MAP_FAILED;
-    if (strcmp(kind, "sysv") == 0) {
-        int id = shmget(IPC_PRIVATE, page, 0600);
-        m = shmat(id, NULL, 0);
-        shmctl(id, IPC_RMID, NULL);
-    } else if (strcmp(kind, "secret") == 0) {
+    if (strcmp(kind, "secret") == 0) {
         int fd = syscall(447, 0); /* memfd_secret, Linux 5.14 */
         if (fd >= 0 && ftruncate(fd, page) == 0)
             m = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

@@ -186,7 +186,6 @@ def test_missing_shared_file_is_replaced_by_its_copy(
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
-        ("sysv", "a System V shared memory segment"),
         ("secret", "secret memory (memfd_secret)"),
         ("sealed", "a sealed mapping (mseal)"),
         ("perf", "[perf_event]"),

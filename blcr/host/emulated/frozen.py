@@ -12,7 +12,14 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    Callable,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 
 from blcr.annotations import TYPE_CHECKING
 from blcr.architecture import InterruptedCall
@@ -206,6 +213,7 @@ class FrozenProcess:
         self.scratch = pages_of(guest.arch.task_size) + PAGE
         self._page = self.scratch // PAGE
         self._dismissed: FrozenTask | None = None
+        self.segments: Mapping[int, int] = {}
 
     def open(self) -> None:
         """Make the scratch memory."""
@@ -675,6 +683,13 @@ class FrozenMachine:
         self.processes: Sequence[interface.FrozenProcess] = self._frozen
         self.ended: Sequence[records.EndedProcess] = ()
         self.warnings: Sequence[str] = ()
+
+    def sysv(
+        self, waits: Container[tuple[str, int]]
+    ) -> tuple[tuple[records.Semaphores, ...], tuple[records.MessageQueue, ...]]:
+        """Return nothing: a machine has no System V objects yet."""
+        del waits
+        return (), ()
 
     @property
     def pids(self) -> Sequence[int]:

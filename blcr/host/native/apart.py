@@ -3,8 +3,9 @@ Whether a process lives among other files, names and objects than we do.
 
 What is saved of a process are names: of files, of hosts, of System V objects.  They
 mean something else in namespaces of its own, as a container or a service with
-``PrivateTmp=`` has them, where nothing restarted from here comes to.  The mount
-namespace of a restart of ours is the exception: only its ``/proc`` differs.
+``PrivateTmp=`` has them, where nothing restarted from here comes to.  Those that a
+restart of ours makes are the exception: of the mount namespace only ``/proc`` differs,
+and what is in the IPC namespace is saved.
 
 Source: namespaces(7), proc_pid_ns(5).
 """
@@ -28,11 +29,14 @@ _KINDS = {
     "cgroup": "cgroup",
 }
 
+_OURS = {"mnt", "ipc"}
+"""What a restart may make."""
+
 
 def namespace(pid: int) -> str:
     """Return of what kind a namespace is that a process does not share with us."""
     for name, kind in _KINDS.items():
-        if _is_shared(pid, name) or (name == "mnt" and _is_of_a_restart(pid)):
+        if _is_shared(pid, name) or (name in _OURS and _is_of_a_restart(pid, name)):
             continue
         return kind
     return ""
@@ -47,12 +51,12 @@ def _is_shared(pid: int, name: str) -> bool:
     return procfs.link(pid, f"ns/{name}") == ours
 
 
-def _is_of_a_restart(pid: int) -> bool:
-    """Tell whether the mount namespace of a process was made by a restart of ours."""
-    theirs = procfs.link(pid, "ns/mnt")
+def _is_of_a_restart(pid: int, name: str) -> bool:
+    """Tell whether a namespace of a process was made by a restart of ours."""
+    theirs = procfs.link(pid, f"ns/{name}")
     for other in procfs.pids():
         with suppress(TaskGoneError, NotPermittedError):
-            if procfs.link(other, "ns/mnt") != theirs:
+            if procfs.link(other, f"ns/{name}") != theirs:
                 continue
             if procfs.status(other).tids[-1] == 1:
                 return procfs.comm(other, other) == REAPER_NAME

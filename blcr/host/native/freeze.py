@@ -16,7 +16,14 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from functools import cached_property
 
 from blcr import registry
@@ -43,6 +50,7 @@ from blcr.host.native import (
     ptrace,
     seccomp,
     sleepers,
+    sysv,
     terminals,
     yama,
 )
@@ -733,6 +741,10 @@ class Freezer:
         for pid in pids:
             if arch := self._arch(pid):
                 self._hold(pid, arch, None)
+
+    def sysv(self, waits: Container[tuple[str, int]]) -> sysv.Used:
+        """Return the System V semaphores and message queues that they use."""
+        return sysv.used(self.pids, waits)
 
     @property
     def pids(self) -> list[int]:

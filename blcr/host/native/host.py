@@ -33,7 +33,7 @@ class NativeHost:
             "lease", "lock", "pipe", "fifo", "eventfd", "timerfd", "signalfd", "epoll",
             "inotify", "pidfd", "pty", "memfd", "aio", "owner", "root", "guards",
             "controls", "credentials", "seccomp", "policy", "speculation",
-            "droppable", "huge_page", "keys", "dispatch",
+            "droppable", "huge_page", "keys", "dispatch", "sysv",
         }
     )  # fmt: skip
 

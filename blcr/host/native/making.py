@@ -234,6 +234,7 @@ class MadeProcess(NativeProcess):
         self._ended: records.EndedLeader | None = None
         self.held_by_others: Mapping[whereabouts.Identity, int] = {}
         self.terminals: Terminals | None = None
+        self.segments: Mapping[int, int] = {}
         self._specials: dict[str, procfs.Range] = {}
         self._page = 0
         self.room: Run | None = None

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from blcr.context import records
 from blcr.host.interface import MappingFacts
-from blcr.host.native import procfs
+from blcr.host.native import procfs, sysv
 from blcr.record import Record
 
 _DELETED = " (deleted)"
@@ -40,12 +40,14 @@ _REFUSED_FLAGS = {
 }
 
 _REFUSED_NAMES = {
-    "/SYSV": "a System V shared memory segment",
     "/secretmem": "secret memory (memfd_secret)",
     "anon_inode:": "a mapping of the kernel object {}",
     "socket:": "a mapping of the socket {}",
 }
 """Why mappings are refused, by how what stands in their place of a path begins."""
+
+_SEGMENT = "/SYSV"
+"""How what stands there for a System V segment begins."""
 
 AIO_RING = "/[aio]"
 """How what stands in the place of the path of a ring of io_setup(2) begins."""
@@ -208,6 +210,8 @@ def _backing(opener: _Opener, part: procfs.Range, huge_page: int) -> _Backing:
         name = path.removeprefix("/memfd:").removesuffix(_DELETED)
         file = records.SharedMemory(0, (), "memfd", name, huge_page=huge_page)
         return _Backing(object=file)
+    if path.startswith(_SEGMENT):
+        return opener.segment(part, huge_page)
     return opener.look(part)
 
 
@@ -217,6 +221,7 @@ class _Opener:
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._status: procfs.Status | None = None
+        self._segments: Mapping[int, records.SharedMemory] | None = None
 
     def look(self, part: procfs.Range) -> _Backing:
         """Return what is behind a mapping of a file."""
@@ -242,6 +247,17 @@ class _Opener:
             size=found.st_size if there else -1,
             mtime=found.st_mtime_ns if there else -1,
         )
+
+    def segment(self, part: procfs.Range, huge_page: int) -> _Backing:
+        """Return what is behind a mapping of a System V segment, its id the inode."""
+        if self._segments is None:
+            self._segments = sysv.segments(self._pid)
+        found = self._segments.get(part.inode)
+        if found is None or huge_page:
+            return _Backing(
+                part.path, refused="a System V segment of huge pages or unknown"
+            )
+        return _Backing(object=found)
 
     def _stat(self, path: str, inode: int) -> os.stat_result | None:
         """Return what a name of the process leads to; None: nowhere."""

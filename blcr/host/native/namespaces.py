@@ -27,6 +27,7 @@ from blcr.record import Record
 
 CLONE_NEWTIME = 0x80
 CLONE_NEWNS = 0x20000
+CLONE_NEWIPC = 0x8000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 
@@ -95,7 +96,7 @@ class Namespaces(Record):
     warnings: tuple[str, ...]
 
 
-def enter_new(monotonic: int, boottime: int) -> Namespaces:
+def enter_new(monotonic: int, boottime: int, *, ipc: bool = False) -> Namespaces:
     """
     Make namespaces around this process's future children.
 
@@ -104,6 +105,7 @@ def enter_new(monotonic: int, boottime: int) -> Namespaces:
 
     Args:
         monotonic, boottime: What the clocks shall show more than outside, in ns.
+        ipc: Make an IPC namespace, too, which this process enters.
 
     Raises:
         HostError: User namespaces are denied or exhausted; the message says what helps.
@@ -112,7 +114,8 @@ def enter_new(monotonic: int, boottime: int) -> Namespaces:
     told_reader, told_writer = os.pipe()
     leash_reader, leash = os.pipe()
     try:
-        pid = clone(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS)
+        own_objects = CLONE_NEWIPC if ipc else 0
+        pid = clone(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | own_objects)
     except OSError as error:
         raise _denied(error) from error
     if pid == 0:
@@ -140,6 +143,10 @@ def enter_new(monotonic: int, boottime: int) -> Namespaces:
     clocks = _open(pid, "time_for_children") if "time" not in answer else -1
     try:
         call("setns", user, CLONE_NEWUSER)
+        if ipc:
+            objects = _open(pid, "ipc")
+            call("setns", objects, CLONE_NEWIPC)
+            os.close(objects)
         call("setns", pids, CLONE_NEWPID)
     except OSError as error:
         os.close(leash)

@@ -30,6 +30,7 @@ from blcr.host.native import (
     procfs,
     ptrace,
     sleepers,
+    sysv,
     whereabouts,
 )
 from blcr.host.native.host import RESTARTER_NAME
@@ -91,6 +92,7 @@ class Making:
         self._released = False
         self._held_by_others: dict[whereabouts.Identity, int] = {}
         self._terminals: Terminals | None = None
+        self._sysv = sysv.Making(plan.context)
 
     def __enter__(self) -> Self:
         namespaces.set_own_name(RESTARTER_NAME)
@@ -105,7 +107,8 @@ class Making:
             if not namespaces.set_clock_offsets(*now):
                 self._warn_of_clocks(now)
         else:
-            self._spaces = namespaces.enter_new(*now)
+            ipc = sysv.needs_namespace(self._plan.context)
+            self._spaces = namespaces.enter_new(*now, ipc=ipc)
             self.warnings += self._spaces.warnings
         return self
 
@@ -123,6 +126,8 @@ class Making:
             self._destroy()
         if self._terminals:
             self._terminals.close()
+        if not self._released:
+            self._sysv.remove()
         if self._spaces:
             for fd in (self._spaces.mount, self._spaces.time):
                 if fd >= 0:
@@ -155,6 +160,8 @@ class Making:
         if plan.restore_sid:
             _require_session(first)
         try:
+            self._sysv.make()
+            self.warnings += self._sysv.warnings
             nursery.bear(own_session=own_session)
             nursery.group(None if own_session else self._first_group(first))
             self.warnings += nursery.warnings
@@ -197,6 +204,7 @@ class Making:
         )
         process.held_by_others = self._held_by_others
         process.terminals = self._terminals
+        process.segments = self._sysv.segments
         return process
 
     def _descriptors(self, record: records.Process) -> tuple[int, int]:
@@ -266,6 +274,7 @@ class Making:
 
     def release(self, number: int) -> None:
         """Let all processes go; from here on they live without this one."""
+        self._sysv.finish()
         self._parent = _Parent(self._made[0].outer_pid)
         for process in self._made:
             process.leave_page()
