@@ -127,7 +127,8 @@ _APART = {
         "terminal",
     ),
     *("threads_execve", "threads_leaderless", "threads_signalled", "timer_thread"),
-    *("asks_itself", "relay", "session", "threads_parted", "timer_orphaned"),
+    *("asks_itself", "refused_sharing", "relay", "session"),
+    *("threads_parted", "timer_orphaned"),
     *("seccomp_filter", "seccomp_shared", "seccomp_sleep", "seccomp_strict"),
     "refused_descriptor",
 }

@@ -19,6 +19,8 @@ from harness.subject import Subject
 
 EVERY_USER = pytest.mark.parametrize("user_name", list(commands.users()), indirect=True)
 
+NOT_SUPPORTED = 52
+
 SCRIPT = """
 trap 'told=yes' CHLD
 echo begun
@@ -207,3 +209,30 @@ def test_what_cannot_be_given_again_is_an_error(
 
     assert done.returncode in (errno.EPERM, errno.EBUSY)
     assert option in done.stderr
+
+
+@EVERY_USER
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("files", "shares its descriptors with process"),
+        ("fs", "shares its working directory, root and umask with process"),
+        ("vm", "shares its memory with process"),
+        ("vfork", "a child that it made by vfork(2) has not gone on to execve(2) yet"),
+    ],
+)
+def test_what_only_threads_share_is_refused_by_name(
+    kind: str, what: str, user: int | None, home: Path
+) -> None:
+    """And nothing becomes of the processes."""
+    with Subject([build("refused_sharing"), kind], cwd=home, user=user) as subject:
+        subject.ready()
+        path, pid = subject.next_context(), str(subject.pid)
+        options = ("--time", "0.5", "-f", path)
+        done = commands.call("checkpoint", *options, pid, user=user, cwd=home)
+
+        assert done.returncode in (errno.EBUSY, NOT_SUPPORTED)
+        assert what in done.stderr
+        assert not path.exists()
+        subject.tell()
+        assert subject.finish().endswith(b"ok\n")

@@ -57,17 +57,24 @@ _ANONYMOUS = {
 """Kinds by what the kernel calls them."""
 
 
-def common(kcmp: int, pid: int, other: int) -> str:
-    """Return what a process shares with another one that only threads can, or empty."""
+def common(kcmp: int, pids: Sequence[int]) -> tuple[int, int, str] | None:
+    """Return two processes that share what only threads can, and what; or None."""
     kinds = {
         _KCMP_VM: "memory",
         _KCMP_FILES: "descriptors",
         _KCMP_FS: "working directory, root and umask",
     }
     for kind, name in kinds.items():
-        if _kcmp(kcmp, pid, other, kind, 0, 0) == 0:
-            return name
-    return ""
+
+        def order(one: int, other: int, kind: int = kind) -> int:
+            # Negative where one is not to be looked at.
+            return _ORDER[_kcmp(kcmp, one, other, kind, 0, 0)]
+
+        ranked = sorted(pids, key=functools.cmp_to_key(order))
+        for one, other in itertools.pairwise(ranked):
+            if _kcmp(kcmp, one, other, kind, 0, 0) == 0:
+                return one, other, name
+    return None
 
 
 def own_table(kcmp: int, tid: int, other: int) -> str:

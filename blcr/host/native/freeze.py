@@ -68,6 +68,9 @@ if TYPE_CHECKING:
 
 _OPTIONS = ptrace.PTRACE_O_TRACESYSGOOD
 
+_VFORK = {"kernel_clone", "_do_fork", "wait_for_vfork_done"}
+"""Where a thread waits that has called vfork(2); kernel/fork.c."""
+
 _POLL_FIRST_S, _POLL_MAX_S = 0.0001, 0.005
 _LOOKS_AT_ONCE = 20
 """How often to look, without a pause, whether a thread has stopped."""
@@ -609,9 +612,12 @@ def _stuck(pid: int, tid: int) -> str:
     """Return a sentence about a thread that does not stop."""
     where = procfs.read(pid, f"task/{tid}/wchan").decode() or "?"
     state = procfs.stat(pid, tid).state
+    why = f"state {state}, waiting in the kernel in {where}"
+    if state == "D" and where in _VFORK:
+        why = "a child that it made by vfork(2) has not gone on to execve(2) yet"
     return (
-        f"thread {tid} of process {pid} does not stop: state {state}, waiting in the "
-        f"kernel in {where}; everything was let go again"
+        f"thread {tid} of process {pid} does not stop: {why}; everything was let go "
+        "again"
     )
 
 
@@ -892,17 +898,15 @@ def _refuse_common(processes: Sequence[HeldProcess]) -> None:
     Raises:
         RefusedError: clone(2) with CLONE_VM and the like, or a vfork(2) under way.
     """
-    kcmp = own_arch().syscalls["kcmp"]
-    by_pid = {one.outer_pid: one for one in processes}
-    for one in processes:
-        parent = by_pid.get(procfs.status(one.outer_pid).ppid)
-        if parent and (what := files.common(kcmp, one.shown_pid, parent.shown_pid)):
-            raise RefusedError(
-                one.pid,
-                f"shares its {what} with its parent {parent.pid} (vfork, or clone "
-                "with CLONE_VM, CLONE_FILES or CLONE_FS)",
-                hint="try again if that was a vfork, which lasts until the execve",
-            )
+    pids = {one.shown_pid: one.pid for one in processes}
+    if found := files.common(own_arch().syscalls["kcmp"], list(pids)):
+        one, other, what = found
+        raise RefusedError(
+            pids[max(one, other)],
+            f"shares its {what} with process {pids[min(one, other)]} (vfork, or clone "
+            "with CLONE_VM, CLONE_FILES or CLONE_FS)",
+            hint="try again if that was a vfork, which lasts until the execve",
+        )
 
 
 def _ended_child(process: HeldProcess, pid: int) -> records.EndedProcess | None:
