@@ -346,6 +346,7 @@ class OpenFile(Record):
         kind: ``"file"``, ``"directory"``, ``"device"``, ``"path"`` (O_PATH),
             ``"pipe"``, ``"fifo"``, ``"eventfd"``, ``"epoll"``, ``"timerfd"``,
             ``"signalfd"``, ``"inotify"``, ``"pidfd"``, ``"pty"``, ``"memfd"``,
+            ``"mqueue"``,
             ``"inherited"`` (cr_restart's descriptor of the same number, or its
             terminal).
         path: As the process sees it; for an inherited one what it was.

@@ -239,6 +239,13 @@ DEFINITIONS: Mapping[str, str] = {
         interval  timeval
         value     timeval
     """,
+    "mq_attr": """
+        flags    long
+        maxmsg   long
+        msgsize  long
+        curmsgs  long
+        _        long[4]
+    """,
     "itimerspec": """
         interval  timespec
         value     timespec

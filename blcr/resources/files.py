@@ -20,7 +20,16 @@ from blcr.context import records
 from blcr.errors import RefusedError, RemoteCallError
 from blcr.host.interface import DescriptorFacts, FrozenProcess, Process
 from blcr.record import Record
-from blcr.resources import contents, events, locks, objects, pipes, rollback, terminals
+from blcr.resources import (
+    contents,
+    events,
+    locks,
+    messages,
+    objects,
+    pipes,
+    rollback,
+    terminals,
+)
 from blcr.resources.opening import Opening, seek
 from blcr.resources.plain import Plain
 
@@ -276,7 +285,7 @@ def _lacks_cloexec(descriptor: records.Descriptor, file: records.OpenFile) -> bo
     """Tell whether a descriptor has yet to get, or lose, close-on-exec."""
     if file.kind in _CLOEXEC_AT_ONCE and file.contents < 0:
         return False
-    return descriptor.cloexec or file.kind in ("inherited", "pidfd")
+    return descriptor.cloexec or file.kind in ("inherited", "pidfd", "mqueue")
 
 
 def _open_path(opening: Opening, target: int, file: records.OpenFile) -> int:
@@ -317,6 +326,7 @@ _OPENERS: Mapping[str, Callable[[Opening, int, records.OpenFile], int]] = {
     "signalfd": events.open_signalfd,
     "inotify": events.open_inotify,
     "pidfd": events.open_pidfd,
+    "mqueue": messages.open_queue,
     "epoll": events.open_epoll,
 }
 

@@ -48,6 +48,7 @@ class Sharing:
         filled: Named pipes, by index, that have their bytes.
         filled_segments: Likewise System V segments.
         objects: For files without a name, by index.
+        message_queues: For POSIX message queues without a name, by their old inodes.
         contents: For nameless files with contents, by the index of those.
         places: As in `Opening`.
     """
@@ -61,6 +62,7 @@ class Sharing:
         self.filled_segments: set[int] = set()
         self.objects: dict[int, int] = {}
         self.contents: dict[int, int] = {}
+        self.message_queues: dict[int, int] = {}
         self.places: dict[int, str] = {}
         every = context.processes
         used = [{one.file for one in process.descriptors} for process in every]
@@ -77,7 +79,8 @@ class Sharing:
 
     def close(self) -> None:
         """Let go of all."""
-        for held in (self.files, self.pipes, self.objects, self.contents):
+        every = (self.files, self.pipes, self.objects, self.contents)
+        for held in (*every, self.message_queues):
             for ours in held.values():
                 os.close(ours)
             held.clear()

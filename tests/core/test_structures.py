@@ -20,6 +20,7 @@ KERNEL_HEADERS = """
     linux/sysinfo.h linux/uio.h linux/poll.h linux/eventpoll.h linux/openat2.h
     linux/fcntl.h linux/signalfd.h asm/stat.h
     linux/aio_abi.h linux/filter.h linux/stat.h asm/statfs.h linux/un.h linux/termios.h
+    linux/mqueue.h
     kernel.h
 """.split()
 
@@ -31,6 +32,7 @@ KERNEL = {
     "itimerval": ("struct itimerval", "it_"),
     "itimerspec": ("struct itimerspec", "it_"),
     "itimerspec64": ("struct __kernel_itimerspec", "it_"),
+    "mq_attr": ("struct mq_attr", "mq_"),
     "tms": ("struct tms", "tms_"),
     "timex": ("struct timex", ""),
     "sigaltstack": ("stack_t", "ss_"),

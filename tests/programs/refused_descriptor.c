@@ -23,6 +23,7 @@ static int make(const char *kind)
     if (strcmp(kind, "mqueue") == 0) {
         struct mq_attr attributes = {.mq_maxmsg = 1, .mq_msgsize = 1};
         int fd = mq_open("/blcr-test", O_RDWR | O_CREAT, 0600, &attributes);
+        mq_send(fd, "", 1, 0);
         mq_unlink("/blcr-test");
         return fd;
     }

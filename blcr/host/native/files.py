@@ -530,13 +530,29 @@ class _Looking:
             return _Kind("", "a directory that was deleted", deleted=True)
         with self._lender.lent(one.fd) as ours:
             if lent.is_message_queue(ours):
-                return _Kind("", "a POSIX message queue")
+                return self._message_queue(one, ours)
         old = one.label.removesuffix(_DELETED)
         if one.stat.st_nlink:
             other = whereabouts.other_name(self._pid, old, one.stat)
             if other:
                 return _Kind(kind, path=other)
         return _Kind(kind, path=old, deleted=True)
+
+    def _message_queue(self, one: _Seen, ours: int) -> _Kind:
+        """Return the kind of a POSIX message queue."""
+        most, size, count = lent.message_queue(ours)
+        if count:
+            return _Kind("", f"a POSIX message queue with {count} messages in it")
+        try:
+            with open(f"/proc/{self._pid}/fd/{one.fd}", "rb") as file:
+                notifies = b"NOTIFY_PID:0" not in file.read()
+        except OSError as error:
+            return _Kind("", f"a POSIX message queue: {error.strerror}")
+        if notifies:
+            return _Kind("", "a POSIX message queue that notifies a process")
+        unlinked = int(not one.stat.st_nlink)
+        name = one.label.removesuffix(_DELETED)
+        return _Kind("mqueue", path=name, state=((most, size, unlinked),))
 
     def _pipe(self, one: _Seen) -> _Kind:
         """Return the kind of a pipe's end."""

@@ -132,6 +132,16 @@ def is_message_queue(ours: int) -> bool:
     return int.from_bytes(room.raw[:4], "little") == _MQUEUE_MAGIC
 
 
+def message_queue(ours: int) -> tuple[int, int, int]:
+    """Return how many messages of how many bytes fit in a queue, and are there."""
+    room = (ctypes.c_long * 8)()
+    if _libc.mq_getattr(ours, room):
+        code = ctypes.get_errno()
+        raise HostError(f"mq_getattr: {os.strerror(code)}")
+    _flags, most, size, count, *_rest = room
+    return most, size, count
+
+
 def unread(ours: int) -> int:
     """Return how many bytes wait to be read."""
     data = fcntl.ioctl(ours, termios.FIONREAD, bytes(4))
