@@ -50,7 +50,6 @@ from blcr.host.native import (
     ptrace,
     seccomp,
     sleepers,
-    sysv,
     terminals,
     yama,
 )
@@ -64,6 +63,9 @@ from blcr.host.native.process import (
 from blcr.linux import blocking, siginfo
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
+    from blcr.host.native import sysv
     from blcr.host.native.tracking import Tracking
 
 _OPTIONS = ptrace.PTRACE_O_TRACESYSGOOD
@@ -691,12 +693,19 @@ class Freezer:
         self._tracking = tracking
         self._pids = pids
         self._joined = joined
+        self._sysv: ModuleType | None = None
+        """The module, if there are objects of System V."""
         self._deadline = 0.0
         self._timeout_s = timeout_s
         self.clocks = records.Clocks(0, 0, 0)
         self._collects = gc.isenabled()
 
     def __enter__(self) -> Self:
+        if procfs.has_sysv_objects():
+            # They may be of the processes; to import it later would take frozen time.
+            from blcr.host.native import sysv
+
+            self._sysv = sysv
         gc.disable()
         self._deadline = time.monotonic() + self._timeout_s
         try:
@@ -750,6 +759,10 @@ class Freezer:
 
     def sysv(self, waits: Container[tuple[str, int]]) -> sysv.Used:
         """Return the System V semaphores and message queues that they use."""
+        if self._sysv is None and procfs.shares_objects(self.pids[0]):
+            return (), ()
+        from blcr.host.native import sysv
+
         return sysv.used(self.pids, waits)
 
     @property

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from blcr.context import records
 from blcr.host.interface import MappingFacts
-from blcr.host.native import procfs, sysv
+from blcr.host.native import procfs
 from blcr.record import Record
 
 _DELETED = " (deleted)"
@@ -250,6 +250,8 @@ class _Opener:
 
     def segment(self, part: procfs.Range, huge_page: int) -> _Backing:
         """Return what is behind a mapping of a System V segment, its id the inode."""
+        from blcr.host.native import sysv
+
         if self._segments is None:
             self._segments = sysv.segments(self._pid)
         found = self._segments.get(part.inode)

@@ -346,6 +346,23 @@ def living_thread(pid: int) -> int | None:
     return None
 
 
+def has_sysv_objects() -> bool:
+    """Tell whether there are System V semaphores or message queues in our namespace."""
+    for kind in ("sem", "msg"):
+        with suppress(OSError), open(f"/proc/sysvipc/{kind}", "rb") as file:
+            if file.read().count(b"\n") > 1:
+                return True
+    return False
+
+
+def shares_objects(pid: int) -> bool:
+    """Tell whether a process is in our IPC namespace, as it is where there are none."""
+    try:
+        return link(pid, "ns/ipc") == link(os.getpid(), "ns/ipc")
+    except TaskGoneError:
+        return True
+
+
 def children(pid: int) -> list[int]:
     """Return the ids of the processes whose parent is any thread of `pid`."""
     found: list[int] = []

@@ -20,7 +20,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 
 from blcr.annotations import Any
 from blcr.context import records
-from blcr.errors import BusyError, RefusedError, RestartError, TaskGoneError
+from blcr.errors import BusyError, RefusedError, RestartError
 from blcr.host.native import namespaces, procfs
 
 _IPC_CREAT, _IPC_EXCL, _IPC_NOWAIT = 0o1000, 0o2000, 0o4000
@@ -71,7 +71,7 @@ def used(pids: Sequence[int], waits: Container[tuple[str, int]]) -> Used:
     Raises:
         RefusedError: A queue has messages that may not be looked at.
     """
-    alone = not _is_shared(pids[0])
+    alone = not procfs.shares_objects(pids[0])
 
     def look() -> Used:
         semaphores, queues = [], []
@@ -91,8 +91,6 @@ def used(pids: Sequence[int], waits: Container[tuple[str, int]]) -> Used:
                 queues.append(_queue(pids[0], row))
         return tuple(semaphores), tuple(queues)
 
-    if not any(map(_has_rows, ("sem", "msg"))) and not alone:
-        return (), ()
     found: Used = _within(pids[0], look)
     return found
 
@@ -131,15 +129,6 @@ def _asked(number: int, index: int, command: int) -> int:
     return int(_libc.semctl(number, index, command))
 
 
-def _has_rows(kind: str) -> bool:
-    """Tell whether there is any object of a kind; quicker than to look at them."""
-    try:
-        with open(f"/proc/sysvipc/{kind}", "rb") as file:
-            return file.read().count(b"\n") > 1
-    except OSError:
-        return False
-
-
 def _rows(kind: str) -> dict[int, Row]:
     """Return the objects of a kind by id, each with the columns of its table."""
     try:
@@ -158,17 +147,9 @@ def _rows(kind: str) -> dict[int, Row]:
     return found
 
 
-def _is_shared(pid: int) -> bool:
-    """Tell whether a process is in our IPC namespace."""
-    try:
-        return procfs.link(pid, "ns/ipc") == procfs.link(os.getpid(), "ns/ipc")
-    except TaskGoneError:
-        return True
-
-
 def _within(pid: int, look: Callable[[], object]) -> Any:  # noqa: ANN401
     """Call a function in the IPC namespace of a process, by a child if need be."""
-    if _is_shared(pid):
+    if procfs.shares_objects(pid):
         return look()
     reader, writer = os.pipe()
     child = os.fork()
