@@ -87,7 +87,7 @@ def nobody_left() -> Callable[[], bool]:
         for pid in found:
             if not outside.exists(pid) and outside.is_own_child(pid):
                 os.waitpid(pid, os.WNOHANG)
-        return not any(outside.exists(pid) for pid in found)
+        return not set(outside.descendants(os.getpid())) - before
 
     return is_true
 

@@ -289,7 +289,6 @@ class Making:
         self._parent.lend_terminal()
         if self._terminals:
             self._terminals.close()
-        self._released = True
         for process in self._made:
             for task in process.tasks:
                 try:
@@ -302,6 +301,7 @@ class Making:
                         with contextlib.suppress(ChildProcessError):
                             os.waitpid(task.outer_tid, ptrace.WALL)
             process.close()
+        self._released = True
 
     def wait(self) -> int:
         """Stay as parent of the first process."""

@@ -240,7 +240,6 @@ class Making:
                 _check("msgsnd", number, packed, len(data), _IPC_NOWAIT)
         for number in self._doomed:
             _check("shmctl", number, _IPC_RMID, None)
-        self._made = []
 
     def remove(self) -> None:
         """Remove what was made, after a failure."""
