@@ -49,9 +49,13 @@ static void make(siginfo_t *all)
 static siginfo_t take(int sig)
 {
     siginfo_t info;
-    uint64_t set = 1ULL << (sig - 1), no_time[2] = {0, 0};
+    /* Words as the kernel has them, that of signal 1 first. */
+    enum { BITS = 8 * sizeof(long) };
+    unsigned long set[64 / BITS] = {0};
+    uint64_t no_time[2] = {0, 0};
+    set[(sig - 1) / BITS] = 1UL << (sig - 1) % BITS;
     memset(&info, 0, sizeof info);
-    if (syscall(SYS_rt_sigtimedwait, &set, &info, no_time, 8) != sig)
+    if (syscall(SYS_rt_sigtimedwait, set, &info, no_time, 8) != sig)
         bad("signal %d does not wait; errno %d", sig, errno);
     return info;
 }
