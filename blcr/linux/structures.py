@@ -6,6 +6,8 @@ definitions are text, a field and its C type a row:
 
 - numbers: ``int uint short ushort long ulong llong ullong size_t pointer char``, and
   ``u8`` to ``s64`` of a fixed width;
+- ``wide``, 64 bits of which only a ``long`` counts: a 32-bit program may leave whatever
+  it had there in the rest (get_timespec64 in kernel/time/time.c);
 - ``sigset``, 64 signals as one number, bit 0 for signal 1, in whatever order of words;
 - other structures by name, and arrays of all these.  ``char`` arrays are bytes; an
   array of no elements takes no room but aligns, as in C.
@@ -156,6 +158,8 @@ def _type(text: str, layout: Layout, own: tuple[tuple[str, str], ...]) -> CType:
     name, bracket, count = text.rstrip("]").partition("[")
     if name in _NUMBERS:
         element = _number(*_NUMBERS[name], layout)
+    elif name == "wide":
+        element = _wide(layout)
     elif name == "sigset":
         element = _signal_set(layout)
     else:
@@ -180,6 +184,17 @@ def _number(size: int, signed: bool, layout: Layout) -> CType:
         lambda value: (value & mask).to_bytes(size, byteorder),
         lambda data: int.from_bytes(data, byteorder, signed=signed),
     )
+
+
+def _wide(layout: Layout) -> CType:
+    """Return the type of 64 bits of which only a word counts."""
+    whole = _number(8, signed=True, layout=layout)
+    top = 1 << 8 * layout.word_size - 1
+
+    def cut(data: bytes) -> int:
+        return int((whole.unpack(data) + top) % (2 * top) - top)
+
+    return whole._replace(unpack=cut)
 
 
 def _signal_set(layout: Layout) -> CType:
@@ -229,7 +244,7 @@ DEFINITIONS: Mapping[str, str] = {
     """,
     "timespec64": """
         sec   s64
-        nsec  s64
+        nsec  wide
     """,
     "timeval": """
         sec   long

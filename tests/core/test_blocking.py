@@ -62,10 +62,13 @@ def test_select_counts_microseconds() -> None:
     assert asked == 2_000_005_000
 
 
-def test_the_newer_calls_of_32_bits_have_64_bits() -> None:
-    """Their timespec is the same everywhere."""
-    read = memory(a=struct.pack(">qq", 2, 5))
-    arch = wide(Layout(4, "big"))
+@pytest.mark.parametrize("layout", [Layout(4, "little"), Layout(4, "big")])
+@pytest.mark.parametrize("rest", [0, 0x7B00_0000, -1])
+def test_the_newer_calls_of_32_bits_have_64_bits(layout: Layout, rest: int) -> None:
+    """Their timespec is the same everywhere, but half of the nanoseconds is padding."""
+    sign = "<" if layout.byteorder == "little" else ">"
+    read = memory(a=struct.pack(f"{sign}qq", 2, 5 + (rest << 32)))
+    arch = wide(layout)
 
     asked = blocking.timeout(arch, "ppoll_time64", call(a2=ADDRESS), read)
 

@@ -182,17 +182,18 @@ def put_back(task: NativeTask, seen: Seen | None) -> Waited | None:
     if seen and seen.call.number != call.number:
         # It has gone from that call to this one before it stopped.
         seen = None
-    restarted = name == "restart_syscall"
-    if restarted:
+    end = None
+    if name == "restart_syscall":
         if seen is None or not seen.asleep:
             raise UnseenError
-        name = _identify(arch, call, seen.where)
-        if name is None:
-            return None
-        call = call._replace(number=arch.syscalls[name])
+        pid, tid = task.process.outer_pid, task.outer_tid
+        noted = sleepers.find(pid, tid, call.args, stopped_at, seen.stops)
+        name = noted.name if noted else _identify(arch, call, seen.where)
+        end = noted.end if noted else None
     if name is None:
         return None
-    waited = _waited(task, regs, call, name, seen, stopped_at, restarted=restarted)
+    call = call._replace(number=arch.syscalls[name])
+    waited = _waited(task, regs, call, name, seen, stopped_at, end)
     if filtered or (failed and waited.again != waited.saved):
         again = arch.interrupt_call(waited.again, call.number, call.error)
         ptrace.set_register_set(task.outer_tid, note, arch.gp.encode(again, data))
@@ -206,10 +207,9 @@ def _waited(
     name: str,
     seen: Seen | None,
     stopped_at: int,
-    *,
-    restarted: bool,
+    end: int | None,
 ) -> Waited:
-    """Work out the time that was left and the registers that make the call again."""
+    """Work out the time left, if `end` is not known, and what makes the call again."""
     arch, read = task.process.arch, task.process.read
     saved = again = arch.rewind_call(regs, call)
     try:
@@ -220,11 +220,8 @@ def _waited(
     kind = blocking.waiting(name, call.args)
     if total is None or kind is None or kind.after == "again":
         return Waited(call, name, None, saved, again)
-    if left is None and restarted:
-        pid, tid = task.process.outer_pid, task.outer_tid
-        stops = seen.stops if seen else 0
-        end = sleepers.end(pid, tid, call.args, stopped_at, stops)
-        left = end - stopped_at if end else None
+    if left is None and end is not None:
+        left = end - stopped_at
     if left is None:
         since = seen.since if seen and seen.since else stopped_at
         left = max(0, total - (stopped_at - since))
@@ -264,15 +261,15 @@ def _identify(arch: Arch, call: InterruptedCall, where: str) -> str | None:
     Registers show only the arguments.  Four calls use it, and the kernel's function in
     which the thread slept tells them apart but for the two sleeps (of which it shows
     no function of their own) and for 32-bit calls of two generations, of which C
-    libraries use the newer.
+    libraries use the older for what fits into 32 bits, some decades.
     """
     small = call.args[0] < _SMALLEST_POINTER or call.args[0] >= arch.task_size
     if "futex" in where:
-        names = ["futex_time64", "futex"]
+        names = ["futex", "futex_time64"]
     elif "poll" in where:
         names = ["poll"]
     elif small:
-        names = ["clock_nanosleep_time64", "clock_nanosleep"]
+        names = ["clock_nanosleep", "clock_nanosleep_time64"]
     else:
         names = ["nanosleep"]
     return next((name for name in names if name in arch.syscalls), None)

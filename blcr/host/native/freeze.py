@@ -568,14 +568,13 @@ class HeldProcess(NativeProcess):
         if self._lent and self.tasks:
             with contextlib.suppress(OSError, TaskGoneError):
                 self._lent.give_back()
-        sleepers.leave(
-            self.outer_pid,
-            [
-                sleepers.Note(task.outer_tid, task.waited.call.args, task.waited.end)
-                for task in self.tasks
-                if task.waited and task.waited.end
-            ],
-        )
+        waiting = [(task.outer_tid, task.waited) for task in self.tasks if task.waited]
+        notes = [
+            sleepers.Note(tid, one.name, one.call.args, one.end)
+            for tid, one in waiting
+            if one.end
+        ]
+        sleepers.leave(self.outer_pid, notes)
         for task in self.tasks:
             let_go(task.outer_tid)
         self.tasks = ()

@@ -439,7 +439,8 @@ def _notes(process: MadeProcess, record: records.Process) -> Iterator[sleepers.N
     """Yield when calls end that go on from the middle."""
     for task, thread in zip(process.tasks, record.threads, strict=True):
         if task.wakes_at and thread.call:
-            yield sleepers.Note(task.outer_tid, thread.call.args, task.wakes_at)
+            name, args = thread.call.name, thread.call.args
+            yield sleepers.Note(task.outer_tid, name, args, task.wakes_at)
 
 
 class _Parent:

@@ -2,10 +2,10 @@
 What is known of sleeps whose end only the kernel knows.
 
 A thread that goes on by ``restart_syscall`` shows the arguments of its call, but not
-that part of the time has passed already.  So whoever lets a thread go on like that, a
-checkpoint or a restart, leaves a note of the end in the user's runtime folder, and the
-next checkpoint reads it.  A note that is gone, or no longer true, costs no more than
-exactness: the sleep then counts from the last stop.
+which call it is, nor that part of the time has passed already.  So whoever lets a
+thread go on like that, a checkpoint or a restart, leaves a note in the user's runtime
+folder, and the next checkpoint reads it.  Without a note that holds, the call is
+guessed by what it waits in, and the sleep counts from the last stop.
 """
 
 from __future__ import annotations
@@ -31,11 +31,13 @@ class Note(Record):
 
     Attributes:
         tid: The thread.
-        args: The call's arguments, by which it is known again.
+        name: The call.
+        args: Its arguments, by which it is known again.
         end: CLOCK_MONOTONIC of this machine, ns.
     """
 
     tid: int
+    name: str
     args: tuple[int, ...]
     end: int
 
@@ -46,7 +48,7 @@ def leave(pid: int, notes: Iterable[Note]) -> None:
     with contextlib.suppress(BlcrError, OSError):
         for note in notes:
             started, switches = _life(pid, note.tid)
-            rows[str(note.tid)] = [started, switches, note.end, *note.args]
+            rows[str(note.tid)] = [started, switches, note.end, note.name, *note.args]
         folder = runtime.make() if rows else None
         if folder:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
@@ -55,9 +57,11 @@ def leave(pid: int, notes: Iterable[Note]) -> None:
                 json.dump(rows, file)
 
 
-def end(pid: int, tid: int, args: tuple[int, ...], now: int, stops: int) -> int | None:
+def find(
+    pid: int, tid: int, args: tuple[int, ...], now: int, stops: int
+) -> Note | None:
     """
-    Return when the call of a thread ends, if a note tells and still holds.
+    Return the note of a thread's call, if there is one and it still holds.
 
     Args:
         stops: How many stops of ours have gone before this one.
@@ -67,11 +71,11 @@ def end(pid: int, tid: int, args: tuple[int, ...], now: int, stops: int) -> int 
         with contextlib.suppress(BlcrError, OSError, ValueError, KeyError):
             with open(f"{folder}/sleepers.{pid}", encoding="ascii") as file:
                 rows = json.load(file)
-            started, switches, known, *noted = rows[str(tid)]
+            started, switches, end, name, *noted = rows[str(tid)]
             life = _life(pid, tid)
             same = life[0] == started and 0 <= life[1] - switches <= most
-            if same and tuple(noted) == args and known >= now:
-                return int(known)
+            if same and tuple(noted) == args and end >= now:
+                return Note(tid, str(name), args, int(end))
     return None
 
 
