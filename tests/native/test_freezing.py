@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import blcr
+from blcr.host.native import freeze, ptrace
 from harness import checkpointer, outside
 from harness.programs import build
 from harness.subject import Subject
@@ -76,3 +78,20 @@ def test_child_forked_while_freezing_is_saved_too(home: Path) -> None:
         subject.ready()
         subject.tell()
         assert subject.finish().endswith(b"ok\n")
+
+
+def test_only_the_end_of_a_thread_is_taken_note_of(home: Path) -> None:
+    """A stop that nobody has asked for yet is left to who traces the thread."""
+    with Subject([build("compute"), "100000000000"], cwd=home) as subject:
+        subject.ready()
+        ptrace.seize(subject.pid, 0)
+        ptrace.interrupt(subject.pid)
+        options = os.WEXITED | os.WNOWAIT | ptrace.WALL
+        os.waitid(os.P_PID, subject.pid, options)
+
+        freeze._bury(subject.pid)
+
+        stop = ptrace.wait(subject.pid, os.WNOHANG)
+        assert stop
+        assert stop.event == ptrace.PTRACE_EVENT_STOP
+        ptrace.detach(subject.pid)

@@ -642,9 +642,7 @@ def _burying(tids: Sequence[int]) -> Iterator[None]:
     def bury() -> None:
         while not done.wait(_SEIZING_S):
             for tid in tids:
-                with contextlib.suppress(ChildProcessError):
-                    options = os.WEXITED | os.WNOHANG | ptrace.WALL
-                    os.waitid(os.P_PID, tid, options)
+                _bury(tid)
 
     done = threading.Event()
     gravedigger = threading.Thread(target=bury, daemon=True)
@@ -849,12 +847,12 @@ class Freezer:
             is_child = procfs.status(pid).ppid == os.getpid()
         while _all_live([pid]):
             if not is_child:
-                _bury(pid)
+                _bury_all(pid)
             if time.monotonic() > self._deadline:
                 raise FreezeTimeoutError(f"process {pid} does not end")
             time.sleep(_POLL_FIRST_S)
         if not is_child:
-            _bury(pid)
+            _bury_all(pid)
 
     def _gather(self) -> None:
         """Look at what concerns all processes, which stand still now."""
@@ -946,11 +944,27 @@ def _ended_child(process: HeldProcess, pid: int) -> records.EndedProcess | None:
     return ended
 
 
-def _bury(pid: int) -> None:
-    """Take note of the end of a process that we trace, if it has ended."""
-    with contextlib.suppress(ChildProcessError, TaskGoneError):
-        for tid in (*procfs.tids(pid), pid):
-            os.waitpid(tid, os.WNOHANG | ptrace.WALL)
+def _bury(tid: int) -> None:
+    """
+    Take note of the end of a thread that we trace, if it has ended.
+
+    Its stops, which a tracer is told whatever it asks for, stay to be asked for.
+
+    Source: wait_task_stopped in kernel/exit.c, Linux 6.12.
+    """
+    options = os.WEXITED | os.WNOHANG | ptrace.WALL
+    with contextlib.suppress(ChildProcessError):
+        found = os.waitid(os.P_PID, tid, options | os.WNOWAIT)
+        if found and found.si_code in (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED):
+            os.waitid(os.P_PID, tid, options)
+
+
+def _bury_all(pid: int) -> None:
+    """Take note of the end of a process that we trace, and of its threads."""
+    with contextlib.suppress(TaskGoneError):
+        for tid in procfs.tids(pid):
+            _bury(tid)
+    _bury(pid)
 
 
 def _is_ending(pid: int) -> bool:
