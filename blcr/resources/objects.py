@@ -142,8 +142,11 @@ class Making:
         for index in sorted(self._late):
             self._contents(index)
         for index, fd in self._made.items():
-            if (seals := self._files[index].seals) and index not in self._received:
-                self.opening.fcntl(fd, "F_ADD_SEALS", seals)
+            file = self._files[index]
+            # All others have those that the kernel gave them, and cannot have more.
+            can_have_seals = file.kind == "memfd" and index not in self._received
+            if can_have_seals and file.seals:
+                self.opening.fcntl(fd, "F_ADD_SEALS", file.seals)
             self.opening.close(fd)
         self._made = {}
 

@@ -50,7 +50,15 @@ int main(void)
     int open_too = make("open", 'o');
     char *both = map(open_too, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
     check(unlink("open") == 0);
+    /* As named semaphores and the like have it. */
+    char name[64];
+    snprintf(name, sizeof name, "/dev/shm/blcr-%d", (int)getpid());
+    fd = make(name, 'm');
+    char *in_memory = map(fd, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
+    check(unlink(name) == 0 && close(fd) == 0);
+    in_memory[page] = 'M';
     ready();
+    check(in_memory[page] == 'M' && in_memory[size - 101] == 'm');
     both[page] = '1';
     char byte;
     check(pread(open_too, &byte, 1, page) == 1 && byte == '1');
