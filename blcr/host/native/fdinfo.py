@@ -64,6 +64,16 @@ def _epoll(info: Info) -> State:
     return tuple(watched)
 
 
+def is_timer(info: Info) -> bool:
+    """Tell whether it is about a timerfd."""
+    return "clockid" in info
+
+
+def stamped(info: Info) -> dict[str, list[str]]:
+    """Return what has just been read about a timerfd, with the time."""
+    return {**info, _NOW: [str(time.time_ns())]}
+
+
 def _timerfd(info: Info) -> State:
     """
     Return clock, flags, time to its end, interval and ticks; times in ns.
@@ -73,11 +83,13 @@ def _timerfd(info: Info) -> State:
     clock, flags = int(info["clockid"][0]), int(info["settime flags"][0], 8)
     value, interval = (_nanoseconds(info[name][0]) for name in _TIMES)
     if value and flags & _ABSOLUTE and clock in _REAL_TIME:
-        value += time.time_ns()
+        value += int(info[_NOW][0])
     return ((clock, flags, value, interval, int(info["ticks"][0])),)
 
 
 _TIMES = ("it_value", "it_interval")
+_NOW = "CLOCK_REALTIME"
+"""Of the time at which the rest was read, ns."""
 
 
 def _nanoseconds(text: str) -> int:

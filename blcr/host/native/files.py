@@ -321,6 +321,8 @@ class _Looking:
         label = shown.label(fd)
         status, owner = self._look_through(shown, fd, label)
         info = shown.info(fd)
+        if fdinfo.is_timer(info):
+            info = fdinfo.stamped(info)
         flags, offset = int(info["flags"][0], 8), int(info["pos"][0])
         return _Seen(fd, label, info, status, flags, offset, owner)
 
