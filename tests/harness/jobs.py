@@ -140,6 +140,83 @@ console.log(h.toString(), s.toString())
 """
 
 
+PIPELINES = """
+make_rows() {
+    for ((i = 0; i < ROUNDS; i++)); do
+        echo "$(( (i * 7919) % 1000003 )) word$(( i % 977 )) $(( i * i % 10007 ))"
+    done
+}
+make_rows | sort -n | tee sorted |
+    awk '{ n[$2] += $1 } END { for (w in n) print w, n[w] }' | LC_ALL=C sort > sums
+while read -r word sum; do
+    [[ $word == *7 ]] && echo "$word $(( sum % 1009 ))"
+done < sums | LC_ALL=C sort -k2n -k1 | xz -1 -c > picked.xz
+for part in 1 2 3; do
+    (xz -2 -c sorted | tee sorted.$part.xz | cksum > sum.$part) &
+done
+wait
+cat sum.1 sum.2 sum.3
+xz -dc picked.xz | paste -s -d ' ' | cut -c 1-60
+"""
+
+POOL = """
+import hashlib, multiprocessing, sys
+def work(task):
+    n, rounds = task
+    digest = str(n).encode()
+    for i in range(rounds):
+        digest = hashlib.sha256(digest * 20).digest()
+    return n, digest.hex()
+def main():
+    multiprocessing.set_start_method(sys.argv[1])
+    counter = multiprocessing.Value("q", 0)
+    total = hashlib.sha256()
+    with multiprocessing.Pool(4, initializer=begin, initargs=(counter,)) as pool:
+        tasks = [(n, ROUNDS) for n in range(300)]
+        for n, text in pool.imap(counted, tasks, chunksize=2):
+            total.update(f"{n} {text}".encode())
+    print(total.hexdigest(), counter.value)
+def begin(value):
+    global counter
+    counter = value
+def counted(task):
+    with counter.get_lock():
+        counter.value += task[0]
+    return work(task)
+if __name__ == "__main__":
+    main()
+"""
+
+PARENT = """
+import java.io.*;
+import java.util.*;
+public class Parent {
+    public static void main(String[] args) throws Exception {
+        String script = "read x; i=0; while [ $i -lt ROUNDS ];"
+            + " do x=$(( (x * 31 + i) % 1000003 )); i=$((i + 1)); done; echo $x";
+        long sum = 0;
+        for (int round = 0; round < 4; round++) {
+            List<Process> children = new ArrayList<>();
+            for (int n = 0; n < 3; n++) {
+                Process child = new ProcessBuilder("sh", "-c", script).start();
+                Writer to = new OutputStreamWriter(child.getOutputStream());
+                to.write(n + round * 3 + "\\n");
+                to.close();
+                children.add(child);
+            }
+            for (Process child : children) {
+                BufferedReader from = new BufferedReader(
+                    new InputStreamReader(child.getInputStream()));
+                sum = (sum * 131 + Long.parseLong(from.readLine())) % 1000000007L;
+                if (child.waitFor() != 0) throw new IOException("a child failed");
+            }
+        }
+        System.out.println(sum);
+    }
+}
+"""
+
+
 class Job(NamedTuple):
     """
     A program to run.
@@ -209,6 +286,51 @@ def _java(folder: Path, _user: int | None) -> list[str]:
     (folder / "Job.java").write_text(_rounds(JAVA, 400_000))
     subprocess.run([_found("javac"), "Job.java"], cwd=folder, check=True)
     return [_found("java"), "-cp", ".", "Job"]
+
+
+def _java_children(folder: Path, _user: int | None) -> list[str]:
+    (folder / "Parent.java").write_text(_rounds(PARENT, 200_000))
+    subprocess.run([_found("javac"), "Parent.java"], cwd=folder, check=True)
+    return [_found("java"), "-cp", ".", "Parent"]
+
+
+def _pool(method: str) -> Callable[[Path, int | None], list[str]]:
+    """Return how a pool of processes works that are born by this method."""
+
+    def prepare(folder: Path, user: int | None) -> list[str]:
+        (folder / "pool.py").write_text(_rounds(POOL, 20_000))
+        return [str(interpreter(user).executable), "pool.py", method]
+
+    return prepare
+
+
+def _make(folder: Path, _user: int | None) -> list[str]:
+    """Build a program of many sources, four compilers at a time."""
+    chance = random.Random(5)
+    names = [f"part{n}" for n in range(24 * (5 if seeds.FULL else 1))]
+    for name in names:
+        lines = (
+            f"static unsigned {name}_{k}(unsigned a) {{ for (int i = 0; i < 9; i++)"
+            f" a = a * {chance.randrange(3, 99, 2)} ^ a >> {k % 16 + 1}; return a; }}\n"
+            for k in range(60)
+        )
+        calls = "".join(f" s += {name}_{k}(s);" for k in range(60))
+        text = "".join(lines) + f"unsigned {name}(unsigned s) {{{calls} return s; }}\n"
+        (folder / f"{name}.c").write_text(text)
+    (folder / "main.c").write_text(
+        "#include <stdio.h>\n"
+        + "".join(f"unsigned {name}(unsigned);\n" for name in names)
+        + "int main(void) { unsigned s = 7;"
+        + "".join(f" s = {name}(s);" for name in names)
+        + ' printf("%u\\n", s); return 0; }\n'
+    )
+    (folder / "Makefile").write_text(
+        f"OBJECTS = main.o {' '.join(name + '.o' for name in names)}\n"
+        "all: program\n\t@./program\n"
+        "program: $(OBJECTS)\n\t@gcc -o $@ $(OBJECTS)\n"
+        "%.o: %.c\n\t@gcc -O2 -c -o $@ $<\n"
+    )
+    return [_found("make"), "-j4", "--no-print-directory"]
 
 
 def _cc1(folder: Path, _user: int | None) -> list[str]:
@@ -300,6 +422,14 @@ JOBS = {
     "musl": _c_program("compute", "musl", 300_000_000),
     "threads-64": _c_program("mixture", "dynamic", 3000),
     "threads-64-m32": _c_program("mixture", "m32", 2500),
+    "pipelines": Job(
+        _script("bash", "", PIPELINES, 100_000),
+        ("sorted", "sums", "picked.xz", *(f"sorted.{n}.xz" for n in (1, 2, 3))),
+    ),
+    "make": Job(_make),
+    "pool-fork": Job(_pool("fork")),
+    "pool-spawn": Job(_pool("spawn")),
+    "java-children": Job(_java_children),
     "esbuild": Job(_esbuild, ("all.js", "all.js.map")),
     "ruff": Job(_ruff, ("found",)),
     "vectors": _c_program("vector_rounds", "dynamic", 60_000_000, folder=OWN),

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import blcr
 from harness import commands, outside
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -209,6 +210,11 @@ class Subject:
             except FileNotFoundError as error:
                 raise GoneError(f"process {self.pid} has ended") from error
         path = self.checkpoint("--kill", *options)
+        if not self.emulated:
+            # Some may have been born since.
+            with blcr.open_context(path) as saved:
+                self.strays.update(one.pid for one in saved.context.processes)
+                self.strays.update(one.pid for one in saved.context.ended)
         end = time.monotonic() + 30 * outside.PATIENCE
         while self._read(end):
             pass

@@ -559,16 +559,25 @@ class _Looking:
     def _pipe(self, one: _Seen) -> _Kind:
         """Return the kind of a pipe's end."""
         inode = one.stat.st_ino
-        whole = _is_whole(self._ends[inode]) or _is_whole(self._family.ends[inode])
-        if not whole and self._shared[one.fd] in self._standard:
+        named = not one.label.startswith("pipe:")
+        standard = self._shared[one.fd] in self._standard
+        kept = _is_whole(self._ends[inode]) or _is_whole(self._family.ends[inode])
+        # What is left in standard input is the program's; for its output there may be
+        # somebody again.
+        if not (kept or named) and (_reads(one) or not standard):
+            kept = self._is_widowed(one)
+        if not kept and (standard or not named):
             return _Kind("", "a pipe whose other end is outside")
-        if not one.label.startswith("pipe:"):
-            if self._leads_to(one.label, one.stat):
-                return _Kind("fifo")
-            return _Kind("", "a named pipe that was deleted")
-        if not whole:
-            return _Kind("", "a pipe whose other end is outside")
-        return _Kind("pipe")
+        if not named:
+            return _Kind("pipe")
+        if self._leads_to(one.label, one.stat):
+            return _Kind("fifo")
+        return _Kind("", "a named pipe that was deleted")
+
+    def _is_widowed(self, one: _Seen) -> bool:
+        """Tell whether nobody has the other end of a pipe."""
+        with self._lender.lent(one.fd) as ours:
+            return lent.nobody_opposite(ours)
 
     def _character_device(self, one: _Seen) -> _Kind:
         """Return the kind of a character device."""
@@ -613,6 +622,11 @@ class _Looking:
             return _Kind("terminal")
         with self._lender.lent(one.fd) as ours:
             return _Kind("device", state=(terminals.settings(ours),))
+
+
+def _reads(one: _Seen) -> bool:
+    """Tell whether a descriptor can but be read from."""
+    return one.flags & os.O_ACCMODE == os.O_RDONLY
 
 
 def _is_whole(ends: set[int]) -> bool:

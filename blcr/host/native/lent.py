@@ -148,6 +148,15 @@ def unread(ours: int) -> int:
     return int(struct.unpack("=i", data)[0])
 
 
+def nobody_opposite(ours: int) -> bool:
+    """Tell whether the other end of a pipe is closed everywhere."""
+    import select
+
+    poll = select.poll()
+    poll.register(ours, 0)
+    return bool(poll.poll(0))
+
+
 def count_timer(ours: int) -> None:
     """Have a timer that has ended count how often since, as asking it does."""
     _libc.timerfd_gettime(ours, ctypes.create_string_buffer(32))
