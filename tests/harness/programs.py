@@ -128,7 +128,7 @@ _APART = {
     ),
     *("threads_execve", "threads_leaderless", "threads_signalled", "timer_thread"),
     *("asks_itself", "refused_sharing", "relay", "session"),
-    *("threads_parted", "timer_orphaned"),
+    *("threads_parted", "timer_orphaned", "tree_random"),
     *("seccomp_filter", "seccomp_shared", "seccomp_sleep", "seccomp_strict"),
     "refused_descriptor",
 }
