@@ -1,19 +1,26 @@
-/* Twenty children in a ring of pipes; a number goes round and grows. */
+/* Children, 20 or as many as told, in a ring of pipes; a number goes round and grows. */
 #include "judge.h"
 #include <sys/wait.h>
 
-enum { CHILDREN = 20 };
+enum { MOST = 1000 };
 
-int main(void)
+int main(int argc, char **argv)
 {
-    int ring[CHILDREN + 1][2], number = 1, status;
-    for (int i = 0; i <= CHILDREN; i++)
-        check(pipe(ring[i]) == 0);
-    for (int i = 0; i < CHILDREN; i++) {
+    int ring[MOST + 1][2], number = 1, status, count = argc > 1 ? atoi(argv[1]) : 20;
+    check(count <= MOST && pipe(ring[0]) == 0);
+    for (int i = 0; i < count; i++) {
+        check(pipe(ring[i + 1]) == 0);
         pid_t child = fork();
         check(child >= 0);
-        if (child)
+        if (child) {
+            /* Of what lies between two of them nobody else keeps an end. */
+            close(ring[i + 1][1]);
+            if (i)
+                close(ring[i][0]);
             continue;
+        }
+        close(ring[0][1]);
+        close(ring[i + 1][0]);
         for (int rounds = 0; rounds < 2; rounds++) {
             check(read(ring[i][0], &number, sizeof number) == sizeof number);
             number++;
@@ -25,12 +32,14 @@ int main(void)
         if (rounds)
             ready();
         check(write(ring[0][1], &number, sizeof number) == sizeof number);
-        check(read(ring[CHILDREN][0], &number, sizeof number) == sizeof number);
+        check(read(ring[count][0], &number, sizeof number) == sizeof number);
     }
-    check(number == 2 * CHILDREN + 1);
-    int left = 0;
+    check(number == 2 * count + 1);
+    int left = 0, expected = 0;
     while (waitpid(-1, &status, 0) > 0)
         left += WEXITSTATUS(status);
-    check(left == CHILDREN * (CHILDREN - 1) / 2);
+    for (int i = 0; i < count; i++)
+        expected += i % 256;
+    check(left == expected);
     return ok();
 }

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import fcntl
 import os
 import pickle
 import resource
@@ -75,6 +76,10 @@ _ZOMBIE_LOOK_S = 0.02
 
 _SOURCE_FD = 900
 """Where a process finds the context to fill itself from; moved if it is taken."""
+
+
+_SPARE = 64
+"""Descriptors for all sorts of things."""
 
 
 class Making:
@@ -144,6 +149,7 @@ class Making:
     def create(self) -> Sequence[MadeProcess]:
         """Make all processes by execve of their executables; they are stopped."""
         plan = self._plan
+        _allow_descriptors(plan.context)
         self._terminals = Terminals(plan.context, as_root=self._as_root)
         self.warnings += self._terminals.notices
         nursery = Nursery(
@@ -223,12 +229,19 @@ class Making:
             source, post = self._descriptors(record)
             seed = birth.seed(record, arch)
             soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-            if source >= soft:
+            if max(source, post) + _SPARE >= soft:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             _keep_back_descriptors()
-            os.dup2(self._plan.source_fd, source, inheritable=True)
+            # With many processes ours have these numbers, too.
+            free = max(source, post) + 1
+            context, own_fd = (
+                fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, free)
+                for fd in (self._plan.source_fd, own.fileno())
+            )
+            own = socket.socket(fileno=own_fd)
+            os.dup2(context, source, inheritable=True)
             if post >= 0:
-                os.dup2(own.fileno(), post, inheritable=True)
+                os.dup2(own_fd, post, inheritable=True)
             if self._spaces:
                 namespaces.call("setns", self._spaces.mount, namespaces.CLONE_NEWNS)
                 if self._spaces.time >= 0:
@@ -352,6 +365,15 @@ def _free_descriptor(used: set[int]) -> int:
             status=errno.EMFILE,
         )
     return found
+
+
+def _allow_descriptors(context: records.Context) -> None:
+    """Raise our own limit if it may not suffice for all that processes share."""
+    shared = len(context.files) + 2 * len(context.pipes) + len(context.shared_memory)
+    needed = shared + 3 * (len(context.processes) + len(context.ended)) + _SPARE
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _keep_back_descriptors() -> None:
