@@ -26,3 +26,11 @@ def test_drawn_tree_finds_everything_again(
     """Who is whose child, in which group, ended or stopped, and what they share."""
     scenario = Scenario("tree_random", (str(number),), children=True, remade=True)
     modes.run(scenario, "dynamic", mode, user, home)
+
+
+@pytest.mark.timeout(600)
+def test_many_processes_are_restarted(home: Path) -> None:
+    """Each with pipes to its neighbours; in a full run more than have low numbers."""
+    count = 600 if seeds.FULL else 40
+    scenario = Scenario("tree_wide", (str(count),), children=True)
+    modes.run(scenario, "dynamic", "restart", None, home)
