@@ -68,15 +68,16 @@ def call(task: Task, name: str, *args: int | bytes | str | Out) -> int:
 
 def halves(arch: Arch, value: int) -> tuple[int, ...]:
     """
-    Return a 64-bit number as arguments: one, or two where registers have 32 bits.
+    Return a 64-bit number as second or fourth argument: one, or two of 32 bits.
 
-    Where the ABI wants such pairs in even registers a filler comes first.
+    Where the ABI wants such pairs in even registers, as 64-bit numbers are aligned, a
+    filler comes first; asm/unistd.h.
     """
     if arch.word_size == 8:
         return (value,)
     low, high = value & 0xFFFF_FFFF, value >> 32 & 0xFFFF_FFFF
     pair = (low, high) if arch.layout.byteorder == "little" else (high, low)
-    return (0,) * arch.constants.get("LONG_LONG_PAIR_PAD", 0) + pair
+    return (0, *pair) if arch.layout.align_8 == 8 else pair
 
 
 def _text(text: str) -> bytes:
