@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Self
 
 from blcr.engine import checkpoint, restart
+from blcr.host.emulated import family, service
 from blcr.host.emulated import machine as scheduler
-from blcr.host.emulated import service
 from blcr.host.emulated.frozen import FrozenMachine
 from blcr.host.emulated.host import HOST
 from blcr.host.emulated.machine import Machine
@@ -52,7 +52,7 @@ class Mover:
     def serve(self) -> None:
         """Count, and save."""
         self._left -= 1
-        if self._left:
+        if self._left > 0 or family.in_vfork(self._machine):
             return
         with self._path.open("wb") as file, FrozenMachine(self._machine) as frozen:
             checkpoint.save(HOST, frozen, file.fileno())

@@ -41,7 +41,7 @@ class Job(NamedTuple):
         program: Its path in the packages.
         args: With ``FILE`` for a file of words.
         expected: What it says, from the words.
-        turns: After how many turns it moves; 0: it has children, and stays.
+        turns: After how many turns it moves.
     """
 
     program: str
@@ -77,6 +77,39 @@ for ((i = 0; i < 1500; i++)); do
     a[x % 500]="${a[x % 500]:0:20}$i"
 done
 echo $x ${#a[@]} ${a[x % 500]}
+"""
+
+JOBS_OF_BASH = """
+coproc next { while read a; do echo $((a + 1)); done; }
+x=1
+for ((i = 0; i < 40; i++)); do
+    echo $x >&${next[1]}
+    read x <&${next[0]}
+done
+(exit 3) & failed=$!
+numbers() { for ((i = 0; i < 60; i++)); do echo $i; done; }
+while read a; do echo $((a * 2)); done < <(numbers) |
+    { while read a; do s=$((s + a)); done; echo $s; } & wait $!
+wait $failed
+echo $? $x
+exec {next[1]}>&-
+wait $next_PID
+echo $?
+"""
+
+FAMILY = """
+import os
+ends = []
+for k in range(4):
+    mine, theirs = os.pipe()
+    if not os.fork():
+        number = sum(i * i % (k + 7) for i in range(6000))
+        os.write(theirs, b"%d" % number)
+        os._exit(k)
+    os.close(theirs)
+    ends.append(mine)
+print([int(os.read(end, 20)) for end in ends])
+print(sorted(os.WEXITSTATUS(os.wait()[1]) for _ in ends))
 """
 
 SCRIPT = """
@@ -140,7 +173,11 @@ JOBS = {
         lambda words: b"".join(sorted(words.splitlines(keepends=True))),
         2,
     ),
-    "shell": Job("bin/busybox", ("sh", "-c", SCRIPT), _report, 0),
+    "shell": Job("bin/busybox", ("sh", "-c", SCRIPT), _report, 20),
+    "jobs": Job("bin/bash", ("-c", JOBS_OF_BASH), lambda _: b"3540\n3 41\n0\n", 20),
+    "family": Job(
+        "usr/bin/python3", ("-S", "-c", FAMILY), lambda _: _run_here(FAMILY), 6
+    ),
 }
 
 
@@ -163,11 +200,7 @@ def test_program_gives_the_right_result(
     (tmp_path / "words").write_bytes(words)
     args = [arg.replace("FILE", str(tmp_path / "words")) for arg in job.args]
     root = packages.sysroot(packages.DEBIAN[variant])
-    before: list[str | Path]
-    if job.turns:
-        before = [MIGRATING, str(job.turns), tmp_path, root]
-    else:
-        before = ["-m", "blcr.cli.run", "--emulate", "--sysroot", root]
+    before: list[str | Path] = [MIGRATING, str(job.turns), tmp_path, root]
 
     done = subprocess.run(
         [sys.executable, *before, root / job.program, *args],
@@ -178,10 +211,8 @@ def test_program_gives_the_right_result(
     )
 
     assert (done.stderr, done.returncode) == (b"", 0)
-    said = done.stdout
-    if job.turns:
-        said, _, moved = said.rstrip(b"\n").rpartition(b"moved ")
-        assert int(moved.split()[0]) >= MOVES
+    said, _, moved = done.stdout.rstrip(b"\n").rpartition(b"moved ")
+    assert int(moved.split()[0]) >= MOVES
     if name == "gzip":
         said = zlib.decompress(said, wbits=31)
     assert said == job.expected(words)

@@ -204,23 +204,3 @@ def test_processes_without_end_are_stopped_by_a_limit(tmp_path: Path) -> None:
 
     assert done.stdout.endswith("True\n"), done.stderr
     assert done.returncode == 0
-
-
-def test_several_processes_are_not_saved_together(tmp_path: Path) -> None:
-    """A checkpoint of a machine with children is refused, naming the way out."""
-    script = "sleep 30 & echo $!; wait"
-    args = [sys.executable, "-m", "blcr.cli.run", "--emulate", "/bin/sh", "-c", script]
-    save = [sys.executable, "-m", "blcr.cli.checkpoint", "-f", f"{tmp_path}/context"]
-    with subprocess.Popen(
-        args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    ) as machine:
-        assert machine.stdout is not None
-        child = int(machine.stdout.readline())
-
-        refused = native(*save, str(machine.pid))
-        missing = native(*save, f"{machine.pid}:{child + 99}")
-        machine.kill()
-
-    assert refused.returncode == 52
-    assert f"is not alone: {child} belong to its machine" in refused.stderr
-    assert f"the machine has no process {child + 99}" in missing.stderr

@@ -21,16 +21,14 @@ CROSSING = {"static": "x86-64-v2", "musl": "x86-64-v2", "m32-static": "i686"}
 TO_EMULATED: Mapping[str, str] = {
     "aio_contexts": "aio",
     "aio_transfers": "aio",
+    "blocked_child-msgrcv": "sysv",
+    "blocked_child-semop": "sysv",
     "calls_caught": "dispatch",
     "credentials": "credentials",
     "file_leases": "lease",
-    "file_names": "contents",
     "file_owner": "owner",
-    "file_unlinked": "contents",
     "inotify": "inotify",
-    "mapping_gone": "contents",
     "memory_droppable": "droppable",
-    "memory_file": "memfd",
     "memory_guarded": "guards",
     "memory_policies": "policy",
     "pidfd": "pidfd",
@@ -38,27 +36,36 @@ TO_EMULATED: Mapping[str, str] = {
     "registers_vector": "uses AVX",
     "root_directory": "root",
     "terminal_pair": "pty",
+    "tree_events": "pidfd",
+    "tree_mqueue": "mqueue",
+    "tree_sysv": "sysv",
+    "tree_terminal": "pty",
 }
-"""By program: the kind of the record that the emulated host cannot rebuild."""
+"""By program or scenario: the kind of the record that the emulated host lacks."""
+
+_SYSV = "calls that are not served"
+"""Of System V: what they are called depends on architecture and C library."""
 
 TO_NATIVE: Mapping[str, str] = {
     "aio_contexts": "not served: io_setup",
     "aio_transfers": "not served: io_setup",
+    "blocked_child-msgrcv": _SYSV,
+    "blocked_child-semop": _SYSV,
     "credentials": "not served: prctl(PR_SET_KEEPCAPS)",
     "file_leases": "not served: fcntl(F_SETLEASE)",
-    "file_names": "a file that was deleted",
     "file_owner": "not served: fcntl(F_SETOWN_EX)",
-    "file_unlinked": "a file that was deleted",
     "inotify": "inotify",
-    "mapping_gone": "a file that was deleted",
-    "memory_file": "a file that was deleted",
     "pidfd": "not served: pidfd_open",
     "process_modes": "not served: prctl(PR_SET_THP_DISABLE)",
     "terminal_pair": "not served: ioctl(TIOCSPTLCK)",
+    "tree_events": "not served: pidfd_open",
+    "tree_mqueue": "not served: mq_open",
+    "tree_sysv": _SYSV,
+    "tree_terminal": "not served: ioctl(TIOCSPTLCK)",
 }
-"""By program: what it asks the emulated host for in vain, or what cannot be saved."""
+"""Likewise: what it asks the emulated host for in vain, or what cannot be saved."""
 
-REASONS = 24
+REASONS = 25
 """How many different things are refused."""
 
 OF_ROOT = frozenset({"credentials", "root_directory"})
@@ -67,12 +74,8 @@ OF_ROOT = frozenset({"credentials", "root_directory"})
 IN_VDSO = "clock_vdso"
 """A program that may be caught in code of a kernel that is not there any more."""
 
-CROSSED = tuple(
-    scenario
-    for scenario in SCENARIOS
-    if not scenario.children and scenario.program != IN_VDSO
-)
-"""Programs that cross, or are refused; a tree of processes is not saved at all yet."""
+CROSSED = tuple(scenario for scenario in SCENARIOS if scenario.program != IN_VDSO)
+"""Programs that cross, or are refused."""
 
 
 def run(
@@ -108,7 +111,8 @@ def run(
 
 def refusal(scenario: Scenario, *, emulated: bool) -> str | None:
     """Return how a program is refused that starts on a host, or None."""
-    return (TO_NATIVE if emulated else TO_EMULATED).get(scenario.program)
+    table = TO_NATIVE if emulated else TO_EMULATED
+    return table.get(scenario.program) or table.get(scenario.name)
 
 
 def report() -> str:
@@ -117,7 +121,8 @@ def report() -> str:
         "| program | native → emulated | emulated → native |",
         "|---|---|---|",
     ]
-    for program in sorted({scenario.program for scenario in CROSSED}):
+    programs = {scenario.program for scenario in CROSSED}
+    for program in sorted({*programs, *TO_EMULATED, *TO_NATIVE}):
         cells = (
             f"refused: {table[program]}" if program in table else "yes"
             for table in (TO_EMULATED, TO_NATIVE)

@@ -55,7 +55,6 @@ class Scenario(NamedTuple):
         program: Its name, without ``.c``.
         args: What to start it with.
         duration_s: How long it waits by itself; 0: until told.
-        children: It has some, and a machine of ours saves one process only.
         remade: Other memory takes the place of files that are gone, and of memory that
             several processes share.
     """
@@ -63,7 +62,6 @@ class Scenario(NamedTuple):
     program: str
     args: tuple[str, ...] = ()
     duration_s: float = 0
-    children: bool = False
     remade: bool = False
 
     @property
@@ -108,9 +106,7 @@ def _blocked() -> list[Scenario]:
         for program, calls in _ENDLESS.items()
         for call in calls.split()
     ]
-    scenarios += [
-        Scenario("blocked_child", (call,), children=True) for call in _CHILDREN.split()
-    ]
+    scenarios += [Scenario("blocked_child", (call,)) for call in _CHILDREN.split()]
     return scenarios
 
 
@@ -143,7 +139,6 @@ STATES = tuple(
     Scenario(
         source.stem,
         tuple(kind.split()),
-        children=source.stem.startswith("tree_"),
         remade=source.stem in _REMADE,
     )
     for source in sorted(SOURCES.glob("*.c"))

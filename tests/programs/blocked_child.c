@@ -34,8 +34,12 @@ int main(int argc, char **argv)
 {
     check(argc == 2);
     int fd = open("lock", O_RDWR | O_CREAT, 0600), held[2], status;
-    int queue = msgget(IPC_PRIVATE, 0600), semaphore = semget(IPC_PRIVATE, 1, 0600);
-    check(fd >= 0 && queue >= 0 && semaphore >= 0 && pipe(held) == 0);
+    int queue = -1, semaphore = -1;
+    check(fd >= 0 && pipe(held) == 0);
+    if (strcmp(argv[1], "msgrcv") == 0)
+        check((queue = msgget(IPC_PRIVATE, 0600)) >= 0);
+    if (strcmp(argv[1], "semop") == 0)
+        check((semaphore = semget(IPC_PRIVATE, 1, 0600)) >= 0);
     pid_t child = fork();
     if (child == 0) {
         struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};

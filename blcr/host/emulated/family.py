@@ -14,6 +14,7 @@ import os
 from contextlib import suppress
 
 from blcr.annotations import TYPE_CHECKING
+from blcr.errors import NoSuchProcessError
 from blcr.host.emulated import loader, signals
 from blcr.host.emulated.tasks import NO_ALTSTACK, Action, Ended, Guest, Thread, Wait
 from blcr.host.emulated.vdso import Vdso
@@ -148,7 +149,7 @@ def execute(thread: Thread, program: Program, env: Sequence[str]) -> None:
 def end(guest: Guest, status: int) -> None:
     """End a process: free what it has, and tell those who have to do with it."""
     machine = guest.machine
-    guest.status = status
+    guest.status, guest.last_comm = status, guest.comm
     for thread in guest.threads.values():
         machine.futexes.leave(thread)
         machine.futexes.bequeath(thread)
@@ -239,6 +240,38 @@ def group(machine: Machine, pgid: int) -> list[Guest]:
     return [one for one in machine.guests.values() if one.pgid == pgid]
 
 
+def select(machine: Machine, scope: str, number: int) -> list[Guest]:
+    """
+    Return the guests that a request means, parents first.
+
+    Args:
+        machine: Where they are.
+        scope: ``"pid"``, ``"tree"``, ``"pgid"`` or ``"sid"``.
+        number: The id; 0: all that there are.
+
+    Raises:
+        NoSuchProcessError: There is none.
+    """
+    living = [one for one in machine.guests.values() if one.threads]
+    if scope in {"pgid", "sid"} and number:
+        found = [one for one in living if getattr(one, scope) == number]
+    else:
+        found = [one for one in living if number in {0, one.pid}]
+    if not found:
+        what = "process" if scope in {"pid", "tree"} else scope
+        raise NoSuchProcessError(f"the machine has no {what} {number or ''}".rstrip())
+    pids = {one.pid for one in found}
+    ordered = [one for one in found if one.ppid not in pids]
+    ordered.sort(key=lambda one: one.pid != number)
+    for one in ordered:
+        ordered += [
+            child
+            for child in children(one)
+            if child.threads and (child in found or scope == "tree")
+        ]
+    return ordered
+
+
 # Stopping.
 
 
@@ -253,6 +286,11 @@ def go_on(guest: Guest) -> None:
     if guest.stopped:
         guest.stopped = False
         tell_parent(guest, Change("CLD_CONTINUED", _SIGCONT))
+
+
+def in_vfork(machine: Machine) -> bool:
+    """Tell whether a process runs in the memory of its parent, which waits."""
+    return any(guest.holding is not None for guest in machine.guests.values())
 
 
 def wait_held(child: Guest) -> Wait:

@@ -61,7 +61,7 @@ class OpenFile:
         self.signals = 0
         """Of a signalfd: the mask."""
         self.is_ours = False
-        """It is a directory that only guests see."""
+        """It is a file or directory that only guests see."""
         self.listing: list[str] | None = None
         """Names in it that are still to be read; None: all."""
         self.is_random = kind == "device" and _is_random(fd)
@@ -72,9 +72,14 @@ class OpenFile:
         """It is one of ours, too, and stays open when the guest closes it."""
 
     @property
+    def is_regular(self) -> bool:
+        """Whether it holds bytes by their offsets."""
+        return self.kind in {"file", "memfd"}
+
+    @property
     def can_wait(self) -> bool:
         """Whether reading or writing it may have to wait."""
-        return self.kind not in {"file", "directory"}
+        return not self.is_regular and self.kind != "directory"
 
     def release(self) -> None:
         """Close it when nobody refers to it any more."""
@@ -179,6 +184,35 @@ class Descriptors:
                 self.close(fd)
 
 
+class Lending:
+    """
+    Open files of guests for which descriptors of ours stand.
+
+    They stay open until the end, also when no guest refers to them meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._files: dict[int, OpenFile] = {}
+
+    def lend(self, file: OpenFile) -> int:
+        """Return a descriptor for an open file, which the caller closes."""
+        ours = os.dup(file.fd)
+        file.references += 1
+        if ours in self._files:
+            self._files[ours].release()
+        self._files[ours] = file
+        return ours
+
+    def file(self, ours: int) -> OpenFile:
+        """Return the open file for which a descriptor was lent."""
+        return self._files[ours]
+
+    def end(self) -> None:
+        """Keep nothing open any more."""
+        while self._files:
+            self._files.popitem()[1].release()
+
+
 def to_host_flags(constants: Mapping[str, int], flags: int) -> int:
     """Return our ``O_*`` for a guest's."""
     result = flags & os.O_ACCMODE | os.O_CLOEXEC
@@ -254,15 +288,28 @@ def host_path(guest: Guest, directory: int, path: str, *, follow: bool = False) 
     if not path.startswith("/"):
         if directory != guest.constants["AT_FDCWD"]:
             file = guest.descriptors.get(directory)
-            if file.kind != "directory":
+            if file.kind not in {"directory", "path"}:
                 raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             return f"/proc/self/fd/{file.fd}/{path}"
         path = os.path.join(guest.cwd, path)
     return below(guest.machine.sysroot, through_own(guest, path), follow=follow)
 
 
+_STREAMS = ("/dev/stdin", "/dev/stdout", "/dev/stderr")
+
+
+def in_proc(path: str) -> str:
+    """Return where names of one's own descriptors in ``/dev`` lead; else the path."""
+    if path in _STREAMS:
+        return f"/proc/self/fd/{_STREAMS.index(path)}"
+    if path == "/dev/fd" or path.startswith("/dev/fd/"):
+        return f"/proc/self/{path.removeprefix('/dev/')}"
+    return path
+
+
 def through_own(guest: Guest, path: str) -> str:
     """Return where a path leads that goes on behind a link of a folder in ``/proc``."""
+    path = in_proc(path)
     owner, rest = own_proc(guest, path) or (guest, "")
     name, slash, rest = rest.partition("/")
     if slash and name in {"cwd", "root"}:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import stat
 import sys
-import time
 from collections.abc import (
     Callable,
     Container,
@@ -26,15 +24,26 @@ from blcr.architecture import InterruptedCall
 from blcr.context import records
 from blcr.errors import (
     ArchitectureError,
+    FreezeTimeoutError,
     HostError,
     RefusedError,
     RemoteCallError,
     RestartError,
 )
 from blcr.host import interface
-from blcr.host.emulated import loader, locks, signals
-from blcr.host.emulated.calls.timers import timer_left
-from blcr.host.emulated.memory import DIRTY, FORCE, OWNED, PAGE, READ, WRITE, pages_of
+from blcr.host.emulated import family, loader, opened, signals
+from blcr.host.emulated.files import Lending
+from blcr.host.emulated.memory import (
+    DIRTY,
+    FORCE,
+    OWNED,
+    PAGE,
+    READ,
+    WRITE,
+    Backing,
+    MappedFile,
+    pages_of,
+)
 from blcr.host.emulated.tasks import Blocked, Ended, Interrupted, Thread
 from blcr.host.interface import (
     Call,
@@ -51,18 +60,15 @@ from blcr.linux import blocking
 from blcr.linux.constants import GENERIC
 
 if TYPE_CHECKING:
-    from blcr.host.emulated.files import OpenFile
     from blcr.host.emulated.machine import Machine
-    from blcr.host.emulated.memory import Area, Backing
+    from blcr.host.emulated.memory import Area
     from blcr.host.emulated.tasks import Guest
 
 _ERESTARTSYS = GENERIC["ERESTARTSYS"]
 _RESTARTING = {_ERESTARTSYS, GENERIC["ERESTARTNOINTR"]}
-_NOT_SAVED = {"inotify"}
-_REAL_TIME = {time.CLOCK_REALTIME, 8}
-"""CLOCK_REALTIME and CLOCK_REALTIME_ALARM; linux/time.h."""
 _TFD_IOC_SET_TICKS = 0x4008_5400
 """Source: linux/timerfd.h."""
+_MEMFD = "/memfd:"
 _ALL_FORCED = FORCE | READ
 
 
@@ -206,8 +212,15 @@ class FrozenProcess:
     grants = 0
     room: Run | None = None
 
-    def __init__(self, guest: Guest) -> None:
+    def __init__(
+        self,
+        guest: Guest,
+        family: opened.Family | None = None,
+        lending: Lending | None = None,
+    ) -> None:
         self.guest = guest
+        self.family = family or opened.Family([guest])
+        self._lending = lending or Lending()
         self.pid = guest.pid
         self.arch = guest.arch
         self.scratch = pages_of(guest.arch.task_size) + PAGE
@@ -350,104 +363,35 @@ class FrozenProcess:
             kind = records.SharedMemory(0, ()) if shared else None
             number = id(shared) if shared else 0
             return MappingFacts(record, (0, 0), number, False, "", kind)
-        status = os.fstat(file.fd)
-        deleted = not _leads_to(file.path, status)
         limit = 7 if area.is_private or file.writable else 5
+        record = record._replace(max_protection=limit)
+        if file.path.startswith(_MEMFD):
+            name = file.path.removeprefix(_MEMFD).removesuffix(opened.DELETED)
+            record = record._replace(path="")
+            memfd = records.SharedMemory(0, (), "memfd", name)
+            return MappingFacts(record, file.device, file.inode, False, "", memfd)
+        status = os.fstat(file.fd)
+        path, deleted = opened.place(file.fd, status)
         record = record._replace(
-            size=status.st_size, mtime=status.st_mtime_ns, max_protection=limit
+            path=path, size=status.st_size, mtime=status.st_mtime_ns
         )
-        refused = f"of the deleted file '{file.path}'" if deleted else ""
-        return MappingFacts(record, file.device, file.inode, deleted, refused)
+        return MappingFacts(record, file.device, file.inode, deleted, "")
 
     def descriptors(self) -> list[DescriptorFacts]:
         """Return its descriptors."""
-        own = list(locks.of_table(self.guest.descriptors))
-        return [
-            self._descriptor(fd, entry.file, cloexec=entry.cloexec)._replace(
-                locks=(
-                    *locks.of_file(entry.file, fd),
-                    *(one for one in own if one.fd == fd),
-                )
-            )
-            for fd, entry in self.guest.descriptors
-        ]
-
-    def _descriptor(self, fd: int, file: OpenFile, *, cloexec: bool) -> DescriptorFacts:
-        status = os.fstat(file.fd)
-        by_path = file.kind in {"file", "directory", "device", "path", "fifo"}
-        deleted = by_path and not _leads_to(file.path, status)
-        refused = ""
-        if deleted:
-            refused = "a file that was deleted"
-        elif file.kind == "socket":
-            refused = "a socket"
-        elif file.kind in _NOT_SAVED:
-            refused = f"a {file.kind}, which the machine cannot save yet"
-        record = records.OpenFile(
-            kind=file.kind,
-            path=file.path,
-            flags=file.flags,
-            offset=self._offset(file),
-            device=status.st_dev,
-            inode=status.st_ino,
-            mode=status.st_mode,
-            size=status.st_size if stat.S_ISREG(status.st_mode) else 0,
-            rdev=status.st_rdev,
-            terminal=os.isatty(file.fd),
-            state=self._state(file),
-        )
-        return DescriptorFacts(
-            fd, file.description, record, cloexec, file.path, deleted, refused
-        )
-
-    def _offset(self, file: OpenFile) -> int:
-        """Return where a file is read next, or where a directory is."""
-        if file.kind not in {"file", "directory"}:
-            return 0
-        offset = os.lseek(file.fd, 0, os.SEEK_CUR)
-        if file.kind == "directory" and offset >> 32 and self.arch.word_size == 4:
-            # File systems that hash names tell 32-bit programs half of it.
-            return offset >> 32
-        return offset
-
-    def _state(self, file: OpenFile) -> tuple[tuple[int, ...], ...]:
-        if file.kind == "inherited":
-            return ((file.fd,),) if file.kept else ()
-        if file.kind == "epoll":
-            # One that tells but once may have told already.
-            armed = _watched(file.fd)
-            return tuple(
-                (fd, armed.get(host, events), data, os.fstat(host).st_ino)
-                for host, (fd, events, data) in sorted(file.interest.items())
-                if _is_open(host)
-            )
-        if file.kind == "signalfd":
-            return ((file.signals,),)
-        if file.kind == "timerfd":
-            rows = _fdinfo(file.fd)
-            value, interval = timer_left(file.fd)
-            if value and file.timer_flags & 1 and file.clock in _REAL_TIME:
-                # By a clock that goes on meanwhile: the record has the time of its end.
-                value += time.time_ns()
-            ticks = int(rows.get("ticks", "0"))
-            return ((file.clock, file.timer_flags, value, interval, ticks),)
-        if file.kind == "eventfd":
-            rows = _fdinfo(file.fd)
-            count = int(rows.get("eventfd-count", "0"), 16)
-            return ((count, int(rows.get("eventfd-semaphore", "0"))),)
-        return ()
+        return opened.facts(self.guest, self.family)
 
     def pending(self) -> list[bytes]:
         """Return the siginfos queued for the whole process."""
         return list(self.guest.pending)
 
     def lend(self, fd: int) -> int:
-        """Return a descriptor of ours for its open file."""
-        return os.dup(self.guest.descriptors.get(fd).fd)
+        """Return a descriptor of ours for its open file, which is kept meanwhile."""
+        return self._lending.lend(self.guest.descriptors.get(fd))
 
     def receive(self, ours: int) -> int:
-        """Share nothing: a machine makes one process only."""
-        raise HostError(f"a machine cannot share an open file ({ours}) yet")
+        """Return a new descriptor in the guest for an open file that was lent."""
+        return self.guest.descriptors.add(self._lending.file(ours))
 
     def compare_file(
         self, fd: int, other: interface.FrozenProcess, other_fd: int
@@ -459,8 +403,8 @@ class FrozenProcess:
         return (ours > theirs) - (ours < theirs)
 
     def contents(self, fd: int) -> Contents:
-        """Nameless files are refused, and so never asked for."""
-        raise RefusedError(self.pid, f"descriptor {fd} is a file that was deleted")
+        """Return a descriptor to read a regular file from, and what is data."""
+        return opened.contents(self.guest, fd)
 
     def receive_terminal(self, index: int, flags: int, *, master: bool) -> int:
         """Make none: a machine has no pseudo terminals yet."""
@@ -468,8 +412,11 @@ class FrozenProcess:
         raise HostError(f"a machine cannot make the terminal {index} yet")
 
     def remove(self, path: str) -> None:
-        """Contents of files are refused, and so nothing is ever made."""
-        raise RefusedError(self.pid, f"'{path}' is not ours")
+        """Remove a file or an empty folder."""
+        try:
+            os.unlink(path)
+        except IsADirectoryError:
+            os.rmdir(path)
 
     def opened_elsewhere(self, fd: int) -> int:
         """Look at nobody else's files."""
@@ -507,34 +454,13 @@ class FrozenProcess:
 
     def pipe(self, fd: int) -> records.Pipe:
         """Return a pipe's bytes, which are taken out of it and put back."""
-        file = self.guest.descriptors.get(fd)
-        capacity = fcntl.fcntl(file.fd, fcntl.F_GETPIPE_SZ)
-        path = f"/proc/self/fd/{file.fd}"
-        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        writer = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        parts = []
-        try:
-            # In packet mode each reading returns one.
-            while part := os.read(reader, capacity):
-                parts.append(part)
-        except BlockingIOError:
-            pass
-        finally:
-            if len(parts) > 1:
-                fcntl.fcntl(writer, fcntl.F_SETFL, os.O_NONBLOCK | os.O_DIRECT)
-            for part in parts:
-                os.write(writer, part)
-            os.close(reader)
-            os.close(writer)
-        packets = tuple(map(len, parts)) if len(parts) > 1 else ()
-        return records.Pipe(capacity, b"".join(parts), packets)
+        return opened.pipe(self.guest.descriptors.get(fd).fd)
 
     def file_object(self, identity: Identity) -> tuple[records.SharedMemory, list[Run]]:
         """Return size of shared memory or of a mapped file, and where it has data."""
         backing = self._backing(identity)
         if file := backing.file:
-            size = os.fstat(file.fd).st_size
-            return records.SharedMemory(size, ()), [Run(0, size)] if size else []
+            return _file_object(file.fd)
         shared = backing.shared
         assert shared
         runs: list[Run] = []
@@ -562,7 +488,13 @@ class FrozenProcess:
             buffer[at : at + size] = piece
 
     def _backing(self, identity: Identity) -> Backing:
-        """Return what is shared, by the identity that `mappings` told."""
+        """Return what is shared, by the identity that facts told."""
+        for _fd, entry in self.guest.descriptors:
+            if entry.file.kind != "memfd":
+                continue
+            memfd = MappedFile(entry.file.fd, entry.file.path, writable=False)
+            if (memfd.device, memfd.inode) == identity:
+                return Backing(memfd)
         for area in self.guest.space.areas:
             file, shared = area.backing.file, area.backing.shared
             known = (file.device, file.inode) if file else ((0, 0), id(shared))
@@ -588,9 +520,12 @@ class FrozenProcess:
         return []
 
     def readable_end(self, start: int, end: int) -> int:
-        """Return the end: what has no file behind it reads as zero."""
-        del start
-        return end
+        """Return where, from `start` to `end`, a mapping has no file behind it."""
+        area = self.guest.space.find(start)
+        if area is None or area.backing.file is None:
+            return end
+        left = area.backing.file.size - area.offset - (start - area.start)
+        return min(end, start + max(0, pages_of(left)))
 
     def call_all(self, calls: Sequence[Call]) -> list[int]:
         """Make calls one after the other until one fails."""
@@ -671,18 +606,30 @@ class FrozenProcess:
 
 
 class FrozenMachine:
-    """See `blcr.host.interface.Frozen`: the guests of a machine between two turns."""
+    """
+    See `blcr.host.interface.Frozen`: guests of a machine between two turns.
 
-    def __init__(self, machine: Machine, pids: Sequence[int] = ()) -> None:
+    Args:
+        machine: The machine.
+        scope, number: Which guests; see `family.select`.
+    """
+
+    def __init__(self, machine: Machine, scope: str = "tree", number: int = 0) -> None:
         self._machine = machine
-        self._frozen = [
-            FrozenProcess(guest)
-            for guest in machine.guests.values()
-            if guest.threads and (not pids or guest.pid in pids)
-        ]
+        guests = family.select(machine, scope, number)
+        _refuse_common(guests, machine)
+        kin = opened.Family(guests)
+        self._frozen = [FrozenProcess(guest, kin) for guest in guests]
         self.processes: Sequence[interface.FrozenProcess] = self._frozen
-        self.ended: Sequence[records.EndedProcess] = ()
-        self.warnings: Sequence[str] = ()
+        self.ended: Sequence[records.EndedProcess] = [
+            records.EndedProcess(
+                child.pid, guest.pid, child.pgid, child.sid, child.comm, child.status
+            )
+            for guest in guests
+            for child in family.children(guest)
+            if child.status is not None
+        ]
+        self.warnings: Sequence[str] = list(_left_out(guests))
 
     def sysv(
         self, waits: Container[tuple[str, int]]
@@ -717,28 +664,57 @@ class FrozenMachine:
             signals.send(guest, signals.from_outside(guest, signal))
 
 
-def _leads_to(path: str, status: os.stat_result) -> bool:
-    """Tell whether a path still leads to that file."""
+def _file_object(fd: int) -> tuple[records.SharedMemory, list[Run]]:
+    """Return size, mode and seals of a file of ours, and where it has data."""
+    status = os.fstat(fd)
     try:
-        there = os.stat(path)
+        seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
     except OSError:
-        return False
-    return (there.st_dev, there.st_ino) == (status.st_dev, status.st_ino)
+        seals = 0
+    file = records.SharedMemory(status.st_size, (), mode=status.st_mode, seals=seals)
+    return file, opened.data(fd)
 
 
-def _is_open(fd: int) -> bool:
-    try:
-        os.fstat(fd)
-    except OSError:
-        return False
-    return True
+def _refuse_common(guests: Sequence[Guest], machine: Machine) -> None:
+    """
+    Refuse guests that share what only threads mostly do.
+
+    Raises:
+        RefusedError: By clone(2) with CLONE_VM or CLONE_FILES.
+        FreezeTimeoutError: One waits for the end of a vfork(2).
+    """
+    for guest in guests:
+        waits = [one.wait for one in guest.threads.values() if one.wait is not None]
+        if any(wait.held and wait.result is None for wait in waits):
+            raise FreezeTimeoutError(
+                f"process {guest.pid} does not stand still: a child that it made by "
+                "vfork(2) has not gone on to execve(2) yet"
+            )
+        for other in machine.guests.values():
+            if other is guest or not other.threads:
+                continue
+            shared = "memory" if other.space is guest.space else ""
+            shared = shared or (
+                "descriptors" if other.descriptors is guest.descriptors else ""
+            )
+            if shared:
+                raise RefusedError(
+                    max(guest.pid, other.pid),
+                    f"shares its {shared} with process {min(guest.pid, other.pid)} "
+                    "(vfork, or clone with CLONE_VM, CLONE_FILES or CLONE_FS)",
+                    hint="try again if that was a vfork, which lasts until the execve",
+                )
 
 
-def _watched(epoll: int) -> dict[int, int]:
-    """Return the events that an epoll instance of ours waits for, by descriptor."""
-    with open(f"/proc/self/fdinfo/{epoll}") as file:
-        rows = [line.split() for line in file if line.startswith("tfd:")]
-    return {int(row[1]): int(row[3], 16) for row in rows}
+def _left_out(guests: Sequence[Guest]) -> Iterator[str]:
+    """Yield what a user should know of children that are not saved."""
+    for guest in guests:
+        children = [one for one in family.children(guest) if one.threads]
+        if left := [str(one.pid) for one in children if one not in guests]:
+            yield (
+                f"process {guest.pid} has children that are not saved "
+                f"({', '.join(left)}); restarted, it finds them gone"
+            )
 
 
 def _own_number(name: str, base: int) -> int | None:
@@ -748,10 +724,3 @@ def _own_number(name: str, base: int) -> int | None:
             return int(file.read(), base)
     except (OSError, ValueError):
         return None
-
-
-def _fdinfo(fd: int) -> dict[str, str]:
-    """Return what the kernel says of a descriptor of ours."""
-    with open(f"/proc/self/fdinfo/{fd}") as file:
-        rows = [line.partition(":") for line in file]
-    return {name: value.strip() for name, _, value in rows}

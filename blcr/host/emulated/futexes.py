@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 
 from blcr.annotations import TYPE_CHECKING
-from blcr.host.emulated.memory import PAGE
 from blcr.record import Record
 
 if TYPE_CHECKING:
@@ -17,7 +16,8 @@ if TYPE_CHECKING:
 
 _ROBUST_LIMIT = 2048
 
-Key = tuple[int, int]
+Key = tuple[object, int]
+"""What memory it is in, and where there."""
 
 
 class Waiter(Record):
@@ -39,8 +39,9 @@ class Futexes:
         area = guest.space.find(address)
         if area is None or area.is_private:
             return (id(guest.space), address)
-        entry = guest.space.translate(address, 1)
-        return (0, (entry & -PAGE) + address % PAGE)
+        file, _, shared = area.backing
+        memory = (file.device, file.inode) if file else id(shared)
+        return (memory, area.offset + address - area.start)
 
     def enter(self, thread: Thread, key: Key, bits: int) -> None:
         """Let a thread wait."""

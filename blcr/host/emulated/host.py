@@ -40,6 +40,8 @@ class EmulatedHost:
             "epoll",
             "inherited",
             "lock",
+            "memfd",
+            "contents",
             "signalfd",
             "timerfd",
         }
@@ -65,14 +67,12 @@ class EmulatedHost:
         return ask(path, request)
 
     def select(self, scope: str, number: int) -> list[int]:
-        """Return the guests of the machine that this process is."""
-        del scope
-        machine = self._machine
-        guests = machine.guests.values() if machine else ()
-        living = [guest.pid for guest in guests if guest.threads]
-        if not living:
+        """Return guests of the machine that this process is."""
+        from blcr.host.emulated import family
+
+        if self._machine is None:
             raise NoSuchProcessError(f"there is no machine {number} here")
-        return living
+        return [one.pid for one in family.select(self._machine, scope, number)]
 
     def track(self, pid: int, *, timeout_s: float) -> AbstractContextManager[Tracking]:
         """Note nothing: the machine that runs the guests saves them itself."""
@@ -89,23 +89,19 @@ class EmulatedHost:
         tracking: Tracking | None = None,
     ) -> FrozenMachine:
         """Hold guests of the machine that this process is."""
-        del scope, number, timeout_s, tracking
+        del pids, timeout_s, tracking
         if self._machine is None:
             raise NoSuchProcessError("this process is not a machine")
         from blcr.host.emulated.frozen import FrozenMachine
 
-        return FrozenMachine(self._machine, pids)
+        return FrozenMachine(self._machine, scope, number)
 
     def missing(self, plan: RestartPlan) -> list[str]:
         """Return what the machine lacks for a restart."""
-        lacking = [
-            f"architecture {arch.name} cannot be emulated"
-            for arch in plan.archs
-            if arch.emulation is None
+        return [
+            f"architecture {name} cannot be emulated"
+            for name in sorted({a.name for a in plan.archs if a.emulation is None})
         ]
-        if len(plan.context.processes) > 1:
-            lacking.append("a machine runs one process only, and the context has more")
-        return lacking
 
     def restart(self, plan: RestartPlan) -> Making:
         """Prepare a machine."""

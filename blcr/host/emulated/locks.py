@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _FLOCK = struct.Struct("@hhqqi0q")
 END = (1 << 63) - 1
 """The last byte that a file can have."""
-_LOCKABLE = {"file", "directory", "device"}
+_LOCKABLE = {"file", "directory", "device", "memfd"}
 _CHAIN = 10
 """How many who wait for one another are looked at, as the kernel does."""
 

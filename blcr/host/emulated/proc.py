@@ -156,7 +156,7 @@ def _range(guest: Guest, start: int, end: int) -> bytes:
 def _status(guest: Guest) -> bytes:
     size = sum(area.end - area.start for area in guest.space.areas) >> 10
     rows = {
-        "Name": _comm(guest),
+        "Name": guest.comm,
         "Umask": f"{guest.umask:04o}",
         "State": _state(guest),
         "Tgid": guest.pid,
@@ -184,10 +184,6 @@ def _state(guest: Guest) -> str:
     return "S (sleeping)" if waiting else "R (running)"
 
 
-def _comm(guest: Guest) -> str:
-    return guest.leader.comm if guest.threads else os.path.basename(guest.exe)[:15]
-
-
 def _stat(guest: Guest) -> bytes:
     fields = [0] * 49
     fields[0:4] = [guest.ppid, guest.pgid, guest.sid, 0]
@@ -197,7 +193,7 @@ def _stat(guest: Guest) -> bytes:
     fields[20] = len(guest.space.pages)
     fields[24] = guest.layout.start_stack
     text = " ".join(map(str, fields))
-    return os.fsencode(f"{guest.pid} ({_comm(guest)}) {_state(guest)[0]} {text}\n")
+    return os.fsencode(f"{guest.pid} ({guest.comm}) {_state(guest)[0]} {text}\n")
 
 
 def _statm(guest: Guest) -> bytes:
@@ -276,7 +272,7 @@ _FILES: Mapping[str, Callable[[Guest], bytes]] = {
     "stat": _stat,
     "statm": _statm,
     "limits": _limits,
-    "comm": lambda guest: os.fsencode(_comm(guest) + "\n"),
+    "comm": lambda guest: os.fsencode(guest.comm + "\n"),
     "auxv": _auxv,
     "cmdline": lambda guest: _range(
         guest, guest.layout.arg_start, guest.layout.arg_end

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from blcr.annotations import TYPE_CHECKING
 from blcr.errors import RestartError
-from blcr.host.emulated import service, signals
+from blcr.host.emulated import family, service, signals
+from blcr.host.emulated.files import Lending
 from blcr.host.emulated.frozen import FrozenProcess
 from blcr.host.emulated.machine import Machine
 
 if TYPE_CHECKING:
     from blcr.architecture import Arch
     from blcr.context import records
+    from blcr.host.emulated.tasks import Guest
     from blcr.host.interface import RestartPlan
 
 
@@ -27,11 +29,14 @@ class Making:
 
     def __init__(self, plan: RestartPlan) -> None:
         self.warnings: list[str] = []
+        self.pids: dict[int, int] = {}
+        """By saved id that of each process, ended ones included."""
         self._plan = plan
         self._machine = Machine(sysroot=plan.sysroot, bounds=plan.bounds)
         self._require_memory(plan.context.processes)
         self._machine.hold_clocks(plan.context.clocks)
         self._processes: list[FrozenProcess] = []
+        self._lending = Lending()
 
     def _require_memory(self, processes: Sequence[records.Process]) -> None:
         """Refuse more memory than the machine has."""
@@ -52,42 +57,65 @@ class Making:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._lending.end()
         for process in self._processes:
             self._machine.end_guest(process.guest, 0)
 
-    @property
-    def pids(self) -> Mapping[int, int]:
-        """By saved id that of each guest."""
-        saved = (record.pid for record in self._plan.context.processes)
-        return dict(zip(saved, (one.pid for one in self._processes), strict=True))
-
     def create(self) -> Sequence[FrozenProcess]:
-        """Make all processes with one thread and no memory."""
-        for record, arch in zip(
-            self._plan.context.processes, self._plan.archs, strict=True
-        ):
-            self._create(record, arch)
+        """Make all processes with one thread and no memory, and those that ended."""
+        context, archs = self._plan.context, self._plan.archs
+        for record, arch in zip(context.processes, archs, strict=True):
+            guest = self._add(record, arch)
+            guest.personality = record.personality
+            guest.no_new_privs, guest.stopped = record.no_new_privs, record.stopped
+            self._machine.add_thread(guest, guest.pid, guest.cpu.new_state())
+            process = FrozenProcess(guest, lending=self._lending)
+            process.open()
+            self._processes.append(process)
+        for ended in context.ended:
+            guest = self._add(ended, archs[0])
+            guest.descriptors.leave()
+            guest.status, guest.last_comm = ended.status, ended.comm
+        for record in context.processes:
+            self._relate(record)
+        for ended in context.ended:
+            self._relate(ended)
+        self._machine.foreground = self._processes[0].guest.pgid
         return self._processes
 
-    def _create(self, record: records.Process, arch: Arch) -> None:
-        pid = record.pid if self._plan.restore_pid else None
+    def _add(self, place: records.Process | records.EndedProcess, arch: Arch) -> Guest:
+        """Add a process with its id, or another one, and without any relations."""
+        pid = place.pid if self._plan.restore_pid else None
         guest = self._machine.add_guest(arch, pid)
-        guest.pgid = record.pgid if self._plan.restore_pgid else guest.pid
-        guest.sid = record.sid if self._plan.restore_sid else guest.pid
-        guest.personality, guest.no_new_privs = record.personality, record.no_new_privs
-        guest.stopped = record.stopped
-        self._machine.add_thread(guest, guest.pid, guest.cpu.new_state())
-        self._machine.foreground = guest.pgid
-        process = FrozenProcess(guest)
-        process.open()
-        self._processes.append(process)
+        self.pids[place.pid] = guest.pid
+        return guest
+
+    def _relate(self, place: records.Process | records.EndedProcess) -> None:
+        """
+        Put a process below its parent, into its group and session.
+
+        Those of the first process are its own, unless they are to be restored.
+        """
+        plan, pids = self._plan, self.pids
+        root = plan.context.processes[0]
+        guest, first = self._machine.guests[pids[place.pid]], pids[root.pid]
+        nobody = 0 if place is root and root.ppid != _INIT else _INIT
+        guest.ppid = pids.get(place.ppid, nobody)
+        own_group = place.pgid == root.pgid and not plan.restore_pgid
+        guest.pgid = first if own_group else pids.get(place.pgid, place.pgid)
+        own_session = place.sid == root.sid and not plan.restore_sid
+        guest.sid = first if own_session else pids.get(place.sid, place.sid)
 
     def release(self, signal: int) -> None:
         """Let the guests live, from `wait` on."""
+        self._lending.end()
         self._machine.set_clocks_going(from_held=True)
         for process in self._processes:
-            guest = process.guest
             process.close()
+        for guest in [process.guest for process in self._processes]:
+            if guest.stopped:
+                # Whether its parent knows that already is not told: once more.
+                family.stop(guest, guest.constants["SIGSTOP"])
             if signal:
                 signals.send(guest, signals.from_outside(guest, signal))
             if signal == guest.constants["SIGCONT"]:

@@ -12,16 +12,13 @@ import json
 import os
 import socket
 import struct
+import time
 from pathlib import Path
 
 from blcr.annotations import TYPE_CHECKING, Any
-from blcr.errors import (
-    BlcrError,
-    NoSuchProcessError,
-    NotPermittedError,
-    RefusedError,
-)
+from blcr.errors import BlcrError, NotPermittedError
 from blcr.host import runtime
+from blcr.host.emulated import family
 from blcr.host.emulated.frozen import FrozenMachine
 from blcr.host.emulated.request import LINE_LIMIT
 
@@ -39,11 +36,42 @@ def _clear(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+class _Request:
+    """Who asks for a checkpoint, and for what."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        connection.settimeout(_ANSWER_TIMEOUT_S)
+        self.wanted: dict[str, Any] = {}
+        self.fds: list[int] = []
+        self.patient_until = 0.0
+        """How long it waits for guests that cannot be saved just now."""
+
+    def receive(self) -> bool:
+        """Receive what is wanted; False: somebody only asks whether we are here."""
+        _check_peer(self.connection)
+        data, self.fds, _, _ = socket.recv_fds(self.connection, LINE_LIMIT, 1)
+        if not data:
+            return False
+        self.wanted = json.loads(data)
+        self.patient_until = time.monotonic() + float(self.wanted["timeout_s"])
+        return True
+
+    def close(self) -> None:
+        """Have no more to do with it."""
+        self.connection.close()
+        for fd in self.fds:
+            os.close(fd)
+
+
 class Listener:
     """A machine's socket, from entering the block to leaving it."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
+        self._waiting: _Request | None = None
+        """One that will be looked at again after each turn."""
+        self._always_ready = os.eventfd(1)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._path: Path | None = None
 
@@ -65,66 +93,59 @@ class Listener:
 
     def __exit__(self, *_: object) -> None:
         self._machine.service = None
+        if self._waiting is not None:
+            self._waiting.close()
+        os.close(self._always_ready)
         self._socket.close()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
 
     def fileno(self) -> int:
         """Return the descriptor to wait at."""
-        return self._socket.fileno()
+        return self._always_ready if self._waiting else self._socket.fileno()
 
     def serve(self) -> None:
-        """Answer one request."""
-        connection, _ = self._socket.accept()
-        with connection:
-            connection.settimeout(_ANSWER_TIMEOUT_S)
-            answer: dict[str, object]
-            fds: list[int] = []
-            try:
-                _check_peer(connection)
-                data, fds, _, _ = socket.recv_fds(connection, LINE_LIMIT, 1)
-                if not data:
-                    return  # somebody only wanted to know whether we are here
-                answer = {"warnings": self._checkpoint(json.loads(data), fds)}
-            except BlcrError as error:
-                answer = {"error": str(error), "status": error.exit_status}
-            except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-                answer = {"error": f"the request failed: {error}", "status": 1}
-            finally:
-                for fd in fds:
-                    os.close(fd)
+        """Answer one request, or keep it for later."""
+        request, self._waiting = self._waiting, None
+        if request is None:
+            request = _Request(self._socket.accept()[0])
+        answer: dict[str, object] | None
+        try:
+            if not request.wanted and not request.receive():
+                answer = None
+            elif self._has_to_wait(request):
+                self._waiting = request
+                return
+            else:
+                answer = {"warnings": self._checkpoint(request.wanted, request.fds[0])}
+        except BlcrError as error:
+            answer = {"error": str(error), "status": error.exit_status}
+        except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+            answer = {"error": f"the request failed: {error}", "status": 1}
+        if answer:
             with contextlib.suppress(OSError):
-                connection.sendall(json.dumps(answer).encode() + b"\n")
+                request.connection.sendall(json.dumps(answer).encode() + b"\n")
+        request.close()
 
-    def _checkpoint(self, wanted: dict[str, Any], fds: list[int]) -> list[str]:
+    def _has_to_wait(self, request: _Request) -> bool:
+        """Tell whether a parent still waits for memory of its own (vfork)."""
+        return (
+            family.in_vfork(self._machine) and time.monotonic() < request.patient_until
+        )
+
+    def _checkpoint(self, wanted: dict[str, Any], fd: int) -> list[str]:
         # The engine calls hosts; this host is called by itself here.
         from blcr.engine import checkpoint
         from blcr.host.emulated.host import HOST
 
         warnings: list[str] = []
         guest, signal = int(wanted["guest"]), int(wanted["signal"])
-        self._check_scope(guest)
-        with FrozenMachine(self._machine, [guest] if guest else []) as frozen:
+        with FrozenMachine(self._machine, str(wanted["scope"]), guest) as frozen:
             saved = tuple(map(str, wanted["wanted"]))
-            checkpoint.save(HOST, frozen, fds[0], wanted=saved, warn=warnings.append)
+            checkpoint.save(HOST, frozen, fd, wanted=saved, warn=warnings.append)
             if signal:
                 frozen.kill(signal)
         return warnings
-
-    def _check_scope(self, guest: int) -> None:
-        guests = self._machine.guests
-        if guest:
-            if guest not in guests or not guests[guest].threads:
-                raise NoSuchProcessError(f"the machine has no process {guest}")
-            return
-        if len(guests) > 1:
-            first, *others = guests
-            raise RefusedError(
-                first,
-                f"is not alone: {', '.join(map(str, others))} belong to its machine, "
-                "and several processes cannot be saved together yet",
-                hint="PID:GUEST saves one without the others",
-            )
 
 
 def run(machine: Machine, first: Guest) -> int:

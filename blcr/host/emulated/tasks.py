@@ -255,6 +255,8 @@ class Guest:
         self.barriers = 0
         """``MEMBARRIER_CMD_REGISTER_*`` that were made."""
         self.stopped = False
+        self.last_comm = ""
+        """The name that it had when it ended."""
         self.status: int | None = None
         """How it ended, as `os.waitpid` says it."""
         self.exit_signal = GENERIC["SIGCHLD"]
@@ -352,6 +354,11 @@ class Guest:
             return "stack"
         inside = layout.start_brk <= area.start < layout.brk
         return "heap" if inside and area.backing == Backing() else ""
+
+    @property
+    def comm(self) -> str:
+        """Its name, also when it has ended."""
+        return self.leader.comm if self.threads else self.last_comm
 
     @property
     def leader(self) -> Thread:

@@ -99,9 +99,7 @@ def _open(guest: Guest, directory: int, path: str, flags: int, mode: int) -> int
             raise _not_there(guest, shown)
         return guest.descriptors.add(made, cloexec=cloexec)
     status = os.fstat(fd)
-    kept = flags & ~names["O_CLOEXEC"]
-    for name in TRANSIENT:
-        kept &= ~names[name]
+    kept = _kept_flags(guest, flags)
     kind = kind_of(status.st_mode)
     if flags & names["O_PATH"]:
         kind = "path"
@@ -109,6 +107,17 @@ def _open(guest: Guest, directory: int, path: str, flags: int, mode: int) -> int
         kept |= names["O_LARGEFILE"]
     file = OpenFile(fd, "fifo" if kind == "pipe" else kind, shown, kept)
     return guest.descriptors.add(file, cloexec=cloexec)
+
+
+def _kept_flags(guest: Guest, flags: int) -> int:
+    """Return the flags of an open file that F_GETFL shows."""
+    names = guest.constants
+    if flags & names["O_PATH"]:
+        return flags & guest.bits("O_PATH O_DIRECTORY O_NOFOLLOW")
+    kept = flags & ~names["O_CLOEXEC"]
+    for name in TRANSIENT:
+        kept &= ~names[name]
+    return kept
 
 
 def _not_there(guest: Guest, path: str) -> OSError:
@@ -140,6 +149,12 @@ def _open_path(guest: Guest, directory: int, path: str, flags: int, mode: int) -
 
 def _open_proc(guest: Guest, path: str, flags: int) -> OpenFile | None:
     """Open what we have in ``/proc``; None where that is a link, or not ours."""
+    itself = guest.bits("O_PATH O_NOFOLLOW")
+    if flags & itself == itself and own_link(guest, path) is not None:
+        link = os.open(proc.stand_in(guest, path), os.O_PATH | os.O_NOFOLLOW)
+        made = OpenFile(link, "path", path, _kept_flags(guest, flags))
+        made.is_ours = True
+        return made
     owner, rest = own_proc(guest, path) or (guest, "")
     if rest.startswith("fd/") and rest[3:].isdecimal():
         file = owner.descriptors.get(int(rest[3:]))
@@ -147,13 +162,15 @@ def _open_proc(guest: Guest, path: str, flags: int) -> OpenFile | None:
         if file.kind == "socket":
             raise fail(errno.ENXIO)
         fd = os.open(f"/proc/self/fd/{file.fd}", host)
-        return OpenFile(fd, file.kind, file.path, flags)
+        return OpenFile(fd, file.kind, file.path, _kept_flags(guest, flags))
     content = proc.render(guest, path)
     if content is not None:
         fd = os.memfd_create("proc")
         os.write(fd, content)
         os.lseek(fd, 0, os.SEEK_SET)
-        return OpenFile(fd, "file", path, flags)
+        made = OpenFile(fd, "file", path, flags)
+        made.is_ours = True
+        return made
     if proc.entries(guest, path) is None:
         return None
     made = OpenFile(os.open("/proc/self", os.O_RDONLY), "directory", path, flags)
@@ -236,14 +253,17 @@ def pipe(thread: Thread, result: int) -> int:
     return pipe2(thread, result, 0) or 0
 
 
+_OF_MEMORY_FILES = "MFD_ALLOW_SEALING MFD_EXEC MFD_NOEXEC_SEAL"
+
+
 @call("memfd_create")
 def memfd_create(thread: Thread, name: int, flags: int) -> int:
     """Make a file without a path."""
     guest = thread.guest
-    only(thread, "memfd_create", "MFD_", flags, "MFD_CLOEXEC MFD_ALLOW_SEALING")
+    only(thread, "memfd_create", "MFD_", flags, f"MFD_CLOEXEC {_OF_MEMORY_FILES}")
     label = guest.path(name)
-    fd = os.memfd_create(label, flags & guest.constants["MFD_ALLOW_SEALING"])
-    file = OpenFile(fd, "file", f"/memfd:{label}", os.O_RDWR)
+    fd = os.memfd_create(label, flags & guest.bits(_OF_MEMORY_FILES))
+    file = OpenFile(fd, "memfd", f"/memfd:{label} (deleted)", os.O_RDWR)
     cloexec = bool(flags & guest.constants["MFD_CLOEXEC"])
     return guest.descriptors.add(file, cloexec=cloexec)
 
@@ -367,7 +387,7 @@ def _permitted(
     """
     guest = thread.guest
     limit, _ = guest.limits[guest.constants["RLIMIT_FSIZE"]]
-    if limit == _UNLIMITED or file.kind != "file":
+    if limit == _UNLIMITED or not file.is_regular:
         return parts
     if file.flags & guest.constants["O_APPEND"]:
         place = os.fstat(file.fd).st_size
@@ -724,7 +744,7 @@ def _send_file(
 ) -> int:
     guest, (address, width) = thread.guest, offset
     source, sink = _readable(thread, fd), _writable(thread, target)
-    if source.kind != "file":
+    if not source.is_regular:
         raise fail(errno.EINVAL)
     if sink.can_wait:
         wait_for(sink, _POLLOUT, guest)
@@ -757,7 +777,7 @@ def copy_file_range(
     guest = thread.guest
     only(thread, "copy_file_range", "COPY_", flags)
     source, sink = _readable(thread, fd), _writable(thread, target)
-    if source.kind != "file" or sink.kind != "file":
+    if not (source.is_regular and sink.is_regular):
         raise fail(errno.EINVAL)
     places = [
         _place(signed(guest.fetch_int(address, 8), 64)) if address else None

@@ -147,7 +147,7 @@ def _file_backing(
     if opened.kind == "device" and opened.path == "/dev/zero":
         ram = guest.space.ram
         return Backing(shared=SharedObject(ram, offset + size) if shared else None)
-    if opened.kind != "file":
+    if not opened.is_regular:
         raise fail(errno.ENODEV)
     file = MappedFile(opened.fd, opened.path, writable=access == os.O_RDWR)
     if not shared:

@@ -18,6 +18,7 @@ from blcr.host.emulated.calls.time import NS
 from blcr.host.emulated.files import (
     OpenFile,
     host_path,
+    in_proc,
     own_link,
     own_proc,
 )
@@ -47,6 +48,7 @@ def _stat_at(guest: Guest, directory: int, path: str, flags: int) -> os.stat_res
             return os.stat(guest.cwd)
         return os.fstat(guest.descriptors.get(directory).fd)
     follow = not flags & names["AT_SYMLINK_NOFOLLOW"]
+    path = in_proc(path) if follow or path.startswith("/dev/fd/") else path
     if follow and path.startswith("/proc/"):
         owner, rest = own_proc(guest, path) or (guest, "")
         if rest.startswith("fd/") and rest[3:].isdecimal():

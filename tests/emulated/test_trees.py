@@ -1,0 +1,137 @@
+"""Several guests of a machine are saved together, or some without the others."""
+
+from __future__ import annotations
+
+import errno
+import re
+from pathlib import Path
+
+import pytest
+
+from harness import commands, programs, seeds
+from harness.subject import Subject
+
+SOURCES = Path(__file__).parent / "programs"
+
+NOT_SUPPORTED = 52
+
+SCRIPT = """
+exec 3<&0 4>&1
+seq 2000 | (echo ready >&4; read word <&3; sort -rn | sed "s/^/$word /") | tail -n 2
+echo end
+"""
+
+
+def _variants(name: str, count: int) -> list[str]:
+    return seeds.sample(name, programs.EVERY_ARCH, count)
+
+
+@pytest.mark.parametrize("variant", _variants("kin", 3))
+def test_tree_goes_on(variant: str, user: int | None, home: Path) -> None:
+    """With a child that is stopped, and a grandchild that waits at a pipe."""
+    program = programs.build("kin", variant, SOURCES)
+    with Subject([program], cwd=home, user=user, emulated=True) as subject:
+        subject.ready()
+        for _ in range(2):
+            subject.restart(subject.checkpoint_and_kill())
+        subject.tell()
+
+        assert subject.finish().endswith(b"below has 'x'\nmiddle 5\nok\n")
+
+
+def _middle(subject: Subject) -> str:
+    """Return how the child with a child of its own is called from outside."""
+    found = re.search(rb"middle is (\d+)", subject.output)
+    assert found
+    return f"{subject.pid}:{found[1].decode()}"
+
+
+def _save(subject: Subject, *words: str | Path) -> tuple[int, str]:
+    """Take a checkpoint; return status and messages."""
+    options = ("--time", "0.5", "--kmsg-warning", "-f", subject.next_context())
+    done = commands.call(
+        "checkpoint", *options, *words, user=subject.user, cwd=subject.cwd
+    )
+    return done.returncode, done.stderr
+
+
+def test_what_leads_outside_is_named(user: int | None, home: Path) -> None:
+    """A pipe of a part of the tree; a process that is not there."""
+    program = programs.build("kin", "x86_64", SOURCES)
+    with Subject([program], cwd=home, user=user, emulated=True) as subject:
+        subject.ready()
+        status, said = _save(subject, "--tree", _middle(subject))
+        assert (status, "is a pipe whose other end is outside" in said) == (
+            NOT_SUPPORTED,
+            True,
+        )
+        status, said = _save(subject, f"{subject.pid}:99")
+        assert (status, "the machine has no process 99" in said) == (errno.ESRCH, True)
+        status, said = _save(subject, "--sid", f"{subject.pid}:99")
+        assert (status, "the machine has no sid 99" in said) == (errno.ESRCH, True)
+        subject.tell()
+
+        assert subject.finish().endswith(b"ok\n")
+
+
+@pytest.mark.parametrize("scope", ["tree", "pid", "pgid", "sid"])
+def test_scope_says_which_guests_are_saved(
+    scope: str, user: int | None, home: Path
+) -> None:
+    """A part of a tree goes on without the rest; who is missed is named."""
+    words = ["/bin/sh", "-c", "(sleep 7; :) & (sleep 8; :) & echo ready; wait"]
+    with Subject(words, cwd=home, user=user, emulated=True) as subject:
+        subject.ready()
+        status, said = _save(subject, f"--{scope}", f"{subject.pid}:1000")
+    context = commands.call("info", "--json", home / "context-1", cwd=home)
+
+    assert status == 0
+    assert ("has children that are not saved" in said) == (scope == "pid")
+    assert (context.stdout.count('"ppid": 1000') >= 2) == (scope != "pid")
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "what"),
+    [
+        ("files", NOT_SUPPORTED, "shares its descriptors with process"),
+        ("vm", NOT_SUPPORTED, "shares its memory with process"),
+        ("vfork", errno.EBUSY, "a child that it made by vfork(2) has not gone on"),
+    ],
+)
+def test_what_only_threads_share_is_refused_by_name(
+    kind: str, status: int, what: str, user: int | None, home: Path
+) -> None:
+    """And nothing becomes of the processes."""
+    words: list[str | Path] = [programs.build("refused_sharing", "x86_64"), kind]
+    with Subject(words, cwd=home, user=user, emulated=True) as subject:
+        subject.ready()
+        refused = _save(subject, str(subject.pid))
+        subject.tell()
+
+        assert subject.finish().endswith(b"ok\n")
+    assert refused[0] == status
+    assert what in refused[1]
+
+
+def test_vfork_is_waited_for(user: int | None, home: Path) -> None:
+    """A program that starts others all the time is saved between two of them."""
+    script = "echo ready; i=0; while [ $i -lt 15 ]; do /bin/true; i=$((i + 1)); done"
+    words = ["/bin/sh", "-c", f"{script}; echo ok"]
+    with Subject(words, cwd=home, user=user, emulated=True) as subject:
+        subject.expect(b"ready\n")
+        subject.restart(subject.checkpoint_and_kill())
+
+        assert subject.finish().endswith(b"ok\n")
+
+
+def test_script_with_a_pipeline_goes_on(user: int | None, home: Path) -> None:
+    """A shell of this machine, in the middle of what it does."""
+    words = ["/bin/sh", "-c", SCRIPT]
+    with Subject(words, cwd=home, user=user, emulated=True) as subject:
+        subject.expect(b"ready\n")
+        subject.restart(subject.checkpoint_and_kill())
+        assert subject.command.stdin
+        subject.command.stdin.write(b"line\n")
+        subject.command.stdin.flush()
+
+        assert subject.finish() == b"ready\nline 2\nline 1\nend\n"
