@@ -22,6 +22,7 @@ import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from weakref import WeakValueDictionary
 
 from blcr.record import Record
 
@@ -72,6 +73,10 @@ def pages_of(size: int) -> int:
     return -(-size // PAGE) * PAGE
 
 
+_Part = tuple[tuple[int, int], int, int, int, bool]
+"""Of a file: its device and inode, offset, size, and whether it is written to."""
+
+
 class Ram:
     """Frames of memory, and the window behind them."""
 
@@ -97,6 +102,9 @@ class Ram:
         self._free: list[int] = []
         self._sharers: dict[int, int] = {}
         self._windows: list[tuple[int, int]] = []
+        self.file_windows: WeakValueDictionary[_Part, FileWindow] = (
+            WeakValueDictionary()
+        )
 
     def take(self) -> int:
         """
@@ -193,7 +201,7 @@ class MappedFile:
 
 
 class FileWindow:
-    """A part of a file that RAM shares with it."""
+    """A part of a file that RAM shares with it; see `window_of`."""
 
     def __init__(self, ram: Ram, file: MappedFile, offset: int, size: int) -> None:
         self._ram, self._size = ram, size
@@ -203,6 +211,15 @@ class FileWindow:
     def __del__(self) -> None:
         if hasattr(self, "at"):
             self._ram.close_window(self.at, self._size)
+
+
+def window_of(ram: Ram, file: MappedFile, offset: int, size: int) -> FileWindow:
+    """Return a window of a part of a file, the same one for all who map that part."""
+    key = (file.device, file.inode, offset, size, file.writable)
+    window = ram.file_windows.get(key)
+    if window is None:
+        window = ram.file_windows[key] = FileWindow(ram, file, offset, size)
+    return window
 
 
 class SharedObject:
@@ -526,7 +543,7 @@ class AddressSpace:
         """Return an area with another size, and more of its file in RAM if need be."""
         file, window, _ = area.backing
         if file and window and size > area.end - area.start:
-            more = FileWindow(self.ram, file, area.offset, size)
+            more = window_of(self.ram, file, area.offset, size)
             area = area._replace(backing=Backing(file, more))
         return area._replace(end=area.start + size)
 

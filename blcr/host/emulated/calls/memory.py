@@ -17,10 +17,10 @@ from blcr.host.emulated.memory import (
     WRITE,
     Area,
     Backing,
-    FileWindow,
     MappedFile,
     SharedObject,
     pages_of,
+    window_of,
 )
 from blcr.host.emulated.tasks import Guest, Thread, signed
 
@@ -153,13 +153,13 @@ def _file_backing(
     if not shared:
         return Backing(file)
     try:
-        window = FileWindow(guest.space.ram, file, offset, size)
+        window = window_of(guest.space.ram, file, offset, size)
     except PermissionError:
         if write:
             raise
         # A seal keeps it from being written; this mapping never will be.
         file.writable = False
-        window = FileWindow(guest.space.ram, file, offset, size)
+        window = window_of(guest.space.ram, file, offset, size)
     return Backing(file, window)
 
 
