@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import commands, programs, seeds
+from harness import commands, packages, programs, seeds
 from harness.subject import Subject
 
 SOURCES = Path(__file__).parent / "programs"
@@ -18,6 +18,17 @@ NOT_SUPPORTED = 52
 SCRIPT = """
 exec 3<&0 4>&1
 seq 2000 | (echo ready >&4; read word <&3; sort -rn | sed "s/^/$word /") | tail -n 2
+echo end
+"""
+
+GATE = """
+mkfifo gate
+seq 20000 | (read word < gate; sort -rn | sed "s/^/$word /") | tail -n 2 &
+echo ready
+read word
+echo $word > gate
+wait
+rm gate
 echo end
 """
 
@@ -130,6 +141,33 @@ def test_script_with_a_pipeline_goes_on(user: int | None, home: Path) -> None:
     with Subject(words, cwd=home, user=user, emulated=True) as subject:
         subject.expect(b"ready\n")
         subject.restart(subject.checkpoint_and_kill())
+        assert subject.command.stdin
+        subject.command.stdin.write(b"line\n")
+        subject.command.stdin.flush()
+
+        assert subject.finish() == b"ready\nline 2\nline 1\nend\n"
+
+
+@pytest.mark.skipif(
+    not packages.available(), reason="not applicable: this machine has no apt"
+)
+@pytest.mark.parametrize("hosts", ["native emulated native", "emulated native"])
+def test_script_crosses(hosts: str, user: int | None, home: Path) -> None:
+    """Debian's own shell, with a full pipe and a named one that nobody writes to."""
+    first, *others = hosts.split()
+    busybox = packages.sysroot(packages.DEBIAN["x86_64"]) / "bin/busybox"
+    words: list[str | Path] = [busybox, "sh", "-c", GATE]
+    if first == "native":
+        level = ("--cpu", "x86-64-v2")
+        words = [*commands.argv("run", *level, *words, user=user)]
+    emulated = first == "emulated"
+    with Subject(words, cwd=home, user=user, emulated=emulated) as subject:
+        subject.executable = str(busybox.resolve())
+        subject.ready()
+        for host in others:
+            path = subject.checkpoint_and_kill()
+            subject.words, subject.emulated = b"", host == "emulated"
+            subject.restart(path)
         assert subject.command.stdin
         subject.command.stdin.write(b"line\n")
         subject.command.stdin.flush()

@@ -288,9 +288,18 @@ def go_on(guest: Guest) -> None:
         tell_parent(guest, Change("CLD_CONTINUED", _SIGCONT))
 
 
-def in_vfork(machine: Machine) -> bool:
-    """Tell whether a process runs in the memory of its parent, which waits."""
-    return any(guest.holding is not None for guest in machine.guests.values())
+def is_midway(machine: Machine) -> bool:
+    """
+    Tell whether a call has begun that a checkpoint cannot cut in two.
+
+    A process runs in the memory of its parent, which waits (vfork), or what was written
+    to a named pipe is there for one that has not opened it yet.
+    """
+    return any(guest.holding is not None for guest in machine.guests.values()) or any(
+        thread.wait.gate.is_open(machine)
+        for thread in machine.threads()
+        if thread.wait is not None and thread.wait.gate is not None
+    )
 
 
 def wait_held(child: Guest) -> Wait:

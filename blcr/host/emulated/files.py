@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import select
 import stat
 from collections.abc import Iterator, Mapping
 from itertools import count
@@ -19,6 +20,7 @@ from blcr.host.emulated import locks
 from blcr.record import Record
 
 if TYPE_CHECKING:
+    from blcr.host.emulated.machine import Machine
     from blcr.host.emulated.tasks import Guest
 
 _OPEN_FLAGS = """
@@ -182,6 +184,38 @@ class Descriptors:
         if not self.users:
             for fd in list(self._table):
                 self.close(fd)
+
+
+class Gate:
+    """A named pipe held open to be read, for somebody who waits in open(2) for that."""
+
+    def __init__(self, path: str, flags: int) -> None:
+        self._fd = os.open(path, flags | os.O_NONBLOCK)
+
+    def __del__(self) -> None:
+        if getattr(self, "_fd", -1) >= 0:
+            os.close(self._fd)
+
+    def is_open(self, machine: Machine) -> bool:
+        """Tell whether there is, or was, somebody to write to it."""
+        # One from outside the machine shows with its first byte, or as it leaves.
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        if poll.poll(0):
+            return True
+        own = os.fstat(self._fd)
+        return any(
+            entry.file.kind == "fifo"
+            and entry.file.flags & os.O_ACCMODE != os.O_RDONLY
+            and os.path.samestat(os.fstat(entry.file.fd), own)
+            for guest in machine.guests.values()
+            for _, entry in guest.descriptors
+        )
+
+    def take(self) -> int:
+        """Return the descriptor, which is the caller's from now on."""
+        fd, self._fd = self._fd, -1
+        return fd
 
 
 class Lending:

@@ -128,9 +128,9 @@ class Listener:
         request.close()
 
     def _has_to_wait(self, request: _Request) -> bool:
-        """Tell whether a parent still waits for memory of its own (vfork)."""
+        """Tell whether a request cannot be answered just now."""
         return (
-            family.in_vfork(self._machine) and time.monotonic() < request.patient_until
+            family.is_midway(self._machine) and time.monotonic() < request.patient_until
         )
 
     def _checkpoint(self, wanted: dict[str, Any], fd: int) -> list[str]:

@@ -23,7 +23,7 @@ from blcr.record import Record
 
 if TYPE_CHECKING:
     from blcr.host.emulated.family import Change
-    from blcr.host.emulated.files import Descriptors
+    from blcr.host.emulated.files import Descriptors, Gate
     from blcr.host.emulated.machine import Machine
     from blcr.host.emulated.strace import Shown
 
@@ -47,10 +47,11 @@ class Wait:
         held: Only `result` ends it, and SIGKILL; no other signal is looked at.
         woken: Something that is waited for may have come.
         lock_of: Who has the lock that is waited for, if a guest has.
+        gate: The named pipe for whose writers it waits.
     """
 
     __slots__ = (
-        *("awaits", "events", "for_children", "held", "interrupt", "lock_of"),
+        *("awaits", "events", "for_children", "gate", "held", "interrupt", "lock_of"),
         *("progress", "restarts", "result", "until", "woken"),
     )
 
@@ -76,6 +77,7 @@ class Wait:
         self.held = held
         self.woken = False
         self.lock_of: Guest | None = None
+        self.gate: Gate | None = None
         self.result: int | None = None
 
 

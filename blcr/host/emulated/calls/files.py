@@ -23,6 +23,7 @@ from blcr.host.emulated.calls.signalfds import read_signals
 from blcr.host.emulated.calls.table import call, fail, only
 from blcr.host.emulated.files import (
     TRANSIENT,
+    Gate,
     OpenFile,
     host_path,
     kind_of,
@@ -58,7 +59,7 @@ _DIRECTORY_CHUNK = 32 << 10
 @call("openat")
 def openat(thread: Thread, directory: int, path: int, flags: int, mode: int) -> int:
     """Open a file."""
-    return _open(thread.guest, signed(directory), thread.guest.path(path), flags, mode)
+    return _open(thread, signed(directory), thread.guest.path(path), flags, mode)
 
 
 @call("open")
@@ -66,7 +67,7 @@ def open_(thread: Thread, path: int, flags: int, mode: int) -> int:
     """Open a file."""
     guest = thread.guest
     here = guest.constants["AT_FDCWD"]
-    return _open(guest, here, guest.path(path), flags, mode)
+    return _open(thread, here, guest.path(path), flags, mode)
 
 
 @call("creat")
@@ -77,8 +78,8 @@ def creat(thread: Thread, path: int, mode: int) -> int:
     return open_(thread, path, flags, mode) or 0
 
 
-def _open(guest: Guest, directory: int, path: str, flags: int, mode: int) -> int:
-    names = guest.constants
+def _open(thread: Thread, directory: int, path: str, flags: int, mode: int) -> int:
+    guest, names = thread.guest, thread.guest.constants
     cloexec = bool(flags & names["O_CLOEXEC"])
     path = through_own(guest, path)
     if path.startswith("/proc"):
@@ -88,7 +89,7 @@ def _open(guest: Guest, directory: int, path: str, flags: int, mode: int) -> int
         path = own_link(guest, path) or path
     if proc.is_hidden(guest, path):
         raise _not_there(guest, path)
-    fd = _open_path(guest, directory, path, flags, mode)
+    fd = _open_path(thread, directory, path, flags, mode)
     real = os.readlink(f"/proc/self/fd/{fd}")
     shown = proc.shown(real)
     if shown != real and proc.is_hidden(guest, shown):
@@ -125,9 +126,14 @@ def _not_there(guest: Guest, path: str) -> OSError:
     return fail(errno.ENOENT)
 
 
-def _open_path(guest: Guest, directory: int, path: str, flags: int, mode: int) -> int:
-    """Open a file without waiting; return a descriptor of ours."""
-    names = guest.constants
+def _open_path(thread: Thread, directory: int, path: str, flags: int, mode: int) -> int:
+    """
+    Open a file without waiting ourselves; return a descriptor of ours.
+
+    Raises:
+        Blocked: The other end of a named pipe is not open yet.
+    """
+    guest, names = thread.guest, thread.guest.constants
     host = to_host_flags(names, flags) | os.O_NOCTTY
     where = host_path(guest, directory, path, follow=not flags & names["O_NOFOLLOW"])
     try:
@@ -136,6 +142,8 @@ def _open_path(guest: Guest, directory: int, path: str, flags: int, mode: int) -
         is_fifo = False
     if not is_fifo or host & (os.O_NONBLOCK | os.O_PATH):
         return os.open(where, host, mode & 0o7777 & ~guest.umask)
+    if host & os.O_ACCMODE == os.O_RDONLY:
+        return _open_to_read(thread, where, host)
     try:
         fd = os.open(where, host | os.O_NONBLOCK)
     except OSError as error:
@@ -143,6 +151,19 @@ def _open_path(guest: Guest, directory: int, path: str, flags: int, mode: int) -
             raise
         # Nobody reads it yet, and nothing tells when somebody does.
         raise Blocked(Wait(guest.machine.monotonic() + RETRY_NS)) from None
+    os.set_blocking(fd, True)
+    return fd
+
+
+def _open_to_read(thread: Thread, path: str, host: int) -> int:
+    """Open a named pipe for reading as soon as somebody writes to it."""
+    machine, before = thread.guest.machine, thread.resumed
+    gate = before.gate if before is not None and before.gate else Gate(path, host)
+    if not gate.is_open(machine):
+        wait = Wait(machine.monotonic() + RETRY_NS)
+        wait.gate = gate
+        raise Blocked(wait)
+    fd = gate.take()
     os.set_blocking(fd, True)
     return fd
 
