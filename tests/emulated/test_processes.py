@@ -33,7 +33,8 @@ def native(*args: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("variant", programs.EVERY_ARCH)
 @pytest.mark.parametrize(
-    "name", ["family", "copies", "limited", "locks", "own_proc", "sockets"]
+    "name",
+    ["family", "copies", "limited", "locks", "own_proc", "pidfds", "sockets"],
 )
 def test_program_does_what_it_does_on_this_kernel(
     name: str, variant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -31,12 +31,10 @@ TO_EMULATED: Mapping[str, str] = {
     "memory_droppable": "droppable",
     "memory_guarded": "guards",
     "memory_policies": "policy",
-    "pidfd": "pidfd",
     "process_modes": "controls",
     "registers_vector": "uses AVX",
     "root_directory": "root",
     "terminal_pair": "pty",
-    "tree_events": "pidfd",
     "tree_mqueue": "mqueue",
     "tree_sysv": "sysv",
     "tree_terminal": "pty",
@@ -55,17 +53,15 @@ TO_NATIVE: Mapping[str, str] = {
     "file_leases": "not served: fcntl(F_SETLEASE)",
     "file_owner": "not served: fcntl(F_SETOWN_EX)",
     "inotify": "inotify",
-    "pidfd": "not served: pidfd_open",
     "process_modes": "not served: prctl(PR_SET_THP_DISABLE)",
     "terminal_pair": "not served: ioctl(TIOCSPTLCK)",
-    "tree_events": "not served: pidfd_open",
     "tree_mqueue": "not served: mq_open",
     "tree_sysv": _SYSV,
     "tree_terminal": "not served: ioctl(TIOCSPTLCK)",
 }
 """Likewise: what it asks the emulated host for in vain, or what cannot be saved."""
 
-REASONS = 25
+REASONS = 23
 """How many different things are refused."""
 
 OF_ROOT = frozenset({"credentials", "root_directory"})

@@ -150,6 +150,8 @@ def end(guest: Guest, status: int) -> None:
     """End a process: free what it has, and tell those who have to do with it."""
     machine = guest.machine
     guest.status, guest.last_comm = status, guest.comm
+    if guest.end_mark is not None:
+        guest.end_mark.set()
     for thread in guest.threads.values():
         machine.futexes.leave(thread)
         machine.futexes.bequeath(thread)

@@ -62,6 +62,8 @@ class OpenFile:
         self.timer_flags = 0
         self.signals = 0
         """Of a signalfd: the mask."""
+        self.process: Guest | None = None
+        """Of a pidfd."""
         self.is_ours = False
         """It is a file or directory that only guests see."""
         self.listing: list[str] | None = None
@@ -216,6 +218,20 @@ class Gate:
         """Return the descriptor, which is the caller's from now on."""
         fd, self._fd = self._fd, -1
         return fd
+
+
+class EndMark:
+    """A descriptor of ours that can be read once a process has ended."""
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+    def set(self) -> None:
+        """Note that it has ended."""
+        os.eventfd_write(self.fd, 1)
 
 
 class Lending:

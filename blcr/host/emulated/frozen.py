@@ -391,7 +391,9 @@ class FrozenProcess:
 
     def receive(self, ours: int) -> int:
         """Return a new descriptor in the guest for an open file that was lent."""
-        return self.guest.descriptors.add(self._lending.file(ours))
+        file = self._lending.file(ours)
+        self.guest.has_signalfd |= file.kind == "signalfd"
+        return self.guest.descriptors.add(file)
 
     def compare_file(
         self, fd: int, other: interface.FrozenProcess, other_fd: int

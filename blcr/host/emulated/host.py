@@ -41,6 +41,7 @@ class EmulatedHost:
             "inherited",
             "lock",
             "memfd",
+            "pidfd",
             "contents",
             "signalfd",
             "timerfd",

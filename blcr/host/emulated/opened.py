@@ -42,6 +42,12 @@ class Family:
     def __init__(self, guests: Sequence[Guest]) -> None:
         self._guests = guests
 
+    def has(self, process: Guest) -> bool:
+        """Tell whether a guest is one of them, or an ended child of theirs."""
+        ended = process.status is not None
+        parents = {guest.pid for guest in self._guests}
+        return process in self._guests or (ended and process.ppid in parents)
+
     @cached_property
     def pipes_outside(self) -> set[int]:
         """The pipes, by inode, that other guests have, too."""
@@ -93,6 +99,8 @@ def _facts(
         refused = "a folder in /proc that is being read"
     elif kind == "inherited" and not file.kept and not os.isatty(file.fd):
         refused = "a second open file of what came from outside"
+    elif file.process is not None:
+        state, refused = _pidfd(file.process, family)
     elif kind == "socket":
         refused = "a socket"
     elif kind in _NOT_SAVED:
@@ -126,6 +134,15 @@ def _facts(
         refused,
         names=status.st_nlink if deleted else 0,
     )
+
+
+def _pidfd(process: Guest, family: Family) -> tuple[tuple[tuple[int, ...], ...], str]:
+    """Return the state of a pidfd, and why it is refused."""
+    if process.machine.guests.get(process.pid) is not process:
+        return (), "a pidfd of a process that has ended"
+    if not family.has(process):
+        return (), f"a pidfd of process {process.pid}, which is outside"
+    return ((process.pid,),), ""
 
 
 def _offset(guest: Guest, file: OpenFile) -> int:

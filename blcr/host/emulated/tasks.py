@@ -23,7 +23,7 @@ from blcr.record import Record
 
 if TYPE_CHECKING:
     from blcr.host.emulated.family import Change
-    from blcr.host.emulated.files import Descriptors, Gate
+    from blcr.host.emulated.files import Descriptors, EndMark, Gate
     from blcr.host.emulated.machine import Machine
     from blcr.host.emulated.strace import Shown
 
@@ -264,6 +264,8 @@ class Guest:
         self.exit_signal = GENERIC["SIGCHLD"]
         self.change: Change | None = None
         """That it stopped or went on, until its parent has asked."""
+        self.end_mark: EndMark | None = None
+        """For pidfds of it."""
         self.holding: Wait | None = None
         """The wait of a parent whose memory it runs in (vfork)."""
         self.cpu_ns = self.children_ns = 0

@@ -17,6 +17,7 @@ from blcr.host.emulated.calls import (
     locks,
     memory,
     paths,
+    pidfds,
     polling,
     process,
     scheduling,

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from blcr.annotations import Any
 from blcr.errors import ArchitectureError
 from blcr.host.emulated import family, loader
+from blcr.host.emulated.calls.pidfds import open_process
 from blcr.host.emulated.calls.table import call, fail, not_served, only
 from blcr.host.emulated.calls.threads import set_tls
 from blcr.host.emulated.files import host_path, own_link
@@ -24,7 +25,7 @@ from blcr.linux.constants import GENERIC
 _THREAD_FLAGS = "CLONE_VM CLONE_FS CLONE_FILES CLONE_SIGHAND CLONE_THREAD".split()
 # Namespaces need privileges; the others are not served.
 _FORBIDDEN = "NEWNS NEWCGROUP NEWUTS NEWIPC NEWUSER NEWPID NEWNET".split()
-_UNSERVED = "CLONE_PIDFD CLONE_PTRACE CLONE_INTO_CGROUP".split()
+_UNSERVED = "CLONE_PTRACE CLONE_INTO_CGROUP".split()
 _EXIT_SIGNAL = 0xFF
 _LAST_SIGNAL = 64
 _CLONE_ARGS_SIZE = 64
@@ -32,11 +33,13 @@ _CLONE_ARGS_SIZE = 64
 _KNOWN = """
     CLONE_VM CLONE_FS CLONE_FILES CLONE_SIGHAND CLONE_VFORK CLONE_PARENT CLONE_THREAD
     CLONE_SYSVSEM CLONE_SETTLS CLONE_PARENT_SETTID CLONE_CHILD_CLEARTID CLONE_DETACHED
-    CLONE_UNTRACED CLONE_CHILD_SETTID CLONE_IO CLONE_CLEAR_SIGHAND
+    CLONE_UNTRACED CLONE_CHILD_SETTID CLONE_IO CLONE_CLEAR_SIGHAND CLONE_PIDFD
 """
+_NOT_WITH_PIDFD = "CLONE_DETACHED CLONE_THREAD"
 _ARGUMENTS_LIMIT = 1 << 16
 _OF_WAIT = "__WALL __WCLONE"
 _ALL, _BY_PID, _BY_GROUP = GENERIC["P_ALL"], GENERIC["P_PID"], GENERIC["P_PGID"]
+_BY_PIDFD = GENERIC["P_PIDFD"]
 
 
 # Threads and processes.
@@ -49,7 +52,10 @@ def clone(
     """Make a thread or process; the order of the last two arguments differs."""
     tls_first = thread.guest.cpu.recipe.clone_tls_first
     tls, child_tid = (fourth, fifth) if tls_first else (fifth, fourth)
-    return _clone(thread, flags, stack, parent_tid, child_tid, tls)
+    names = thread.guest.constants
+    if flags & names["CLONE_PIDFD"] and flags & names["CLONE_PARENT_SETTID"]:
+        raise fail(errno.EINVAL)
+    return _clone(thread, flags, stack, parent_tid, child_tid, tls, parent_tid)
 
 
 @call("clone3")
@@ -77,6 +83,7 @@ def clone3(thread: Thread, args: int, size: int) -> int:
         row["parent_tid"],
         row["child_tid"],
         row["tls"],
+        row["pidfd"],
     )
 
 
@@ -95,7 +102,13 @@ def vfork(thread: Thread) -> int:
 
 
 def _clone(
-    thread: Thread, flags: int, stack: int, parent_tid: int, child_tid: int, tls: int
+    thread: Thread,
+    flags: int,
+    stack: int,
+    parent_tid: int,
+    child_tid: int,
+    tls: int,
+    pidfd: int = 0,
 ) -> int:
     guest, names = thread.guest, thread.guest.constants
     _check_flags(thread, flags)
@@ -143,6 +156,8 @@ def _clone(
         guest.store_int(parent_tid, tid)
     if flags & names["CLONE_CHILD_SETTID"]:
         child.store_int(child_tid, tid)
+    if flags & names["CLONE_PIDFD"]:
+        guest.store_int(pidfd, open_process(guest, child))
     if flags & names["CLONE_CHILD_CLEARTID"]:
         new.clear_child_tid = child_tid
     if flags & names["CLONE_VFORK"] and not is_thread:
@@ -155,6 +170,8 @@ def _check_flags(thread: Thread, flags: int) -> None:
     if any(flags & names[f"CLONE_{name}"] for name in _FORBIDDEN):
         raise fail(errno.EPERM)
     if flags & _EXIT_SIGNAL > _LAST_SIGNAL:
+        raise fail(errno.EINVAL)
+    if flags & names["CLONE_PIDFD"] and flags & guest.bits(_NOT_WITH_PIDFD):
         raise fail(errno.EINVAL)
     asked = [name for name in _UNSERVED if flags & names[name]]
     if unknown := flags & ~(
@@ -278,8 +295,15 @@ def waitid(
 ) -> int:
     """Wait until a child changes in one of some ways, and tell how."""
     guest, names = thread.guest, thread.guest.constants
-    if kind not in {_ALL, _BY_PID, _BY_GROUP}:
+    if kind not in {_ALL, _BY_PID, _BY_GROUP, _BY_PIDFD}:
         raise not_served(thread, "waitid", "P_", kind)
+    waits = True
+    if kind == _BY_PIDFD:
+        file = guest.descriptors.get(signed(which))
+        if file.process is None:
+            raise fail(errno.EBADF)
+        kind, which = _BY_PID, file.process.pid
+        waits = not file.flags & names["O_NONBLOCK"] or options & names["WNOHANG"] > 0
     served = f"WNOHANG WNOWAIT WEXITED WSTOPPED WCONTINUED {_OF_WAIT}"
     only(thread, "waitid", "W", options, served)
 
@@ -298,7 +322,9 @@ def waitid(
             kinds |= added
     if not kinds:
         raise fail(errno.EINVAL)
-    found = _find(thread, wanted, kinds, options)
+    found = _find(thread, wanted, kinds, options | (0 if waits else names["WNOHANG"]))
+    if found is None and not waits:
+        raise fail(errno.EAGAIN)
     row: dict[str, int] = {}
     if found is not None:
         child, change = found

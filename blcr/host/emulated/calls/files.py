@@ -46,6 +46,8 @@ _COPY_CHUNK = 1 << 20
 # Files that tell numbers, of 8 bytes or in structures.
 _COUNTERS = {"eventfd", "timerfd", "signalfd", "inotify"}
 _COUNTER_SIZE = 8
+_NOT_TO_READ = {"epoll", "pidfd"}
+"""Nor to write to."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 # struct linux_dirent64 of the machine that we run on; all have it alike.
@@ -346,6 +348,8 @@ def _read(thread: Thread, fd: int, parts: list[tuple[int, int]]) -> int:
     file = _readable(thread, fd)
     if file.kind == "directory":
         raise fail(errno.EISDIR)
+    if file.kind in _NOT_TO_READ:
+        raise fail(errno.EINVAL)
     wait_for(file, _POLLIN, guest)
     if file.kind in _COUNTERS:
         return scatter(guest, parts, _read_counter(thread, file, parts))
@@ -434,6 +438,8 @@ def too_large(thread: Thread) -> OSError:
 def _write(thread: Thread, fd: int, parts: list[tuple[int, int]]) -> int:
     guest = thread.guest
     file = _writable(thread, fd)
+    if file.kind in _NOT_TO_READ:
+        raise fail(errno.EINVAL)
     if not file.can_wait:
         parts = _permitted(thread, file, parts)
         buffers = _slices(guest, parts, READ)

@@ -30,7 +30,8 @@ _FLAGS = """
 """
 
 
-def _check(number: int) -> int:
+def checked(number: int) -> int:
+    """Return the number of a signal; EINVAL if there is none."""
     number = signed(number)
     if not 1 <= number <= _LAST:
         raise fail(errno.EINVAL)
@@ -41,7 +42,7 @@ def _check(number: int) -> int:
 def rt_sigaction(thread: Thread, number: int, new: int, old: int, size: int) -> int:
     """Look at, or set, what happens on a signal."""
     guest = thread.guest
-    number = _check(number)
+    number = checked(number)
     if size != SIGSET_SIZE or (new and bit(number) & UNBLOCKABLE):
         raise fail(errno.EINVAL)
     before = guest.actions.get(number, Action())
@@ -202,7 +203,7 @@ def kill(thread: Thread, pid: int, number: int) -> int:
     if not guests:
         raise fail(errno.ESRCH)
     if number:
-        _check(number)
+        checked(number)
         for target in guests:
             send(target, sent_by(guest, number, "SI_USER"))
     return 0
@@ -215,7 +216,7 @@ def tkill(thread: Thread, tid: int, number: int) -> int:
     if target is None:
         raise fail(errno.ESRCH)
     if number:
-        send(target, sent_by(thread.guest, _check(number), "SI_TKILL"))
+        send(target, sent_by(thread.guest, checked(number), "SI_TKILL"))
     return 0
 
 
@@ -230,7 +231,7 @@ def tgkill(thread: Thread, pid: int, tid: int, number: int) -> int:
 @call("rt_sigqueueinfo")
 def rt_sigqueueinfo(thread: Thread, pid: int, number: int, info: int) -> int:
     """Send a signal with a siginfo of the sender's to a process."""
-    send(_find(thread, pid), _info(thread, number, info))
+    send(_find(thread, pid), info_of(thread, number, info))
     return 0
 
 
@@ -242,12 +243,13 @@ def rt_tgsigqueueinfo(
     target = _find(thread, pid).threads.get(tid)
     if target is None:
         raise fail(errno.ESRCH)
-    send(target, _info(thread, number, info))
+    send(target, info_of(thread, number, info))
     return 0
 
 
-def _info(thread: Thread, number: int, info: int) -> bytes:
+def info_of(thread: Thread, number: int, info: int) -> bytes:
+    """Return the siginfo at an address, for a signal."""
     guest = thread.guest
     data = guest.space.read(info, guest.structure("siginfo").size)
     order = guest.arch.layout.byteorder
-    return _check(number).to_bytes(4, order) + data[4:]
+    return checked(number).to_bytes(4, order) + data[4:]
