@@ -225,7 +225,8 @@ CHECKPOINT = Command(
         "which cr_restart(1) makes it go on. The program need not have been started in "
         "any special way. It runs on unharmed, unless a signal is asked for, which it "
         "gets before it executes another instruction.",
-        "ID:GUEST means one process inside the emulator that has the pid ID.",
+        "ID:GUEST means a process inside the emulator that has the pid ID, and what "
+        "the scope adds to that; ID alone means all processes in there.",
         "Without a destination the context is context.ID in the current folder.",
     ),
     (
