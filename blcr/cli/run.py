@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -64,6 +65,9 @@ def _execute(arguments: Arguments, program: str) -> int:
     for host in registry.hosts():
         host.admit()
     sys.stdout.flush()
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        # That these are ignored is Python's own doing.
+        signal.signal(number, signal.SIG_DFL)
     try:
         os.execv(program, arguments.operands)
     except OSError as error:

@@ -503,6 +503,16 @@ def test_a_program_that_cannot_be_started(words: list[str], status: int) -> None
     assert run.main(words) == status
 
 
+def test_a_program_is_not_told_to_ignore_signals() -> None:
+    """What Python ignores is as if a shell had started the program."""
+    run_it = [sys.executable, "-m", "blcr.cli.run"]
+    show = ["grep", "SigIgn", "/proc/self/status"]
+    said = subprocess.run([*run_it, *show], capture_output=True, check=True).stdout
+
+    ignored = int(said.split()[1], 16)
+    assert not ignored & (1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1)
+
+
 def test_every_error_has_a_status_of_one_byte() -> None:
     """Exit statuses are errors modulo 256."""
     assert all(0 < one.exit_status < 256 for one in _errors(BlcrError))
