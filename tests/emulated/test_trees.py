@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from harness import commands, packages, programs, seeds
+from harness import commands, outside, packages, programs, seeds
 from harness.subject import Subject
 
 SOURCES = Path(__file__).parent / "programs"
@@ -173,3 +174,31 @@ def test_script_crosses(hosts: str, user: int | None, home: Path) -> None:
         subject.command.stdin.flush()
 
         assert subject.finish() == b"ready\nline 2\nline 1\nend\n"
+
+
+def test_what_is_left_behind_is_saved(user: int | None, home: Path) -> None:
+    """Once the first process has ended, nobody waits for a restart."""
+    script = "mkfifo gate; (read x < gate; echo $x > mark) & echo ready; read word"
+    with Subject(["/bin/sh", "-c", script], cwd=home, emulated=True) as subject:
+        subject.ready()
+        subject.restart(subject.checkpoint_and_kill())
+        subject.tell()
+        subject.command.wait(30)
+        outside.wait_until(lambda: any((home / "blcr").iterdir()), "machine")
+        subject.pid = int(next((home / "blcr").iterdir()).name)
+        path = subject.checkpoint("--kill")
+    done = subprocess.run(
+        commands.argv("restart", "--emulate", path, user=user),
+        cwd=home,
+        env=commands.environment(user, home),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+        timeout=60,
+    )
+    (home / "gate").write_text("late\n")
+
+    assert done.returncode == 0
+    outside.wait_until(lambda: (home / "mark").exists(), "mark", timeout_s=20)
+    outside.wait_until(lambda: (home / "mark").read_text() == "late\n", "mark")

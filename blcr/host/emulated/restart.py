@@ -56,9 +56,10 @@ class Making:
     def __enter__(self) -> Making:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, error: object, _trace: object) -> None:
         self._lending.end()
-        for process in self._processes:
+        # Else what is left runs on in a process with the same memory.
+        for process in self._processes if error is not None else ():
             self._machine.end_guest(process.guest, 0)
 
     def create(self) -> Sequence[FrozenProcess]:
