@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -202,3 +204,22 @@ def test_what_is_left_behind_is_saved(user: int | None, home: Path) -> None:
     assert done.returncode == 0
     outside.wait_until(lambda: (home / "mark").exists(), "mark", timeout_s=20)
     outside.wait_until(lambda: (home / "mark").read_text() == "late\n", "mark")
+
+
+def test_machine_that_is_stopped_is_not_waited_for(
+    user: int | None, home: Path
+) -> None:
+    """When all of its processes are, it is so itself, and cannot answer."""
+    words = ["/bin/sh", "-c", "kill -STOP $$; echo on"]
+    with Subject(words, cwd=home, user=user, emulated=True) as subject:
+        outside.wait_until(
+            lambda: outside.status_of(subject.pid)["State"].startswith("T"), "stopped"
+        )
+        status, said = _save(subject, str(subject.pid))
+        os.kill(subject.pid, signal.SIGCONT)
+
+        assert subject.finish() == b"on\n"
+    assert (status, "is stopped, as all processes in it are" in said) == (
+        errno.EBUSY,
+        True,
+    )

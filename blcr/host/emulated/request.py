@@ -11,7 +11,7 @@ import json
 import socket
 
 from blcr.annotations import TYPE_CHECKING, Any
-from blcr.errors import BlcrError, NoSuchProcessError
+from blcr.errors import BlcrError, FreezeTimeoutError, NoSuchProcessError
 
 if TYPE_CHECKING:
     from blcr.host.interface import CheckpointRequest
@@ -34,6 +34,11 @@ def ask(path: str, wanted: CheckpointRequest) -> list[str]:
     Raises:
         BlcrError: It was not taken.
     """
+    if _is_stopped(wanted.pid):
+        raise FreezeTimeoutError(
+            f"the machine {wanted.pid} is stopped, as all processes in it are, and "
+            f"does not answer; let it go on (kill -CONT {wanted.pid})"
+        )
     fields = wanted._asdict()
     fields.pop("fd")
     with socket.socket(socket.AF_UNIX) as connection:
@@ -51,6 +56,15 @@ def ask(path: str, wanted: CheckpointRequest) -> list[str]:
     if "error" in answer:
         raise ForwardedError(str(answer["error"]), int(answer["status"]))
     return [str(warning) for warning in answer["warnings"]]
+
+
+def _is_stopped(pid: int) -> bool:
+    """Tell whether a process of this machine is stopped; proc_pid_stat(5)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b") ")[2][:1] == b"T"
+    except OSError:
+        return False
 
 
 def _read_line(connection: socket.socket) -> dict[str, Any]:
