@@ -27,7 +27,6 @@ TO_EMULATED: Mapping[str, str] = {
     "credentials": "credentials",
     "file_leases": "lease",
     "file_owner": "owner",
-    "inotify": "inotify",
     "memory_droppable": "droppable",
     "memory_guarded": "guards",
     "memory_policies": "policy",
@@ -52,7 +51,6 @@ TO_NATIVE: Mapping[str, str] = {
     "credentials": "not served: prctl(PR_SET_KEEPCAPS)",
     "file_leases": "not served: fcntl(F_SETLEASE)",
     "file_owner": "not served: fcntl(F_SETOWN_EX)",
-    "inotify": "inotify",
     "process_modes": "not served: prctl(PR_SET_THP_DISABLE)",
     "terminal_pair": "not served: ioctl(TIOCSPTLCK)",
     "tree_mqueue": "not served: mq_open",
@@ -61,7 +59,7 @@ TO_NATIVE: Mapping[str, str] = {
 }
 """Likewise: what it asks the emulated host for in vain, or what cannot be saved."""
 
-REASONS = 23
+REASONS = 22
 """How many different things are refused."""
 
 OF_ROOT = frozenset({"credentials", "root_directory"})

@@ -62,6 +62,8 @@ class OpenFile:
         self.timer_flags = 0
         self.signals = 0
         """Of a signalfd: the mask."""
+        self.watched: dict[int, str] = {}
+        """Of an inotify: paths by watch descriptor."""
         self.process: Guest | None = None
         """Of a pidfd."""
         self.is_ours = False

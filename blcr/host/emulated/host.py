@@ -39,6 +39,7 @@ class EmulatedHost:
             "eventfd",
             "epoll",
             "inherited",
+            "inotify",
             "lock",
             "memfd",
             "pidfd",

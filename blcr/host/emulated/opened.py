@@ -9,7 +9,9 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import termios
 import time
+from array import array
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from blcr.host.emulated.tasks import Guest
 
 _BY_PATH = {"file", "directory", "device", "path", "fifo"}
-_NOT_SAVED = {"inotify"}
 _REAL_TIME = {time.CLOCK_REALTIME, 8}
 """CLOCK_REALTIME and CLOCK_REALTIME_ALARM; linux/time.h."""
 _CALLED = {"path": "file opened with O_PATH", "fifo": "named pipe"}
@@ -91,6 +92,7 @@ def _facts(
     status = os.fstat(file.fd)
     kind, state, refused = file.kind, _state(file), ""
     path, deleted = file.path, False
+    watches: tuple[records.Watch, ...] = ()
     if kind in _BY_PATH and not file.is_ours:
         path, deleted = place(file.fd, status)
     if deleted and kind != "file":
@@ -103,8 +105,8 @@ def _facts(
         state, refused = _pidfd(file.process, family)
     elif kind == "socket":
         refused = "a socket"
-    elif kind in _NOT_SAVED:
-        refused = f"a {kind}, which the machine cannot save yet"
+    elif kind == "inotify":
+        watches, refused = _watches(file)
     elif kind == "pipe" and status.st_ino in family.pipes_outside:
         if standard >= 0:
             kind, state = "inherited", ((standard,),)
@@ -123,6 +125,7 @@ def _facts(
         rdev=status.st_rdev,
         terminal=os.isatty(file.fd),
         state=state,
+        watches=watches,
     )
     return DescriptorFacts(
         fd,
@@ -143,6 +146,29 @@ def _pidfd(process: Guest, family: Family) -> tuple[tuple[tuple[int, ...], ...],
     if not family.has(process):
         return (), f"a pidfd of process {process.pid}, which is outside"
     return ((process.pid,),), ""
+
+
+def _watches(file: OpenFile) -> tuple[tuple[records.Watch, ...], str]:
+    """Return what an inotify watches, and why it is refused."""
+    unread = array("i", [0])
+    fcntl.ioctl(file.fd, termios.FIONREAD, unread)
+    if unread[0]:
+        why = f"an inotify with {unread[0]} bytes of events that were not read yet"
+        return (), why
+    found = []
+    with open(f"/proc/self/fdinfo/{file.fd}") as lines:
+        rows = [line.split()[1:] for line in lines if line.startswith("inotify ")]
+    for row in rows:
+        words = dict(word.split(":") for word in row)
+        wd, inode, mask = (int(words[name], 16) for name in ("wd", "ino", "mask"))
+        path = file.watched.get(wd, "")
+        if not path or not os.path.lexists(path) or os.lstat(path).st_ino != inode:
+            why = (
+                f"an inotify that watches the inode {inode}, of which no path was found"
+            )
+            return (), why
+        found.append(records.Watch(wd, mask, path))
+    return tuple(sorted(found)), ""
 
 
 def _offset(guest: Guest, file: OpenFile) -> int:

@@ -89,6 +89,8 @@ def ioctl(thread: Thread, fd: int, request: int, argument: int) -> int:
         if guest.fetch_int(argument):
             flags |= names["O_NONBLOCK"]
         _set_flags(guest, file, flags)
+    elif request == names["INOTIFY_IOC_SETNEXTWD"] and file.kind == "inotify":
+        host_fcntl.ioctl(file.fd, _INOTIFY_IOC_SETNEXTWD, argument)
     elif request in {names["FIOCLEX"], names["FIONCLEX"]}:
         cloexec = request == names["FIOCLEX"]
         guest.descriptors.set_cloexec(signed(fd), cloexec=cloexec)
@@ -120,7 +122,7 @@ def ioctl(thread: Thread, fd: int, request: int, argument: int) -> int:
 
 
 # Of the machine that we run on, as asm-generic has it.
-_TIOCGPTN = 0x8004_5430
+_TIOCGPTN, _INOTIFY_IOC_SETNEXTWD = 0x8004_5430, 0x4004_4900
 # The second byte of requests.
 _OF_TERMINALS = {ord("T"), ord("t")}
 _TERMIOS = ("iflag", "oflag", "cflag", "lflag")

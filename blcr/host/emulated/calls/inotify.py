@@ -47,8 +47,12 @@ def inotify_add_watch(thread: Thread, fd: int, path: int, mask: int) -> int:
     guest, file = thread.guest, thread.guest.descriptors.of_kind("inotify", signed(fd))
     follow = not mask & guest.constants["IN_DONT_FOLLOW"]
     here = guest.constants["AT_FDCWD"]
-    where = os.fsencode(host_path(guest, here, guest.path(path), follow=follow))
-    return _check(_libc.inotify_add_watch(file.fd, where, mask))
+    where = host_path(guest, here, guest.path(path), follow=follow)
+    watch = _check(_libc.inotify_add_watch(file.fd, os.fsencode(where), mask))
+    folder, name = os.path.split(where.rstrip("/"))
+    itself = os.path.join(os.path.realpath(folder), name)
+    file.watched[watch] = os.path.realpath(where) if follow else itself
+    return watch
 
 
 @call("inotify_rm_watch")
