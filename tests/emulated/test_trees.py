@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import commands, outside, packages, programs, seeds
+from harness import commands, modes, outside, packages, programs, seeds
 from harness.subject import Subject
 
 SOURCES = Path(__file__).parent / "programs"
@@ -51,6 +51,22 @@ def test_tree_goes_on(variant: str, user: int | None, home: Path) -> None:
         subject.tell()
 
         assert subject.finish().endswith(b"below has 'x'\nmiddle 5\nok\n")
+
+
+CHANCE = seeds.generator("guests")
+DRAWN = [
+    (str(CHANCE.getrandbits(64)), CHANCE.choice(programs.EVERY_ARCH))
+    for _ in range(60 if seeds.FULL else 4)
+]
+
+
+@pytest.mark.parametrize(("number", "variant"), DRAWN)
+def test_drawn_tree_finds_everything_again(
+    number: str, variant: str, user: int | None, home: Path
+) -> None:
+    """Who is whose child, in which group, ended or stopped, and what they share."""
+    drawn = programs.Scenario("tree_random", (number,), remade=True)
+    modes.run(drawn, variant, "restart", user, home, emulated=True)
 
 
 def _middle(subject: Subject) -> str:

@@ -24,7 +24,7 @@ def test_drawn_tree_finds_everything_again(
     number: int, mode: str, user: int | None, home: Path
 ) -> None:
     """Who is whose child, in which group, ended or stopped, and what they share."""
-    scenario = Scenario("tree_random", (str(number),), children=True, remade=True)
+    scenario = Scenario("tree_random", (str(number),), remade=True)
     modes.run(scenario, "dynamic", mode, user, home)
 
 
