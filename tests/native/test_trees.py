@@ -32,5 +32,5 @@ def test_drawn_tree_finds_everything_again(
 def test_many_processes_are_restarted(home: Path) -> None:
     """Each with pipes to its neighbours; in a full run more than have low numbers."""
     count = 600 if seeds.FULL else 40
-    scenario = Scenario("tree_wide", (str(count),), children=True)
+    scenario = Scenario("tree_wide", (str(count),))
     modes.run(scenario, "dynamic", "restart", None, home)
