@@ -33,6 +33,10 @@ _ACTION_FLAGS = """
 """.split()
 
 
+_FAMILIES = {1: "Unix", 2: "IPv4", 10: "IPv6", 16: "netlink"}
+_SOCKET_TYPES = {1: "stream", 2: "datagrams", 3: "raw", 5: "packets"}
+"""Source: linux/socket.h, linux/net.h."""
+
 _USUAL = {"oom_score_adj": 0, "coredump_filter": 0x33}
 """What a kernel sets unless it is told otherwise."""
 
@@ -293,6 +297,8 @@ def _descriptors(view: ProcessView, context: records.Context) -> Iterator[str]:
         if file.pipe >= 0:
             pipe = context.pipes[file.pipe]
             parts.append(f"{file.pipe}, {len(pipe.data)} of {pipe.capacity} bytes")
+        if file.socket >= 0:
+            parts.append(_socket(context, file.socket))
         parts += [name for name in _FILE_FLAGS if file.flags & known.get(name, 0)]
         if descriptor.cloexec:
             parts.append("close-on-exec")
@@ -304,6 +310,21 @@ def _descriptors(view: ProcessView, context: records.Context) -> Iterator[str]:
         if sharing:
             parts.append(f"shared with {', '.join(sharing)}")
         yield f"  {descriptor.fd:>3} {' '.join(filter(None, parts))}"
+
+
+def _socket(context: records.Context, index: int) -> str:
+    """Return what a socket is, to which other one it leads, and what waits in it."""
+    socket = context.sockets[index]
+    family = _FAMILIES.get(socket.family, f"family {socket.family}")
+    kind = _SOCKET_TYPES.get(socket.type, f"type {socket.type}")
+    parts = [f"{index}: {family} {kind}"]
+    if socket.state != "open":
+        parts.append(socket.state)
+    if socket.peer >= 0:
+        parts.append(f"connected to {socket.peer}")
+    if waiting := sum(len(one.data) for one in socket.messages):
+        parts.append(f"{waiting} bytes to be read")
+    return ", ".join(parts)
 
 
 def _signals(view: ProcessView) -> Iterator[str]:

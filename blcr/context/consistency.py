@@ -52,6 +52,11 @@ def check(context: records.Context) -> None:
         _check_index(what, file.contents, context.contents, none=True)
         if file.unlinked and file.contents < 0:
             raise ContextError(f"file {index} has neither a name nor contents")
+        _check_index(f"file {index}: socket", file.socket, context.sockets, none=True)
+        if (file.kind == "socket") != (file.socket >= 0):
+            raise ContextError(f"file {index} is a socket, or is none, by halves")
+    for index, socket in enumerate(context.sockets):
+        _check_index(f"socket {index}: peer", socket.peer, context.sockets, none=True)
     for index, contents in enumerate(context.contents):
         _check_ranges(
             f"contents {index}: run",

@@ -346,7 +346,7 @@ class OpenFile(Record):
         kind: ``"file"``, ``"directory"``, ``"device"``, ``"path"`` (O_PATH),
             ``"pipe"``, ``"fifo"``, ``"eventfd"``, ``"epoll"``, ``"timerfd"``,
             ``"signalfd"``, ``"inotify"``, ``"pidfd"``, ``"pty"``, ``"memfd"``,
-            ``"mqueue"``,
+            ``"mqueue"``, ``"socket"``,
             ``"inherited"`` (cr_restart's descriptor of the same number, or its
             terminal).
         path: As the process sees it; for an inherited one what it was.
@@ -365,6 +365,7 @@ class OpenFile(Record):
         contents: Index into `Context.contents`, or -1.
         unlinked: It has no name any more; `path` is what it was.
         object: Index into `Context.shared_memory` for a memfd, else -1.
+        socket: Index into `Context.sockets` for a socket, else -1.
     """
 
     kind: str
@@ -385,6 +386,47 @@ class OpenFile(Record):
     contents: int = -1
     unlinked: bool = False
     object: int = -1
+    socket: int = -1
+
+
+class SocketMessage(Record):
+    """
+    What a socket has to read: a message, or bytes of a stream that came together.
+
+    Attributes:
+        credentials: Process, user and group of the sender as the reader would be told
+            (SO_PASSCRED); None: it would not.
+    """
+
+    data: bytes
+    credentials: tuple[int, int, int] | None = None
+
+
+class Socket(Record):
+    """
+    A socket.
+
+    Attributes:
+        family, type, protocol: As of socket(2).
+        options: Level, name and value of those that are not as in a new socket, and of
+            buffer sizes; getsockopt(2).
+        peer: Index into `Context.sockets` of the one it is connected to; -1: none.
+        state: ``"open"``; ``"closed"``: the one it was connected to is gone;
+            ``"reset"``: likewise, with bytes that it had not read.
+        shutdown: 1: nothing more is received, 2: nothing more is sent; bits.
+        messages: What waits to be read, in order.
+        creator: Process, user and group that SO_PEERCRED tells; process 0: none.
+    """
+
+    family: int
+    type: int
+    protocol: int = 0
+    options: tuple[tuple[int, int, bytes], ...] = ()
+    peer: int = -1
+    state: str = "open"
+    shutdown: int = 0
+    messages: tuple[SocketMessage, ...] = ()
+    creator: tuple[int, int, int] = (0, 0, 0)
 
 
 class Contents(Record):
@@ -646,3 +688,4 @@ class Context(Record):
     ended: tuple[EndedProcess, ...] = ()
     semaphores: tuple[Semaphores, ...] = ()
     message_queues: tuple[MessageQueue, ...] = ()
+    sockets: tuple[Socket, ...] = ()

@@ -279,6 +279,11 @@ class _Saving:
             _save_process(process, tables, wanted) for process in frozen.processes
         ]
         self._sysv = frozen.sysv(_waits(one.record for one in self._saved))
+        self._sockets: tuple[records.Socket, ...] = ()
+        if tables.sockets:
+            from blcr.resources import sockets
+
+            self._sockets = sockets.joined(tables.sockets, tables.socket_numbers)
         self._left = [one.runs for one in self._saved]
         if early:
             self._left[0] = early.left(self._saved[0].process, self._left[0])
@@ -340,6 +345,7 @@ class _Saving:
                 ended=tuple(self._frozen.ended),
                 semaphores=self._sysv[0],
                 message_queues=self._sysv[1],
+                sockets=self._sockets,
             )
         )
         for message in (*self._frozen.warnings, *self._tables.warnings):

@@ -209,6 +209,11 @@ def _make_all(
             made.append((process, record, unnamed))
             with _named(record):
                 moved.append(_rebuild(process, record, plan, reader, unnamed))
+        if plan.context.sockets:
+            from blcr.resources import sockets
+
+            with _named(plan.context.processes[0]):
+                sockets.rebuild([unnamed.opening for _, _, unnamed in made])
         checking.finish()
         for process, record, unnamed in made:
             with _named(record):

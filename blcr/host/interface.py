@@ -101,6 +101,14 @@ class Contents(Record):
     runs: Sequence[Run]
 
 
+class SocketFacts(Record):
+    """A socket: its record but for `peer`, its inode, and that of its peer; 0: none."""
+
+    record: records.Socket
+    inode: int
+    peer: int = 0
+
+
 class ProcessFacts(Record):
     """What the kernel tells about a process as a whole; ids as it sees them itself."""
 
@@ -291,6 +299,14 @@ class Process(Protocol):
 
     def pipe(self, fd: int) -> records.Pipe:
         """Return capacity and bytes of the pipe at `fd`, which are left in it."""
+
+    def socket(self, fd: int) -> SocketFacts:
+        """
+        Return what the socket at `fd` is, and what waits in it to be read.
+
+        Raises:
+            RefusedError: Something of it cannot be saved.
+        """
 
     def contents(self, fd: int) -> Contents:
         """

@@ -18,7 +18,12 @@ from collections.abc import Callable, Container, Mapping
 from blcr import remote
 from blcr.context import records
 from blcr.errors import RefusedError, RemoteCallError
-from blcr.host.interface import DescriptorFacts, FrozenProcess, Process
+from blcr.host.interface import (
+    DescriptorFacts,
+    FrozenProcess,
+    Process,
+    SocketFacts,
+)
 from blcr.record import Record
 from blcr.resources import (
     contents,
@@ -53,6 +58,7 @@ class Tables(Record):
         objects: Files that only those have who map them or hold them open.
         opened: Who has an open file, by what is alike in open files that may be the
             same one; in the host's order of open files.
+        socket_numbers: The index of a socket by its inode.
     """
 
     files: list[records.OpenFile]
@@ -62,11 +68,13 @@ class Tables(Record):
     warnings: list[str]
     objects: objects.Table
     opened: dict[tuple[object, ...], list[_Opened]]
+    sockets: list[SocketFacts]
+    socket_numbers: dict[int, int]
 
     @classmethod
     def empty(cls) -> Tables:
         """Return tables of nothing."""
-        return cls([], [], {}, {}, [], objects.Table(), {})
+        return cls([], [], {}, {}, [], objects.Table(), {}, [], {})
 
     def opened_before(self, process: FrozenProcess, facts: DescriptorFacts) -> int:
         """Return the index of an open file that another process has; or -1, noted."""
@@ -160,6 +168,10 @@ def _open_file(
     if file.kind == "memfd":
         index = tables.objects.add_descriptor(process, file)
         return file._replace(object=index)
+    if file.kind == "socket":
+        tables.socket_numbers[file.inode] = len(tables.sockets)
+        tables.sockets.append(process.socket(facts.fd))
+        return file._replace(socket=tables.socket_numbers[file.inode])
     if file.kind not in _WITH_BYTES:
         return file
     if file.inode not in tables.pipe_numbers:
@@ -186,6 +198,9 @@ def rebuild(opening: Opening, made: objects.Making) -> None:
         opening.close(fd)
     plain = Plain(opening)
     for descriptor in record.descriptors:
+        if context.files[descriptor.file].kind == "socket":
+            # They are made when all processes are there.
+            continue
         if not plain.add(descriptor):
             _settle(opening, plain)
             _build(opening, descriptor, made)
@@ -193,7 +208,7 @@ def rebuild(opening: Opening, made: objects.Making) -> None:
     contents.dress(opening)
     opening.close_aside()
     for index, fd in opening.first.items():
-        _own(opening, fd, context.files[index])
+        own(opening, fd, context.files[index])
 
 
 def finish(opening: Opening) -> None:
@@ -243,12 +258,7 @@ def _build(
         return
     shared = opening.sharing.files.get(index)
     if shared is not None:
-        fd = opening.process.receive(shared)
-        if fd != target:
-            opening.task.call("dup3", fd, target, flags)
-            opening.close(fd)
-        elif descriptor.cloexec:
-            opening.fcntl(target, "F_SETFD", 1)
+        opening.receive(shared, target, cloexec=descriptor.cloexec)
         opening.received[index] = target
         return
     opener = _OPENERS.get(file.kind)
@@ -331,7 +341,7 @@ _OPENERS: Mapping[str, Callable[[Opening, int, records.OpenFile], int]] = {
 }
 
 
-def _own(opening: Opening, fd: int, file: records.OpenFile) -> None:
+def own(opening: Opening, fd: int, file: records.OpenFile) -> None:
     """Say whom an open file sends signals to, and which."""
     known = opening.known
     kind, number = file.owner

@@ -230,6 +230,16 @@ class Opening:
         flags &= ~self.known["O_NOFOLLOW"]
         return self.open(f"/proc/self/fd/{opened}", flags, fd)
 
+    def receive(self, ours: int, target: int, *, cloexec: bool) -> None:
+        """Have an open file of ours at a number."""
+        fd = self.process.receive(ours)
+        if fd != target:
+            flags = self.known["O_CLOEXEC"] if cloexec else 0
+            self.task.call("dup3", fd, target, flags)
+            self.close(fd)
+        elif cloexec:
+            self.fcntl(target, "F_SETFD", 1)
+
     def close(self, fd: int) -> None:
         """Close a descriptor if it is open."""
         self._aside.discard(fd)

@@ -37,6 +37,7 @@ KINDS = (
     "process_controls",
     "scheduling",
     "signal_queued",
+    "sock_pairs",
     "terminal_pair",
     "timer_posix",
     "timerfd",

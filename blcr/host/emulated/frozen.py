@@ -54,6 +54,7 @@ from blcr.host.interface import (
     Process,
     ProcessFacts,
     Run,
+    SocketFacts,
     TaskFacts,
 )
 from blcr.linux import blocking
@@ -403,6 +404,10 @@ class FrozenProcess:
         ours = id(self.guest.descriptors.get(fd))
         theirs = id(other.guest.descriptors.get(other_fd))
         return (ours > theirs) - (ours < theirs)
+
+    def socket(self, fd: int) -> SocketFacts:
+        """Refuse: sockets are not saved here."""
+        raise RefusedError(self.pid, f"descriptor {fd} is a socket")
 
     def contents(self, fd: int) -> Contents:
         """Return a descriptor to read a regular file from, and what is data."""

@@ -15,11 +15,15 @@ import stat
 import struct
 from collections.abc import Mapping, Sequence
 
+from blcr.annotations import TYPE_CHECKING
 from blcr.context import records
 from blcr.errors import HostError, TaskGoneError
 from blcr.host.interface import DescriptorFacts
 from blcr.host.native import fdinfo, lent, procfs, terminals, whereabouts
 from blcr.record import Record
+
+if TYPE_CHECKING:
+    from blcr.host.native.sockets import Sockets
 
 _MEMORY_DEVICES = {(1, 3), (1, 5), (1, 7), (1, 8), (1, 9)}
 """null, zero, full, random, urandom: nothing of them is anybody's own."""
@@ -186,6 +190,13 @@ class Family:
                         mode = int(shown.info(fd)["flags"][0], 8) & os.O_ACCMODE
                         found.setdefault(status.st_ino, set()).add(mode)
         return found
+
+    @functools.cached_property
+    def sockets(self) -> Sockets:
+        """The sockets that they have."""
+        from blcr.host.native.sockets import Sockets
+
+        return Sockets(self._pids)
 
     @functools.cached_property
     def _statuses(self) -> list[procfs.Status]:
@@ -463,7 +474,8 @@ class _Looking:
         if stat.S_ISFIFO(mode):
             return self._pipe(one)
         if stat.S_ISSOCK(mode):
-            return _Kind("", "a socket")
+            refused = self._family.sockets.refused(one.stat.st_ino, self._pid, one.fd)
+            return _Kind("" if refused else "socket", refused)
         return _Kind("", "a file of unknown kind")
 
     def _anonymous(self, one: _Seen) -> _Kind:

@@ -27,6 +27,7 @@ from blcr.host.interface import (
     MappingFacts,
     ProcessFacts,
     Run,
+    SocketFacts,
     TaskFacts,
 )
 from blcr.host.native import (
@@ -576,6 +577,10 @@ class NativeProcess:
     def pipe(self, fd: int) -> records.Pipe:
         """Return capacity and bytes of the pipe at `fd`."""
         return lent.pipe(self.shown_pid, fd)
+
+    def socket(self, fd: int) -> SocketFacts:
+        """Return what the socket at `fd` is, and what waits in it."""
+        return self.family.sockets.facts(self.shown_pid, fd)
 
     def contents(self, fd: int) -> Contents:
         """Return a descriptor to read the regular file at `fd` from."""

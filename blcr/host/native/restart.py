@@ -218,7 +218,8 @@ class Making:
         used = {one.fd for one in record.descriptors}
         source = _free_descriptor(used)
         context = self._plan.context
-        if len(context.processes) == 1 and not _has_terminals(context):
+        alone = len(context.processes) == 1 and not context.sockets
+        if alone and not _has_terminals(context):
             return source, -1
         return source, _free_descriptor({*used, source})
 

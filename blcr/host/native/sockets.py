@@ -1,0 +1,462 @@
+"""
+What the sockets of processes are connected to, and what waits in them.
+
+Who is connected to whom the kernel tells through netlink, once for all.  All else is
+asked through descriptors that are lent, nothing in a process's name.  What waits to be
+read is looked at with MSG_PEEK and stays; only where messages lie one behind the other
+SO_PEEK_OFF is set meanwhile, and put back.
+
+Source: sock_diag(7), unix(7), socket(7); net/unix/af_unix.c, Linux 6.12.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import functools
+import os
+import select
+import socket
+import stat
+import struct
+import termios
+from collections.abc import Iterator, Mapping, Sequence
+
+from blcr.context import records
+from blcr.errors import RefusedError, TaskGoneError
+from blcr.host.interface import SocketFacts
+from blcr.host.native import lent, procfs
+from blcr.record import Record
+
+_NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY = 4, 20
+_NLM_REQUEST, _NLM_DUMP = 1, 0x300
+_NLMSG_ERROR, _NLMSG_DONE = 2, 3
+_HEADER = struct.Struct("=IHHII")
+_REQUEST = struct.Struct("=BBHIIIII")
+_MESSAGE = struct.Struct("=BBBxIII")
+_ATTRIBUTE = struct.Struct("=HH")
+_SHOW_NAME, _SHOW_PEER = 1, 4
+_DIAG_NAME, _DIAG_PEER, _DIAG_SHUTDOWN = 0, 2, 6
+"""Source: linux/netlink.h, linux/sock_diag.h, linux/unix_diag.h."""
+_ALL_STATES = (1 << 32) - 1
+_LISTENING = 10
+"""TCP_LISTEN."""
+
+_PASS_CREDENTIALS, _PEER_CREDENTIALS = socket.SO_PASSCRED, socket.SO_PEERCRED
+_GET_FILTER, _FILTER_ROOM = 26, 1024
+_PEEK_OFFSET = 42
+_LINGER_SIZE, _TIME_SIZE, _WORD = 8, 16, 4
+_OPTIONS = {
+    # Debug, reuse, routing, broadcast, buffers, keepalive, urgent data, checksums.
+    **dict.fromkeys((1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 15), _WORD),
+    socket.SO_LINGER: _LINGER_SIZE,
+    _PASS_CREDENTIALS: _WORD,
+    socket.SO_RCVLOWAT: _WORD,
+    socket.SO_RCVTIMEO: _TIME_SIZE,
+    socket.SO_SNDTIMEO: _TIME_SIZE,
+    # Time stamps, security labels, marks, losses, Wi-Fi, frame checks, busy polling.
+    **dict.fromkeys((29, 34, 35, 36, 40, 41, _PEEK_OFFSET, 43, 45, 46), _WORD),
+    # Time stamps, pacing, zero copy, times to send at, time stamps of 64 bits.
+    37: 8,
+    47: 8,
+    60: _WORD,
+    61: 8,
+    63: _WORD,
+    64: _WORD,
+    # Busy polling, reserved memory, rehashing, marks, pidfds, priorities, descriptors.
+    **dict.fromkeys((69, 70, 73, 74, 75, 76, 82, 83), _WORD),
+}
+"""Bytes of the options of SOL_SOCKET that can be set; asm-generic/socket.h."""
+_BUFFERS = (socket.SO_SNDBUF, socket.SO_RCVBUF)
+
+_CREDENTIALS = struct.Struct("=3i")
+_DESCRIPTORS_ROOM = 253 * 4
+"""SCM_MAX_FD of them."""
+_CONTROL_ROOM = socket.CMSG_SPACE(_DESCRIPTORS_ROOM) + 512
+_MESSAGE_ROOM = 1 << 18
+_SMALL = 1 << 14
+"""Bytes of a message whose memory is always of one size."""
+_PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+_SHUT_RECEIVE, _SHUT_BOTH = 1, 3
+_ORDERED = (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)
+
+
+class Unix(Record):
+    """
+    A Unix socket as the kernel shows it.
+
+    Attributes:
+        state: As of TCP: 10 for a listening one.
+        peer: The inode of the one it is connected to, 0 if that is gone; None: none.
+        shutdown: 1: nothing more is received, 2: sent.
+    """
+
+    type: int
+    state: int
+    name: bytes | None
+    peer: int | None
+    shutdown: int
+
+
+class _Seen(Record):
+    """Part of what waits: data, sender, and how many descriptors are with it."""
+
+    data: bytes
+    credentials: tuple[int, int, int] | None
+    descriptors: int
+    flags: int
+
+
+class Sockets:
+    """Those of processes that are saved together."""
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._pids = pids
+
+    @functools.cached_property
+    def holders(self) -> Mapping[int, tuple[int, int]]:
+        """A process, and its descriptor, by inode."""
+        found: dict[int, tuple[int, int]] = {}
+        for pid in self._pids:
+            with procfs.Descriptors(pid) as shown:
+                for fd in shown.numbers():
+                    status = shown.stat(fd)
+                    if stat.S_ISSOCK(status.st_mode):
+                        found.setdefault(status.st_ino, (pid, fd))
+        return found
+
+    @functools.cached_property
+    def _unix(self) -> Mapping[int, Unix]:
+        return dict(_unix_sockets())
+
+    def refused(self, inode: int, pid: int, fd: int) -> str:
+        """Return why a socket is refused by its kind; empty: it is not."""
+        with lent.lent(pid, fd) as ours, socket.socket(fileno=os.dup(ours)) as one:
+            if one.family != socket.AF_UNIX:
+                return f"a socket of family {_family(one)}"
+        try:
+            shown = self._unix.get(inode)
+        except OSError as error:
+            return f"a socket of which this kernel does not tell more ({error})"
+        if shown is None:
+            return "a Unix socket of another network namespace"
+        if shown.name is not None or shown.state == _LISTENING:
+            return "a Unix socket with a name"
+        if shown.peer and shown.peer not in self.holders:
+            return "a Unix socket whose other end is outside"
+        if shown.peer == 0 and shown.type in _ORDERED and shown.shutdown != _SHUT_BOTH:
+            return "a Unix socket whose connection was not accepted yet"
+        return ""
+
+    def facts(self, pid: int, fd: int) -> SocketFacts:
+        """
+        Return what a socket is, and what waits in it.
+
+        Raises:
+            RefusedError: Something of it cannot be saved.
+        """
+        with lent.lent(pid, fd) as ours, socket.socket(fileno=os.dup(ours)) as one:
+            inode = os.fstat(ours).st_ino
+            try:
+                return self._facts(one, inode, self._unix[inode])
+            except _UnsavedError as error:
+                raise RefusedError(
+                    pid,
+                    f"descriptor {fd} is a Unix socket {error}",
+                    hint="have the program read it, or close it, before the checkpoint",
+                ) from error
+
+    def _facts(self, one: socket.socket, inode: int, shown: Unix) -> SocketFacts:
+        events = _poll(one)
+        if events & select.POLLPRI:
+            raise _UnsavedError("with urgent data")
+        if _is_filtered(one):
+            raise _UnsavedError("with a filter of packets")
+        state = "open"
+        if shown.peer == 0:
+            state = "reset" if events & select.POLLERR else "closed"
+        if shown.type == socket.SOCK_STREAM:
+            waiting = _stream(one)
+        else:
+            waiting = _messages(one, events, ends=bool(shown.shutdown & _SHUT_RECEIVE))
+            if shown.peer in self.holders:
+                self._require_all(shown, waiting)
+        if any(part.descriptors for part in waiting):
+            raise _UnsavedError("with descriptors on their way")
+        record = records.Socket(
+            family=one.family,
+            type=one.type,
+            protocol=one.proto,
+            options=tuple(_own_options(one)),
+            state=state,
+            shutdown=shown.shutdown,
+            messages=tuple(
+                records.SocketMessage(part.data, part.credentials) for part in waiting
+            ),
+            creator=_creator(one),
+        )
+        return SocketFacts(record, inode, shown.peer or 0)
+
+    def _require_all(self, shown: Unix, waiting: Sequence[_Seen]) -> None:
+        """
+        Check that nothing has been overlooked: an empty message shows only once.
+
+        Raises:
+            _UnsavedError: The sender has more under way.
+        """
+        if any(len(part.data) > _SMALL for part in waiting):
+            return
+        assert shown.peer
+        with lent.lent(*self.holders[shown.peer]) as sender:
+            under_way = _unsent(sender)
+        if not under_way and not waiting:
+            return
+        sizes = [len(part.data) for part in waiting]
+        if under_way - _memory_of(shown.type, sizes) >= _memory_of(shown.type, [0]):
+            raise _UnsavedError("with empty messages that somebody has looked at")
+
+
+class _UnsavedError(Exception):
+    """Something of a socket cannot be saved."""
+
+
+def _family(one: socket.socket) -> str:
+    """Return the name of a socket's family."""
+    return getattr(one.family, "name", f"AF_{int(one.family)}")
+
+
+def _poll(one: socket.socket) -> int:
+    poll = select.poll()
+    poll.register(one, select.POLLIN | select.POLLPRI | select.POLLOUT)
+    return dict(poll.poll(0)).get(one.fileno(), 0)
+
+
+def _is_filtered(one: socket.socket) -> bool:
+    """Tell whether a program of BPF filters what a socket receives."""
+    try:
+        return bool(one.getsockopt(socket.SOL_SOCKET, _GET_FILTER, _FILTER_ROOM))
+    except OSError:
+        # One that cannot be read.
+        return True
+
+
+def _creator(one: socket.socket) -> tuple[int, int, int]:
+    """Return process, user and group of SO_PEERCRED, the process as it sees itself."""
+    size = _CREDENTIALS.size
+    packed = one.getsockopt(socket.SOL_SOCKET, _PEER_CREDENTIALS, size)
+    return _inner(*_CREDENTIALS.unpack(packed))
+
+
+def _inner(pid: int, uid: int, gid: int) -> tuple[int, int, int]:
+    """Return credentials with the process's id as it sees it itself."""
+    if pid > 0:
+        try:
+            pid = procfs.status(pid).tgids[-1]
+        except TaskGoneError:
+            pid = 0
+    return pid, max(uid, 0), max(gid, 0)
+
+
+def _own_options(one: socket.socket) -> Iterator[tuple[int, int, bytes]]:
+    """Yield the options that are not as in a new socket, and the sizes of buffers."""
+    usual = _usual(one.family, one.type, one.proto)
+    for name, value in _options(one):
+        if name in _BUFFERS or value != usual.get(name):
+            yield socket.SOL_SOCKET, name, value
+
+
+@functools.cache
+def _usual(family: int, kind: int, protocol: int) -> Mapping[int, bytes]:
+    """Return the options of a new socket."""
+    with socket.socket(family, kind, protocol) as new:
+        return dict(_options(new))
+
+
+def _options(one: socket.socket) -> Iterator[tuple[int, bytes]]:
+    for name, size in _OPTIONS.items():
+        try:
+            yield name, one.getsockopt(socket.SOL_SOCKET, name, size)
+        except OSError as error:
+            if error.errno not in (errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.EINVAL):
+                raise
+
+
+def _unread(one: socket.socket) -> int:
+    """Return how many bytes wait to be read; of datagrams those of the first."""
+    return lent.unread(one.fileno())
+
+
+def _unsent(ours: int) -> int:
+    """Return the memory of what a socket has sent and nobody has read."""
+    data = fcntl.ioctl(ours, termios.TIOCOUTQ, bytes(4))
+    return int(struct.unpack("=i", data)[0])
+
+
+def _memory_of(kind: int, sizes: Sequence[int]) -> int:
+    """Return the memory that messages take."""
+    here, there = socket.socketpair(socket.AF_UNIX, kind)
+    with here, there:
+        here.setblocking(False)
+        total = sum(sizes) + _MESSAGE_ROOM
+        here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, total)
+        for size in sizes:
+            here.send(bytes(size))
+        return _unsent(here.fileno())
+
+
+def _stream(one: socket.socket) -> list[_Seen]:
+    """Return the bytes that wait in a stream, in parts of one sender each."""
+    size = _unread(one)
+    if not size:
+        return []
+    if one.getsockopt(socket.SOL_SOCKET, _PEEK_OFFSET) < 0:
+        seen = _peek(one, size)
+        if len(seen.data) == size:
+            return [seen]
+    parts: list[_Seen] = []
+    with _PeekingFrom(one, 0):
+        left = size
+        while left:
+            seen = _peek(one, left)
+            left -= len(seen.data)
+            if not seen.data:
+                raise _UnsavedError(f"with {left} bytes that cannot be looked at")
+            parts.append(seen)
+    return parts
+
+
+def _messages(one: socket.socket, events: int, *, ends: bool) -> list[_Seen]:
+    """
+    Return the messages that wait.
+
+    Args:
+        ends: Behind the last one comes the end, which looks like an empty one.
+    """
+    if not events & select.POLLIN:
+        return []
+    if events & select.POLLERR:
+        # Whoever looks is told of the error, and the program would be no more.
+        if _unread(one):
+            raise _UnsavedError("with an error besides messages")
+        return []
+    found: list[_Seen] = []
+    with _PeekingFrom(one, -1):
+        # An empty one, seen before, is not shown any more from an offset on.
+        first = _peek_message(one)
+        if first is not None and not first.data and not ends:
+            found.append(first)
+        at = 0
+        while True:
+            one.setsockopt(socket.SOL_SOCKET, _PEEK_OFFSET, at)
+            seen = _peek_message(one, at)
+            if seen is None or (ends and not seen.data):
+                return found
+            at += len(seen.data)
+            found.append(seen)
+
+
+def _peek_message(one: socket.socket, at: int = -1) -> _Seen | None:
+    """Return the message at an offset (-1: the first); None: there is none."""
+    room = _MESSAGE_ROOM
+    while True:
+        try:
+            seen = _peek(one, room)
+        except BlockingIOError:
+            return None
+        if not seen.flags & socket.MSG_TRUNC:
+            return seen
+        room *= 8
+        one.setsockopt(socket.SOL_SOCKET, _PEEK_OFFSET, at)
+
+
+class _PeekingFrom:
+    """Look from an offset on, as long as the block; -1: always at what comes first."""
+
+    def __init__(self, one: socket.socket, offset: int) -> None:
+        self._one = one
+        self._before = one.getsockopt(socket.SOL_SOCKET, _PEEK_OFFSET)
+        one.setsockopt(socket.SOL_SOCKET, _PEEK_OFFSET, offset)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        self._one.setsockopt(socket.SOL_SOCKET, _PEEK_OFFSET, self._before)
+
+
+def _peek(one: socket.socket, size: int) -> _Seen:
+    """Look at what comes next."""
+    data, ancillary, flags, _name = one.recvmsg(size, _CONTROL_ROOM, _PEEK)
+    credentials, descriptors = None, 0
+    for _level, kind, content in ancillary:
+        if kind == socket.SCM_CREDENTIALS:
+            credentials = _inner(*_CREDENTIALS.unpack(content))
+        elif kind == socket.SCM_RIGHTS:
+            for (fd,) in struct.iter_unpack("=i", content[: len(content) // 4 * 4]):
+                os.close(fd)
+                descriptors += 1
+    return _Seen(data, credentials, descriptors, flags)
+
+
+def _unix_sockets() -> Iterator[tuple[int, Unix]]:
+    """
+    Yield all Unix sockets of this network namespace by inode.
+
+    Raises:
+        OSError: The kernel cannot tell.
+    """
+    request = _REQUEST.pack(
+        socket.AF_UNIX, 0, 0, _ALL_STATES, 0, _SHOW_NAME | _SHOW_PEER, 0, 0
+    )
+    for data in _asked(request):
+        family, kind, state, inode, _cookie, _cookie_high = _MESSAGE.unpack_from(data)
+        del family
+        shown = _attributes(data[_MESSAGE.size :])
+        peer = shown.get(_DIAG_PEER)
+        yield (
+            inode,
+            Unix(
+                kind,
+                state,
+                shown.get(_DIAG_NAME),
+                None if peer is None else int(struct.unpack("=I", peer)[0]),
+                shown.get(_DIAG_SHUTDOWN, b"\0")[0],
+            ),
+        )
+
+
+def _attributes(data: bytes) -> dict[int, bytes]:
+    """Return netlink attributes by type."""
+    found: dict[int, bytes] = {}
+    while len(data) >= _ATTRIBUTE.size:
+        size, kind = _ATTRIBUTE.unpack_from(data)
+        found[kind] = data[_ATTRIBUTE.size : size]
+        data = data[-(-size // 4) * 4 :]
+    return found
+
+
+def _asked(request: bytes) -> Iterator[bytes]:
+    """
+    Yield the messages with which the kernel answers a request for all sockets.
+
+    Raises:
+        OSError: It cannot.
+    """
+    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+    with socket.socket(socket.AF_NETLINK, kind, _NETLINK_SOCK_DIAG) as netlink:
+        size = _HEADER.size + len(request)
+        flags = _NLM_REQUEST | _NLM_DUMP
+        header = _HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, flags, 1, 0)
+        netlink.send(header + request)
+        while True:
+            data = netlink.recv(1 << 18)
+            while data:
+                size, what, _flags, _number, _port = _HEADER.unpack_from(data)
+                content = data[_HEADER.size : size]
+                if what == _NLMSG_DONE:
+                    return
+                if what == _NLMSG_ERROR:
+                    code = -int(struct.unpack_from("=i", content)[0])
+                    raise OSError(code, os.strerror(code))
+                yield content
+                data = data[-(-size // 4) * 4 :]
