@@ -396,10 +396,12 @@ class SocketMessage(Record):
     Attributes:
         credentials: Process, user and group of the sender as the reader would be told
             (SO_PASSCRED); None: it would not.
+        source: The sender's name, as `Socket.name`.
     """
 
     data: bytes
     credentials: tuple[int, int, int] | None = None
+    source: bytes = b""
 
 
 class Socket(Record):
@@ -412,10 +414,16 @@ class Socket(Record):
             buffer sizes; getsockopt(2).
         peer: Index into `Context.sockets` of the one it is connected to; -1: none.
         state: ``"open"``; ``"closed"``: the one it was connected to is gone;
-            ``"reset"``: likewise, with bytes that it had not read.
+            ``"reset"``: likewise, with bytes that it had not read; ``"listening"``;
+            ``"waiting"``: its connection has not been accepted yet.
         shutdown: 1: nothing more is received, 2: nothing more is sent; bits.
         messages: What waits to be read, in order.
         creator: Process, user and group that SO_PEERCRED tells; process 0: none.
+        name: What it is bound to, or was accepted at: getsockname(2); empty: nothing.
+        target: Of one that is connected to a socket outside, the name of that.
+        file: Mode, owner and group of the file that its name leads to; None: none.
+        backlog: Of a listening one, how many may wait.
+        pending: Of a listening one, indices of those that wait to be accepted.
     """
 
     family: int
@@ -427,6 +435,11 @@ class Socket(Record):
     shutdown: int = 0
     messages: tuple[SocketMessage, ...] = ()
     creator: tuple[int, int, int] = (0, 0, 0)
+    name: bytes = b""
+    target: bytes = b""
+    file: tuple[int, int, int] | None = None
+    backlog: int = 0
+    pending: tuple[int, ...] = ()
 
 
 class Contents(Record):

@@ -283,7 +283,9 @@ class _Saving:
         if tables.sockets:
             from blcr.resources import sockets
 
-            self._sockets = sockets.joined(tables.sockets, tables.socket_numbers)
+            self._sockets = sockets.joined(
+                tables.sockets, tables.socket_numbers, tables.warnings
+            )
         self._left = [one.runs for one in self._saved]
         if early:
             self._left[0] = early.left(self._saved[0].process, self._left[0])

@@ -102,11 +102,16 @@ class Contents(Record):
 
 
 class SocketFacts(Record):
-    """A socket: its record but for `peer`, its inode, and that of its peer; 0: none."""
+    """
+    A socket: its record, but for `peer` and `pending`, whose inodes are here.
+
+    Attributes:
+        peer: 0: none.
+    """
 
     record: records.Socket
-    inode: int
     peer: int = 0
+    pending: tuple[int, ...] = ()
 
 
 class ProcessFacts(Record):

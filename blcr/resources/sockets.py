@@ -1,5 +1,5 @@
 """
-Sockets: pairs inside the saved processes, with what waits to be read.
+Sockets, with what waits to be read.
 
 They are made when all processes are there: each in the name of who made it, as
 SO_PEERCRED tells that, filled by us, and given to all that have it.
@@ -9,14 +9,20 @@ Source: unix(7), socket(7).
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
+import functools
 import os
 import socket
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 
 from blcr import remote
 from blcr.context import records
+from blcr.errors import RemoteCallError, RestartError
 from blcr.host.interface import SCRATCH_SIZE, SocketFacts
+from blcr.linux import addresses
 from blcr.resources import files
 from blcr.resources.opening import Opening
 
@@ -24,13 +30,49 @@ _FORCED = {socket.SO_SNDBUF: 32, socket.SO_RCVBUF: 33}
 """SO_SNDBUFFORCE and SO_RCVBUFFORCE by what they set."""
 _ROOM = 1 << 16
 """Bytes that a sender's buffer has besides what is sent: messages cost some each."""
+_TOKEN = 16
+_ATTEMPTS = 8
+_UNCONNECTED = bytes(16)
+"""A name of the family AF_UNSPEC."""
+_ORDERED = (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)
 
 
 def joined(
-    saved: Sequence[SocketFacts], numbers: Mapping[int, int]
+    saved: Sequence[SocketFacts], numbers: Mapping[int, int], warnings: list[str]
 ) -> tuple[records.Socket, ...]:
-    """Return the records of all sockets, with their peers, which `numbers` has."""
-    return tuple(one.record._replace(peer=numbers.get(one.peer, -1)) for one in saved)
+    """
+    Return the records of all sockets, with their peers.
+
+    Args:
+        numbers: The index of each by inode.
+        warnings: What the user should know is added.
+    """
+    names = {one.record.name for one in saved if one.record.name}
+    for one in saved:
+        strange = {part.source for part in one.record.messages} - names - {b""}
+        warnings += [
+            f"a message from the socket {shown(name)}, which is not among them, comes "
+            "from one without a name at restart"
+            for name in strange
+        ]
+    return tuple(
+        one.record._replace(
+            peer=numbers.get(one.peer, -1),
+            pending=tuple(numbers[inode] for inode in one.pending),
+        )
+        for one in saved
+    )
+
+
+def shown(name: bytes) -> str:
+    """Return the name of a socket as people write it."""
+    if path := addresses.path(name):
+        return f"'{path}'"
+    found = addresses.unpack(name)
+    if isinstance(found, bytes):
+        return f"'@{found[1:].decode(errors='backslashreplace')}'"
+    host, port, *_ = found
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def rebuild(openings: Sequence[Opening]) -> None:
@@ -43,7 +85,9 @@ def rebuild(openings: Sequence[Opening]) -> None:
     making = _Making(openings)
     try:
         making.make()
+        making.accept()
         making.fill()
+        making.connect()
         making.settle()
         making.give()
     finally:
@@ -57,6 +101,10 @@ class _Making:
     Attributes:
         _ours: Them, by index.
         _gone: Other ends, by index, of those whose peer is gone.
+        _pairs: Other ends, by index, of those that were made by twos.
+        _listening: Indices of those that listen already.
+        _unlinked: Paths that are to be removed again, by whom, and what is to come
+            back to each; empty: nothing.
     """
 
     def __init__(self, openings: Sequence[Opening]) -> None:
@@ -65,9 +113,17 @@ class _Making:
         self._by_pid = {one.record.pid: one for one in openings}
         self._ours: dict[int, socket.socket] = {}
         self._gone: dict[int, socket.socket] = {}
+        self._pairs: dict[int, int] = {}
+        self._listening: set[int] = set()
+        self._unlinked: list[tuple[Opening, str, str]] = []
         self._holders: dict[int, Opening] = {}
         for opening, _descriptor, file in self._descriptors():
             self._holders.setdefault(file.socket, opening)
+        self._by_name = {
+            (one.type, one.name): index
+            for index, one in reversed([*enumerate(self._sockets)])
+            if one.name and not self._is_accepted(index)
+        }
 
     def _descriptors(
         self,
@@ -79,67 +135,275 @@ class _Making:
                 if file.kind == "socket":
                     yield opening, descriptor, file
 
+    def _is_accepted(self, index: int) -> bool:
+        """Tell whether a socket may have its name from a listening one."""
+        one = self._sockets[index]
+        connected = one.peer >= 0 or one.state in ("closed", "reset")
+        return one.type in _ORDERED and connected
+
     def close(self) -> None:
         """Let go of all."""
         for one in (*self._ours.values(), *self._gone.values()):
             one.close()
 
+    def _named(self, pid: int, holder: Opening, what: str) -> Opening:
+        """Return the process of a saved id, or the holder, with a warning."""
+        found = self._by_pid.get(pid)
+        if found:
+            return found
+        if pid:
+            holder.warn(
+                f"{what} by process {pid}, which is not among them, and is by "
+                f"{holder.record.pid} now"
+            )
+        return holder
+
     # Making.
 
     def make(self) -> None:
-        """Make all of them, connected."""
-        for index, saved in enumerate(self._sockets):
+        """Make all of them but those that are made by connecting to a name."""
+        for index in sorted(range(len(self._sockets)), key=self._leads_to_name):
+            saved = self._sockets[index]
             if index in self._ours:
                 continue
-            if saved.peer >= 0:
-                self._ours[index], self._ours[saved.peer] = self._pair(index)
-            elif saved.state != "open":
-                self._ours[index], self._gone[index] = self._pair(index)
+            if self._is_accepted(index):
+                other = self._sockets[saved.peer] if saved.peer >= 0 else None
+                if not saved.name and not (other and other.name):
+                    self._make_pair(index)
+            elif saved.state in ("closed", "reset") or not self._leads_to_name(index):
+                self._make_pair(index)
             else:
                 self._ours[index] = self._single(index)
 
-    def _creator(self, index: int) -> Opening:
-        """Return who is to make a socket."""
-        saved, holder = self._sockets[index], self._holders[index]
-        pid, _uid, _gid = saved.creator
-        creator = self._by_pid.get(pid, holder)
-        if pid and creator.record.pid != pid:
-            holder.warn(
-                f"a socket was made by process {pid}, which is not among them; for "
-                f"SO_PEERCRED it is {creator.record.pid} now"
-            )
-        return creator
+    def _leads_to_name(self, index: int) -> bool:
+        """Tell whether a socket is not connected, or to one that has a name."""
+        saved = self._sockets[index]
+        if saved.peer < 0:
+            return True
+        peer = self._sockets[saved.peer]
+        return bool(peer.name) and (peer.peer != index or bool(saved.name))
 
-    def _pair(self, index: int) -> tuple[socket.socket, socket.socket]:
+    def _make_pair(self, index: int) -> None:
         """Make two that are connected."""
-        saved, creator = self._sockets[index], self._creator(index)
+        saved, holder = self._sockets[index], self._holders[index]
+        creator = self._named(saved.creator[0], holder, "a socket was made")
         out = remote.Out(8)
         kind = saved.type | creator.known["O_CLOEXEC"]
         remote.call(creator.task, "socketpair", saved.family, kind, saved.protocol, out)
         order = creator.process.arch.layout.byteorder
         here, there = (
-            _taken(creator, int.from_bytes(half, order))
-            for half in (out.data[:4], out.data[4:])
+            int.from_bytes(half, order) for half in (out.data[:4], out.data[4:])
         )
-        return here, there
+        if not self._is_accepted(index):
+            self._bind(creator, here, saved)
+        self._ours[index] = _taken(creator, here)
+        if saved.peer < 0:
+            self._gone[index] = _taken(creator, there)
+            return
+        peer = self._sockets[saved.peer]
+        if saved.peer in self._ours:
+            raise holder.error("sockets are connected to each other in a strange way")
+        if not self._is_accepted(index):
+            self._bind(creator, there, peer)
+        if peer.peer != index:
+            none = _UNCONNECTED
+            remote.call(creator.task, "connect", there, none, len(none))
+        self._ours[saved.peer] = _taken(creator, there)
+        self._pairs[index], self._pairs[saved.peer] = saved.peer, index
 
     def _single(self, index: int) -> socket.socket:
         """Make one that is not connected."""
         saved, holder = self._sockets[index], self._holders[index]
-        kind = saved.type | holder.known["O_CLOEXEC"]
-        fd = holder.task.call("socket", saved.family, kind, saved.protocol)
+        fd = self._socket(holder, saved)
+        self._bind(holder, fd, saved)
         return _taken(holder, fd)
+
+    def _socket(self, opening: Opening, saved: records.Socket) -> int:
+        known = opening.known
+        kind = saved.type | known["O_CLOEXEC"] | known["O_NONBLOCK"]
+        return opening.task.call("socket", saved.family, kind, saved.protocol)
+
+    # Names.
+
+    def _bind(self, opening: Opening, fd: int, saved: records.Socket) -> None:
+        """Give a socket its name, and that its file."""
+        path = addresses.path(saved.name)
+        if not saved.name:
+            return
+        if path and saved.file is None:
+            self._bind_unlinked(opening, fd, saved.name)
+            return
+        if path:
+            _clear(opening, saved)
+        _call_with_name(opening, "bind", fd, saved.name)
+        if path and saved.file:
+            # A relative one is in the working directory.
+            full = os.path.join(opening.record.cwd, path)
+            opening.undo.append(functools.partial(opening.process.remove, full))
+            _dress(opening, path, saved.file)
+
+    def _bind_unlinked(self, opening: Opening, fd: int, name: bytes) -> None:
+        """Give a socket a name that leads nowhere in the end, or to something else."""
+        path, here = addresses.path(name), opening.known["AT_FDCWD"]
+        aside = ""
+        if path:
+            aside = f"{path}.{opening.record.pid}.blcr"
+            try:
+                remote.call(opening.task, "renameat", here, path, here, aside)
+            except RemoteCallError as error:
+                if error.errno != errno.ENOENT:
+                    raise
+                aside = ""
+            self._unlinked.append((opening, path, aside))
+        _call_with_name(opening, "bind", fd, name)
+
+    def _unlink(self) -> None:
+        """Remove what was there for a while only."""
+        unlinked, self._unlinked = self._unlinked, []
+        for opening, path, aside in unlinked:
+            here = opening.known["AT_FDCWD"]
+            remote.call(opening.task, "unlinkat", here, path, 0)
+            if aside:
+                remote.call(opening.task, "renameat", here, aside, here, path)
+
+    # Connections that were accepted.
+
+    def accept(self) -> None:
+        """Make those that have been accepted, and have others wait for that."""
+        for index, saved in enumerate(self._sockets):
+            if index not in self._ours:
+                self._connect_to_name(index)
+            elif saved.state == "listening":
+                self._listen(index)
+        for saved in self._sockets:
+            if saved.state == "listening":
+                for waiting in saved.pending:
+                    holder = self._holders[waiting]
+                    self._connect(holder, waiting, saved.name)
+
+    def _listen(self, index: int) -> None:
+        """Have a socket listen, in the name of who has had it."""
+        if index in self._listening:
+            return
+        self._listening.add(index)
+        saved, holder = self._sockets[index], self._holders[index]
+        who = self._named(saved.creator[0], holder, "a socket listens")
+        with self._in(who, self._ours[index]) as fd:
+            who.task.call("listen", fd, saved.backlog)
+
+    @contextlib.contextmanager
+    def _in(self, opening: Opening, ours: socket.socket) -> Iterator[int]:
+        """Give a process a socket for as long as the block."""
+        fd = opening.process.receive(ours.fileno())
+        yield fd
+        opening.close(fd)
+
+    def _connect_to_name(self, index: int) -> None:
+        """Make two that are connected through the name of one of them."""
+        peer = self._sockets[index].peer
+        ends = [one for one in (index, peer) if one >= 0]
+        kind = self._sockets[index].type
+        named = [one for one in ends if self._sockets[one].name]
+        accepted = next(
+            (one for one in named if (kind, self._sockets[one].name) in self._by_name),
+            named[0],
+        )
+        client = next((one for one in ends if one != accepted), -1)
+        saved = self._sockets[accepted]
+        listener = self._by_name.get((kind, saved.name), -1)
+        if listener >= 0 and self._sockets[listener].state == "listening":
+            self._listen(listener)
+            server = self._ours[listener]
+            self._ours[accepted], other = self._accepted(server, accepted, client)
+        else:
+            with self._temporary(accepted, client) as server:
+                self._ours[accepted], other = self._accepted(server, accepted, client)
+        if client >= 0:
+            self._ours[client] = other
+            self._pairs[client], self._pairs[accepted] = accepted, client
+        else:
+            self._gone[accepted] = other
+
+    @contextlib.contextmanager
+    def _temporary(self, accepted: int, client: int) -> Iterator[socket.socket]:
+        """Give a socket that listens at a name, in the name of who has."""
+        saved, holder = self._sockets[accepted], self._holders[accepted]
+        pid = self._sockets[client].creator[0] if client >= 0 else 0
+        who = self._named(pid, holder, "a connection was accepted")
+        fd = self._socket(who, saved)
+        self._bind_unlinked(who, fd, saved.name)
+        who.task.call("listen", fd, 1)
+        with _taken(who, fd) as server:
+            yield server
+        self._unlink()
+
+    def _accepted(
+        self, server: socket.socket, accepted: int, client: int
+    ) -> tuple[socket.socket, socket.socket]:
+        """Return both ends of a connection to a listening socket."""
+        saved, holder = self._sockets[accepted], self._holders[accepted]
+        who = self._named(saved.creator[0], holder, "a connection was made")
+        fd = self._socket(who, saved)
+        if client >= 0:
+            self._bind(who, fd, self._sockets[client])
+        other = _taken(who, fd)
+        for _ in range(_ATTEMPTS):
+            try:
+                with self._in(who, other) as fd:
+                    _call_with_name(who, "connect", fd, saved.name)
+                break
+            except RestartError as error:
+                if error.exit_status != errno.EAGAIN:
+                    raise
+                # Others have come before.
+                server.accept()[0].close()
+        token = os.urandom(_TOKEN)
+        other.send(token)
+        for _ in range(_ATTEMPTS):
+            here, _name = server.accept()
+            here.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                if here.recv(_TOKEN) == token:
+                    return here, other
+            here.close()
+        raise holder.error(f"others connect to {shown(saved.name)} meanwhile")
+
+    def _connect(self, opening: Opening, index: int, name: bytes) -> None:
+        """Connect a socket to a name, as a process sees that."""
+        with self._in(opening, self._ours[index]) as fd:
+            _call_with_name(opening, "connect", fd, name)
+
+    def connect(self) -> None:
+        """Connect those that send to a name, and remove names that were there."""
+        for index, saved in enumerate(self._sockets):
+            if saved.target:
+                try:
+                    self._connect(self._holders[index], index, saved.target)
+                except RestartError as error:
+                    self._holders[index].warn(f"it is not connected any more: {error}")
+            elif saved.peer >= 0 and index not in self._pairs:
+                name = self._sockets[saved.peer].name
+                self._connect(self._holders[saved.peer], index, name)
+        self._unlink()
 
     # What waits to be read.
 
     def fill(self) -> None:
         """Send what waits to be read."""
         for index, saved in enumerate(self._sockets):
-            sender = self._gone.get(index) or self._ours.get(saved.peer)
-            if saved.messages and sender:
-                _make_room(sender, sum(len(one.data) for one in saved.messages))
+            sender = self._gone.get(index) or self._ours.get(self._pairs.get(index, -1))
+            with contextlib.ExitStack() as stack:
+                if saved.messages and not sender:
+                    new = socket.socket(saved.family, saved.type, saved.protocol)
+                    sender = stack.enter_context(new)
+                if saved.messages and sender:
+                    _make_room(sender, sum(len(one.data) for one in saved.messages))
                 for message in saved.messages:
-                    self._send(index, sender, message)
+                    source = self._by_name.get((saved.type, message.source), -1)
+                    from_name = index not in self._pairs and source >= 0
+                    chosen = self._ours[source] if from_name else sender
+                    assert chosen
+                    self._send(index, chosen, message)
             if saved.state == "reset":
                 # An end that is closed with bytes unread is a reset for the other one.
                 self._ours[index].send(b"\0")
@@ -153,9 +417,12 @@ class _Making:
         pid = message.credentials[0] if message.credentials else 0
         self._ours[index].setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, bool(pid))
         holder = self._holders[index]
+        who = self._named(pid, holder, "what a socket was sent (SO_PASSCRED) came")
+        connected = index in self._pairs or index in self._gone
+        to = b"" if connected else self._sockets[index].name
         try:
-            if pid:
-                self._send_as(self._sender(index, pid), sender, message.data)
+            if pid or to:
+                _send_as(who, sender, message.data, to)
             else:
                 _send(sender, message.data)
         except BlockingIOError as error:
@@ -163,37 +430,6 @@ class _Making:
                 f"{len(message.data)} bytes do not fit into a socket; see "
                 "/proc/sys/net/core/wmem_max"
             ) from error
-
-    def _sender(self, index: int, pid: int) -> Opening:
-        """Return who is to send what a process has sent."""
-        sender = self._by_pid.get(pid)
-        if sender:
-            return sender
-        holder = self._holders[index]
-        holder.warn(
-            f"what process {pid}, which is not among them, has sent to a socket comes "
-            f"from {holder.record.pid} now (SO_PASSCRED)"
-        )
-        return holder
-
-    def _send_as(self, opening: Opening, sender: socket.socket, data: bytes) -> None:
-        """Send in the name of a process."""
-        fd = opening.process.receive(sender.fileno())
-        room = opening.process.room
-        size = room.end - room.start if room else SCRATCH_SIZE
-        at = room.start if room else opening.task.scratch
-        is_stream = sender.type == socket.SOCK_STREAM
-        if len(data) > size and not is_stream:
-            raise opening.error(f"a message of {len(data)} bytes is too large for it")
-        flags = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
-        while True:
-            opening.process.write(at, data[:size])
-            count = min(size, len(data))
-            sent = opening.task.call("sendto", fd, at, count, flags, 0, 0)
-            data = data[sent:]
-            if not data:
-                break
-        opening.close(fd)
 
     # What is set, and giving.
 
@@ -257,9 +493,81 @@ class _Making:
 def _taken(opening: Opening, fd: int) -> socket.socket:
     """Take a socket that a process has made."""
     try:
-        return socket.socket(fileno=opening.process.lend(fd))
+        taken = socket.socket(fileno=opening.process.lend(fd))
     finally:
         opening.close(fd)
+    taken.setblocking(False)
+    return taken
+
+
+def _call_with_name(opening: Opening, call: str, fd: int, name: bytes) -> None:
+    """
+    Bind or connect.
+
+    Raises:
+        RestartError: It cannot.
+    """
+    try:
+        remote.call(opening.task, call, fd, name, len(name))
+    except RemoteCallError as error:
+        what = {"bind": "bound", "connect": "connected"}[call]
+        raise opening.error(
+            f"a socket cannot be {what} to {shown(name)}: {os.strerror(error.errno)}",
+            error,
+        ) from error
+
+
+def _clear(opening: Opening, saved: records.Socket) -> None:
+    """
+    Remove the file that a socket has left behind.
+
+    Raises:
+        RestartError: It is another file, or somebody listens there.
+    """
+    path, known = addresses.path(saved.name), opening.known
+    kind = saved.type | known["O_CLOEXEC"] | known["O_NONBLOCK"]
+    fd = opening.task.call("socket", saved.family, kind, 0)
+    try:
+        remote.call(opening.task, "connect", fd, saved.name, len(saved.name))
+        code = errno.EADDRINUSE
+    except RemoteCallError as error:
+        code = error.errno
+    finally:
+        opening.close(fd)
+    if code == errno.ENOENT:
+        return
+    if code != errno.ECONNREFUSED or not _is_socket(opening, path):
+        raise RestartError(
+            f"process {opening.record.pid}: the socket '{path}' is in use, or another "
+            "file; end who has it, or remove it",
+            status=errno.EADDRINUSE,
+        )
+    remote.call(opening.task, "unlinkat", known["AT_FDCWD"], path, 0)
+
+
+def _is_socket(opening: Opening, path: str) -> bool:
+    """Tell whether a file is a socket's."""
+    flags = opening.known["O_PATH"] | opening.known["O_CLOEXEC"]
+    fd = remote.call(opening.task, "openat", opening.known["AT_FDCWD"], path, flags, 0)
+    try:
+        with opening.lent(fd) as ours:
+            return stat.S_ISSOCK(os.fstat(ours).st_mode)
+    finally:
+        opening.close(fd)
+
+
+def _dress(opening: Opening, path: str, file: tuple[int, int, int]) -> None:
+    """Give the file of a socket its permissions and owner."""
+    mode, uid, gid = file
+    here = opening.known["AT_FDCWD"]
+    remote.call(opening.task, "fchmodat", here, path, mode)
+    try:
+        remote.call(opening.task, "fchownat", here, path, uid, gid, 0)
+    except RemoteCallError as error:
+        opening.warn(
+            f"the socket '{path}' does not belong to user {uid} and group {gid} any "
+            f"more: {os.strerror(error.errno)}"
+        )
 
 
 def _make_room(sender: socket.socket, size: int) -> None:
@@ -284,3 +592,25 @@ def _send(sender: socket.socket, data: bytes) -> None:
         data = data[sender.send(data, flags) :]
         if not data:
             return
+
+
+def _send_as(opening: Opening, sender: socket.socket, data: bytes, to: bytes) -> None:
+    """Send in the name of a process; `to`: to which name, or empty."""
+    fd = opening.process.receive(sender.fileno())
+    room = opening.process.room
+    at = room.start if room else opening.task.scratch
+    size = (room.end - room.start if room else SCRATCH_SIZE) - len(to)
+    if len(data) > size and sender.type != socket.SOCK_STREAM:
+        raise opening.error(f"a message of {len(data)} bytes is too large for it")
+    opening.process.write(at, to)
+    where = (at, len(to)) if to else (0, 0)
+    flags = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+    at += len(to)
+    while True:
+        opening.process.write(at, data[:size])
+        count = min(size, len(data))
+        sent = opening.task.call("sendto", fd, at, count, flags, *where)
+        data = data[sent:]
+        if not data:
+            break
+    opening.close(fd)

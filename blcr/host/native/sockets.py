@@ -26,6 +26,7 @@ from blcr.context import records
 from blcr.errors import RefusedError, TaskGoneError
 from blcr.host.interface import SocketFacts
 from blcr.host.native import lent, procfs
+from blcr.linux import addresses
 from blcr.record import Record
 
 _NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY = 4, 20
@@ -35,8 +36,8 @@ _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBHIIIII")
 _MESSAGE = struct.Struct("=BBBxIII")
 _ATTRIBUTE = struct.Struct("=HH")
-_SHOW_NAME, _SHOW_PEER = 1, 4
-_DIAG_NAME, _DIAG_PEER, _DIAG_SHUTDOWN = 0, 2, 6
+_SHOW_FILE, _SHOW_PEER, _SHOW_PENDING, _SHOW_QUEUES = 2, 4, 8, 16
+_DIAG_FILE, _DIAG_PEER, _DIAG_PENDING, _DIAG_QUEUES, _DIAG_SHUTDOWN = 1, 2, 3, 4, 6
 """Source: linux/netlink.h, linux/sock_diag.h, linux/unix_diag.h."""
 _ALL_STATES = (1 << 32) - 1
 _LISTENING = 10
@@ -77,6 +78,8 @@ _MESSAGE_ROOM = 1 << 18
 _SMALL = 1 << 14
 """Bytes of a message whose memory is always of one size."""
 _PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+_INODE = (1 << 32) - 1
+"""Of an inode's number, what netlink shows of it."""
 _SHUT_RECEIVE, _SHUT_BOTH = 1, 3
 _ORDERED = (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)
 
@@ -87,15 +90,21 @@ class Unix(Record):
 
     Attributes:
         state: As of TCP: 10 for a listening one.
-        peer: The inode of the one it is connected to, 0 if that is gone; None: none.
+        peer: The inode of the one it is connected to, 0 if that is gone or has not been
+            accepted; None: none.
         shutdown: 1: nothing more is received, 2: sent.
+        file: The inode of the file that it is bound to; 0: none.
+        pending: The inodes of those that wait to be accepted; 0 for one that is gone.
+        backlog: How many may wait.
     """
 
     type: int
     state: int
-    name: bytes | None
     peer: int | None
     shutdown: int
+    file: int
+    pending: tuple[int, ...]
+    backlog: int
 
 
 class _Seen(Record):
@@ -105,6 +114,7 @@ class _Seen(Record):
     credentials: tuple[int, int, int] | None
     descriptors: int
     flags: int
+    source: bytes
 
 
 class Sockets:
@@ -140,13 +150,27 @@ class Sockets:
             return f"a socket of which this kernel does not tell more ({error})"
         if shown is None:
             return "a Unix socket of another network namespace"
-        if shown.name is not None or shown.state == _LISTENING:
-            return "a Unix socket with a name"
-        if shown.peer and shown.peer not in self.holders:
+        if 0 in shown.pending:
+            return "a Unix socket with a connection whose other end is gone"
+        if any(one not in self.holders for one in shown.pending):
+            return "a Unix socket with a connection from outside to be accepted"
+        is_ordered = shown.type in _ORDERED
+        if shown.peer and shown.peer not in self.holders and is_ordered:
             return "a Unix socket whose other end is outside"
-        if shown.peer == 0 and shown.type in _ORDERED and shown.shutdown != _SHUT_BOTH:
-            return "a Unix socket whose connection was not accepted yet"
+        if self._waits(shown) and inode not in self._waiting:
+            return "a Unix socket that waits to be accepted outside"
         return ""
+
+    def _waits(self, shown: Unix) -> bool:
+        """Tell whether a connection has not been accepted yet."""
+        gone = shown.shutdown == _SHUT_BOTH
+        return shown.type in _ORDERED and shown.peer == 0 and not gone
+
+    @functools.cached_property
+    def _waiting(self) -> set[int]:
+        """Those that wait to be accepted by one of them."""
+        mine = (one for inode, one in self._unix.items() if inode in self.holders)
+        return {inode for one in mine for inode in one.pending}
 
     def facts(self, pid: int, fd: int) -> SocketFacts:
         """
@@ -158,7 +182,8 @@ class Sockets:
         with lent.lent(pid, fd) as ours, socket.socket(fileno=os.dup(ours)) as one:
             inode = os.fstat(ours).st_ino
             try:
-                return self._facts(one, inode, self._unix[inode])
+                facts = self._facts(one, inode, self._unix[inode])
+                return self._placed(pid, facts, self._unix[inode])
             except _UnsavedError as error:
                 raise RefusedError(
                     pid,
@@ -166,20 +191,55 @@ class Sockets:
                     hint="have the program read it, or close it, before the checkpoint",
                 ) from error
 
+    def _placed(self, pid: int, facts: SocketFacts, shown: Unix) -> SocketFacts:
+        """Return facts with the file that the name of a socket leads to."""
+        path = addresses.path(facts.record.name)
+        if not path:
+            return facts
+        base = "root" if path.startswith("/") else "cwd"
+        try:
+            found = os.lstat(f"/proc/{pid}/{base}/{path}")
+        except OSError:
+            found = None
+        if (
+            found
+            and stat.S_ISSOCK(found.st_mode)
+            and found.st_ino & _INODE == shown.file
+        ):
+            place = (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
+            return facts._replace(record=facts.record._replace(file=place))
+        accepted = shown.type in _ORDERED and shown.state != _LISTENING
+        if not (path.startswith("/") or accepted):
+            raise _UnsavedError(f"bound to '{path}' in another folder, or removed")
+        return facts
+
     def _facts(self, one: socket.socket, inode: int, shown: Unix) -> SocketFacts:
         events = _poll(one)
         if events & select.POLLPRI:
             raise _UnsavedError("with urgent data")
         if _is_filtered(one):
             raise _UnsavedError("with a filter of packets")
-        state = "open"
-        if shown.peer == 0:
+        state, target, waiting = "open", b"", []
+        if shown.state == _LISTENING:
+            state = "listening"
+        elif self._waits(shown):
+            state = "waiting"
+            if _unsent(one.fileno()):
+                raise _UnsavedError("that has sent something and is not accepted yet")
+        elif shown.peer == 0:
             state = "reset" if events & select.POLLERR else "closed"
-        if shown.type == socket.SOCK_STREAM:
+        elif shown.peer and shown.peer not in self.holders:
+            target = addresses.pack(one.family, one.getpeername())
+            if not target:
+                raise _UnsavedError("whose other end is outside")
+        if state == "listening":
+            pass
+        elif shown.type == socket.SOCK_STREAM:
             waiting = _stream(one)
         else:
             waiting = _messages(one, events, ends=bool(shown.shutdown & _SHUT_RECEIVE))
-            if shown.peer in self.holders:
+            other = self._unix.get(shown.peer or 0)
+            if shown.peer in self.holders and other and other.peer == inode:
                 self._require_all(shown, waiting)
         if any(part.descriptors for part in waiting):
             raise _UnsavedError("with descriptors on their way")
@@ -191,11 +251,15 @@ class Sockets:
             state=state,
             shutdown=shown.shutdown,
             messages=tuple(
-                records.SocketMessage(part.data, part.credentials) for part in waiting
+                records.SocketMessage(part.data, part.credentials, part.source)
+                for part in waiting
             ),
             creator=_creator(one),
+            name=addresses.pack(one.family, one.getsockname()),
+            target=target,
+            backlog=shown.backlog,
         )
-        return SocketFacts(record, inode, shown.peer or 0)
+        return SocketFacts(record, shown.peer or 0, shown.pending)
 
     def _require_all(self, shown: Unix, waiting: Sequence[_Seen]) -> None:
         """
@@ -386,7 +450,7 @@ class _PeekingFrom:
 
 def _peek(one: socket.socket, size: int) -> _Seen:
     """Look at what comes next."""
-    data, ancillary, flags, _name = one.recvmsg(size, _CONTROL_ROOM, _PEEK)
+    data, ancillary, flags, name = one.recvmsg(size, _CONTROL_ROOM, _PEEK)
     credentials, descriptors = None, 0
     for _level, kind, content in ancillary:
         if kind == socket.SCM_CREDENTIALS:
@@ -395,7 +459,8 @@ def _peek(one: socket.socket, size: int) -> _Seen:
             for (fd,) in struct.iter_unpack("=i", content[: len(content) // 4 * 4]):
                 os.close(fd)
                 descriptors += 1
-    return _Seen(data, credentials, descriptors, flags)
+    source = addresses.pack(one.family, name) if name else b""
+    return _Seen(data, credentials, descriptors, flags, source)
 
 
 def _unix_sockets() -> Iterator[tuple[int, Unix]]:
@@ -405,22 +470,26 @@ def _unix_sockets() -> Iterator[tuple[int, Unix]]:
     Raises:
         OSError: The kernel cannot tell.
     """
-    request = _REQUEST.pack(
-        socket.AF_UNIX, 0, 0, _ALL_STATES, 0, _SHOW_NAME | _SHOW_PEER, 0, 0
-    )
+    wanted = _SHOW_FILE | _SHOW_PEER | _SHOW_PENDING | _SHOW_QUEUES
+    request = _REQUEST.pack(socket.AF_UNIX, 0, 0, _ALL_STATES, 0, wanted, 0, 0)
     for data in _asked(request):
         family, kind, state, inode, _cookie, _cookie_high = _MESSAGE.unpack_from(data)
         del family
         shown = _attributes(data[_MESSAGE.size :])
         peer = shown.get(_DIAG_PEER)
+        is_listening = state == _LISTENING
+        pending = shown.get(_DIAG_PENDING, b"") if is_listening else b""
+        queues = shown.get(_DIAG_QUEUES, bytes(8))
         yield (
             inode,
             Unix(
                 kind,
                 state,
-                shown.get(_DIAG_NAME),
                 None if peer is None else int(struct.unpack("=I", peer)[0]),
                 shown.get(_DIAG_SHUTDOWN, b"\0")[0],
+                int(struct.unpack_from("=I", shown.get(_DIAG_FILE, bytes(8)))[0]),
+                struct.unpack(f"={len(pending) // 4}I", pending),
+                int(struct.unpack("=II", queues)[1]) if is_listening else 0,
             ),
         )
 
