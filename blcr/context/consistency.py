@@ -57,6 +57,8 @@ def check(context: records.Context) -> None:
             raise ContextError(f"file {index} is a socket, or is none, by halves")
     for index, socket in enumerate(context.sockets):
         _check_index(f"socket {index}: peer", socket.peer, context.sockets, none=True)
+        for each in (file for one in socket.messages for file in one.files):
+            _check_index(f"socket {index}: file", each, context.files)
         for waiting in socket.pending:
             _check_index(f"socket {index}: pending", waiting, context.sockets)
     for index, contents in enumerate(context.contents):

@@ -397,11 +397,13 @@ class SocketMessage(Record):
         credentials: Process, user and group of the sender as the reader would be told
             (SO_PASSCRED); None: it would not.
         source: The sender's name, as `Socket.name`.
+        files: Indices into `Context.files` of the descriptors that come with it.
     """
 
     data: bytes
     credentials: tuple[int, int, int] | None = None
     source: bytes = b""
+    files: tuple[int, ...] = ()
 
 
 class Socket(Record):

@@ -283,8 +283,9 @@ class _Saving:
         if tables.sockets:
             from blcr.resources import sockets
 
+            files.save_in_flight(frozen, tables, wanted)
             self._sockets = sockets.joined(
-                tables.sockets, tables.socket_numbers, tables.warnings
+                tables.sockets, tables.socket_numbers, tables.in_flight, tables.warnings
             )
         self._left = [one.runs for one in self._saved]
         if early:

@@ -213,7 +213,7 @@ def _make_all(
             from blcr.resources import sockets
 
             with _named(plan.context.processes[0]):
-                sockets.rebuild([unnamed.opening for _, _, unnamed in made])
+                sockets.rebuild([unnamed for _, _, unnamed in made])
         checking.finish()
         for process, record, unnamed in made:
             with _named(record):

@@ -107,11 +107,13 @@ class SocketFacts(Record):
 
     Attributes:
         peer: 0: none.
+        in_flight: Descriptors of `Frozen.ourselves` that came with each message.
     """
 
     record: records.Socket
     peer: int = 0
     pending: tuple[int, ...] = ()
+    in_flight: tuple[tuple[int, ...], ...] = ()
 
 
 class ProcessFacts(Record):
@@ -507,6 +509,13 @@ class Frozen(Protocol):
 
         Args:
             waits: ``"sem"`` or ``"msg"``, and the id, of objects they wait for.
+        """
+
+    def ourselves(self) -> FrozenProcess:
+        """
+        Return this process, which has the descriptors that sockets have to give.
+
+        It serves for what concerns open files.
         """
 
     def kill(self, signal: int) -> None:

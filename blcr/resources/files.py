@@ -20,6 +20,7 @@ from blcr.context import records
 from blcr.errors import RefusedError, RemoteCallError
 from blcr.host.interface import (
     DescriptorFacts,
+    Frozen,
     FrozenProcess,
     Process,
     SocketFacts,
@@ -59,6 +60,7 @@ class Tables(Record):
         opened: Who has an open file, by what is alike in open files that may be the
             same one; in the host's order of open files.
         socket_numbers: The index of a socket by its inode.
+        in_flight: The index of an open file that a socket has to give, by our number.
     """
 
     files: list[records.OpenFile]
@@ -70,11 +72,12 @@ class Tables(Record):
     opened: dict[tuple[object, ...], list[_Opened]]
     sockets: list[SocketFacts]
     socket_numbers: dict[int, int]
+    in_flight: dict[int, int]
 
     @classmethod
     def empty(cls) -> Tables:
         """Return tables of nothing."""
-        return cls([], [], {}, {}, [], objects.Table(), {}, [], {})
+        return cls([], [], {}, {}, [], objects.Table(), {}, [], {}, {})
 
     def opened_before(self, process: FrozenProcess, facts: DescriptorFacts) -> int:
         """Return the index of an open file that another process has; or -1, noted."""
@@ -144,6 +147,49 @@ def save(
             records.Descriptor(facts.fd, numbers[facts.description], facts.cloexec)
         )
     return tuple(descriptors), tuple(held)
+
+
+_GIVEN = frozenset({*BY_PATH, *_WITH_BYTES, "eventfd", "memfd", "socket"})
+"""Kinds that nobody but a socket may have."""
+
+
+def save_in_flight(frozen: Frozen, tables: Tables, wanted: Container[str]) -> None:
+    """
+    Save the open files that sockets have to give.
+
+    Raises:
+        RefusedError: One cannot be saved.
+    """
+    given = {
+        fd for one in tables.sockets for each in one.in_flight for fd in each
+    }  # further sockets may be among them
+    if not given:
+        return
+    ourselves = frozen.ourselves()
+    pid = frozen.processes[0].pid
+    facts = {one.fd: one for one in ourselves.descriptors()}
+    queue = sorted(given)
+    seen: dict[int, int] = {}
+    for fd in queue:
+        one = facts[fd]
+        index = seen.get(one.description, -1)
+        if index < 0:
+            index = tables.opened_before(ourselves, one)
+        if index < 0:
+            kind = one.file.kind
+            if one.refused or one.deleted or kind not in _GIVEN or one.locks:
+                raise RefusedError(
+                    pid,
+                    f"a socket has to give a descriptor ({one.label}) which is "
+                    f"{one.refused or 'a file that nobody has open'}",
+                    hint="have the program receive it before the checkpoint",
+                )
+            index = len(tables.files)
+            before = len(tables.sockets)
+            tables.files.append(_open_file(ourselves, one, tables, wanted))
+            more = tables.sockets[before:]
+            queue += [fd for new in more for each in new.in_flight for fd in each]
+        tables.in_flight[fd] = seen[one.description] = index
 
 
 def _open_file(
@@ -289,6 +335,26 @@ def _build(
     opening.first[index] = target
     if index in opening.sharing.common_files:
         opening.sharing.files[index] = opening.process.lend(target)
+
+
+def open_apart(opening: Opening, index: int, made: objects.Making) -> int:
+    """Open a file that the program has nowhere; return a descriptor of ours."""
+    file = opening.context.files[index]
+    opening.pipes.pop(file.pipe, None)
+    if file.object >= 0:
+        fd = made.open(file.object, file.flags)
+    else:
+        fd = _OPENERS[file.kind](opening, opening.beyond, file)
+    opening.pipes.pop(file.pipe, None)
+    if file.kind in ("file", "memfd"):
+        _look_at(opening, fd, file)
+    elif file.offset and file.kind == "directory":
+        seek(opening.task, fd, file.offset, opening.known["SEEK_SET"])
+    try:
+        return opening.process.lend(fd)
+    finally:
+        opening.close(fd)
+        opening.close_aside()
 
 
 def _lacks_cloexec(descriptor: records.Descriptor, file: records.OpenFile) -> bool:

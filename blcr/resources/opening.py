@@ -66,6 +66,9 @@ class Sharing:
         self.places: dict[int, str] = {}
         every = context.processes
         used = [{one.file for one in process.descriptors} for process in every]
+        messages = (message for one in context.sockets for message in one.messages)
+        # What sockets have to give is theirs as if they were a process.
+        used.append({file for message in messages for file in message.files})
         self.common_files = _common(used)
         self.common_pipes = _common([_of(context, one, "pipe") for one in used])
         self.common_contents = _common([_of(context, one, "contents") for one in used])
@@ -73,6 +76,7 @@ class Sharing:
             {one.object for one in process.mappings if one.object >= 0}
             for process in every
         ]
+        mapped.append(set())
         opened = [_of(context, one, "object") for one in used]
         both = [a | b for a, b in zip(mapped, opened, strict=True)]
         self.common_objects = _common(both)
@@ -135,6 +139,7 @@ class Opening:
         written_over: Descriptors of ours for files to be written over, by their index.
         undo: What is to be done if the restart fails.
         cloexec: O_CLOEXEC, or 0, for the descriptor that is being opened.
+        beyond: The lowest number above all that the program uses.
         keep_grown: Leave files as long as they are now.
     """
 
@@ -171,7 +176,7 @@ class Opening:
         direct = self.known["O_DIRECT"]
         self.packet_pipes = {f.pipe for f in context.files if f.flags & direct}
         self._targets = {one.fd: one.file for one in record.descriptors}
-        self._beyond = max(self._targets, default=2) + 1
+        self.beyond = max(self._targets, default=2) + 1
         self._firsts: dict[int, int] = {}
         for one in record.descriptors:
             self._firsts.setdefault(one.file, one.fd)
@@ -262,7 +267,7 @@ class Opening:
 
     def _spare(self, fd: int) -> int:
         """Duplicate a descriptor to a number that is not to be used."""
-        beyond = self._beyond
+        beyond = self.beyond
         below = (one for one in range(beyond - 1, 2, -1) if one not in self._targets)
         for start in itertools.chain((beyond,), below):
             with contextlib.suppress(RemoteCallError):

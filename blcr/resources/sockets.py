@@ -9,6 +9,7 @@ Source: unix(7), socket(7).
 
 from __future__ import annotations
 
+import array
 import contextlib
 import errno
 import fcntl
@@ -21,9 +22,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from blcr import remote
 from blcr.context import records
 from blcr.errors import RemoteCallError, RestartError
-from blcr.host.interface import SCRATCH_SIZE, SocketFacts
-from blcr.linux import addresses
-from blcr.resources import files
+from blcr.host.interface import SCRATCH_SIZE, Run, SocketFacts
+from blcr.linux import addresses, structures
+from blcr.resources import files, objects
 from blcr.resources.opening import Opening
 
 _FORCED = {socket.SO_SNDBUF: 32, socket.SO_RCVBUF: 33}
@@ -34,17 +35,25 @@ _TOKEN = 16
 _ATTEMPTS = 8
 _UNCONNECTED = bytes(16)
 """A name of the family AF_UNSPEC."""
+_NAME_ROOM = 128
+"""Bytes of a sockaddr_storage."""
+_RIGHTS_ROOM = 1024
+"""Bytes of 253 descriptors, SCM_MAX_FD, and more."""
 _ORDERED = (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)
 
 
 def joined(
-    saved: Sequence[SocketFacts], numbers: Mapping[int, int], warnings: list[str]
+    saved: Sequence[SocketFacts],
+    numbers: Mapping[int, int],
+    in_flight: Mapping[int, int],
+    warnings: list[str],
 ) -> tuple[records.Socket, ...]:
     """
     Return the records of all sockets, with their peers.
 
     Args:
         numbers: The index of each by inode.
+        in_flight: The index of an open file by our descriptor.
         warnings: What the user should know is added.
     """
     names = {one.record.name for one in saved if one.record.name}
@@ -59,6 +68,12 @@ def joined(
         one.record._replace(
             peer=numbers.get(one.peer, -1),
             pending=tuple(numbers[inode] for inode in one.pending),
+            messages=tuple(
+                message._replace(files=tuple(in_flight[fd] for fd in given))
+                for message, given in zip(
+                    one.record.messages, one.in_flight, strict=True
+                )
+            ),
         )
         for one in saved
     )
@@ -75,14 +90,17 @@ def shown(name: bytes) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def rebuild(openings: Sequence[Opening]) -> None:
+def rebuild(made: Sequence[objects.Making]) -> None:
     """
     Make all sockets, and give them to the processes.
+
+    Args:
+        made: Of each process what has to be made, and its descriptors.
 
     Raises:
         RestartError: One cannot be made as it was.
     """
-    making = _Making(openings)
+    making = _Making(made)
     try:
         making.make()
         making.accept()
@@ -107,8 +125,10 @@ class _Making:
             back to each; empty: nothing.
     """
 
-    def __init__(self, openings: Sequence[Opening]) -> None:
-        self._openings = openings
+    def __init__(self, made: Sequence[objects.Making]) -> None:
+        self._openings = openings = [one.opening for one in made]
+        self._made = {one.opening.record.pid: one for one in made}
+        self._given: dict[int, int] = {}
         self._sockets = openings[0].context.sockets
         self._by_pid = {one.record.pid: one for one in openings}
         self._ours: dict[int, socket.socket] = {}
@@ -119,6 +139,7 @@ class _Making:
         self._holders: dict[int, Opening] = {}
         for opening, _descriptor, file in self._descriptors():
             self._holders.setdefault(file.socket, opening)
+        self._entrust(openings[0].context.files)
         self._by_name = {
             (one.type, one.name): index
             for index, one in reversed([*enumerate(self._sockets)])
@@ -135,6 +156,17 @@ class _Making:
                 if file.kind == "socket":
                     yield opening, descriptor, file
 
+    def _entrust(self, opened: Sequence[records.OpenFile]) -> None:
+        """Note for sockets that are in flight who has what they come through."""
+        queue = list(self._holders)
+        for index in queue:
+            for message in self._sockets[index].messages:
+                given = (opened[file].socket for file in message.files)
+                for new in (one for one in given if one >= 0):
+                    if new not in self._holders:
+                        self._holders[new] = self._holders[index]
+                        queue.append(new)
+
     def _is_accepted(self, index: int) -> bool:
         """Tell whether a socket may have its name from a listening one."""
         one = self._sockets[index]
@@ -145,6 +177,8 @@ class _Making:
         """Let go of all."""
         for one in (*self._ours.values(), *self._gone.values()):
             one.close()
+        for ours in self._given.values():
+            os.close(ours)
 
     def _named(self, pid: int, holder: Opening, what: str) -> Opening:
         """Return the process of a saved id, or the holder, with a warning."""
@@ -420,16 +454,29 @@ class _Making:
         who = self._named(pid, holder, "what a socket was sent (SO_PASSCRED) came")
         connected = index in self._pairs or index in self._gone
         to = b"" if connected else self._sockets[index].name
+        gifts = [self._gift(holder, file) for file in message.files]
         try:
             if pid or to:
-                _send_as(who, sender, message.data, to)
+                _send_as(who, sender, message.data, to, gifts)
             else:
-                _send(sender, message.data)
+                _send(sender, message.data, gifts)
         except BlockingIOError as error:
             raise holder.error(
                 f"{len(message.data)} bytes do not fit into a socket; see "
                 "/proc/sys/net/core/wmem_max"
             ) from error
+
+    def _gift(self, holder: Opening, index: int) -> int:
+        """Return a descriptor of ours for an open file that is to be sent."""
+        file = holder.context.files[index]
+        if file.socket >= 0:
+            return self._ours[file.socket].fileno()
+        if index in holder.sharing.files:
+            return holder.sharing.files[index]
+        if index not in self._given:
+            made = self._made[holder.record.pid]
+            self._given[index] = files.open_apart(holder, index, made)
+        return self._given[index]
 
     # What is set, and giving.
 
@@ -585,32 +632,61 @@ def _set_size(one: socket.socket, name: int, size: int) -> None:
         one.setsockopt(socket.SOL_SOCKET, name, size)
 
 
-def _send(sender: socket.socket, data: bytes) -> None:
-    """Send a message, or all bytes of a stream."""
+def _send(sender: socket.socket, data: bytes, gifts: Sequence[int]) -> None:
+    """Send a message, or all bytes of a stream, and descriptors with it."""
     flags = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
-    while True:
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", gifts))]
+    data = data[sender.sendmsg([data], rights if gifts else [], flags) :]
+    while data:
         data = data[sender.send(data, flags) :]
-        if not data:
-            return
 
 
-def _send_as(opening: Opening, sender: socket.socket, data: bytes, to: bytes) -> None:
-    """Send in the name of a process; `to`: to which name, or empty."""
-    fd = opening.process.receive(sender.fileno())
-    room = opening.process.room
-    at = room.start if room else opening.task.scratch
-    size = (room.end - room.start if room else SCRATCH_SIZE) - len(to)
-    if len(data) > size and sender.type != socket.SOCK_STREAM:
+def _send_as(
+    opening: Opening,
+    sender: socket.socket,
+    data: bytes,
+    to: bytes,
+    gifts: Sequence[int],
+) -> None:
+    """Likewise in the name of a process; `to`: to which name, or empty."""
+    process, arch = opening.process, opening.process.arch
+    header, vector, control = (
+        structures.of(arch, name) for name in ("msghdr", "iovec", "cmsghdr")
+    )
+    fd = process.receive(sender.fileno())
+    own = [process.receive(ours) for ours in gifts]
+    rights = b"".join(one.to_bytes(4, arch.layout.byteorder) for one in own)
+    place = process.room or Run(
+        opening.task.scratch, opening.task.scratch + SCRATCH_SIZE
+    )
+    name_at = place.start + header.size + vector.size
+    control_at = name_at + _NAME_ROOM
+    data_at = control_at + control.size + _RIGHTS_ROOM
+    if len(data) > place.end - data_at and sender.type != socket.SOCK_STREAM:
         raise opening.error(f"a message of {len(data)} bytes is too large for it")
-    opening.process.write(at, to)
-    where = (at, len(to)) if to else (0, 0)
-    flags = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
-    at += len(to)
     while True:
-        opening.process.write(at, data[:size])
-        count = min(size, len(data))
-        sent = opening.task.call("sendto", fd, at, count, flags, *where)
-        data = data[sent:]
+        part = data[: place.end - data_at]
+        size = control.size + len(rights) if rights else 0
+        packed = control.pack(len=size, level=socket.SOL_SOCKET, type=socket.SCM_RIGHTS)
+        process.write(name_at, to)
+        process.write(control_at, packed + rights)
+        process.write(data_at, part)
+        process.write(
+            place.start,
+            header.pack(
+                name=name_at if to else 0,
+                namelen=len(to),
+                iov=place.start + header.size,
+                iovlen=1,
+                control=control_at if rights else 0,
+                controllen=size,
+            )
+            + vector.pack(base=data_at, len=len(part)),
+        )
+        flags = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+        data = data[opening.task.call("sendmsg", fd, place.start, flags) :]
+        rights = b""
         if not data:
             break
-    opening.close(fd)
+    for one in (fd, *own):
+        opening.close(one)

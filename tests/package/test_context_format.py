@@ -46,7 +46,9 @@ def test_every_field_is_documented(record: Any) -> None:  # noqa: ANN401
     for name, kind in record.__annotations__.items():
         default = ""
         if name in record._field_defaults:
-            default = f"`{json.dumps(record._field_defaults[name])}`"
+            default = (
+                f"`{json.dumps(record._field_defaults[name], default=bytes.decode)}`"
+            )
         expected.append((name, shown(kind), default))
     assert documented == expected
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import functools
 import itertools
 import os
@@ -182,6 +183,7 @@ class Family:
     def ends(self) -> Mapping[int, set[int]]:
         """The ends of each pipe that any of them holds: O_ACCMODE by inode."""
         found: dict[int, set[int]] = {}
+        has_sockets = False
         for pid in self._pids:
             with procfs.Descriptors(pid) as shown:
                 for fd in shown.numbers():
@@ -189,7 +191,16 @@ class Family:
                     if stat.S_ISFIFO(status.st_mode):
                         mode = int(shown.info(fd)["flags"][0], 8) & os.O_ACCMODE
                         found.setdefault(status.st_ino, set()).add(mode)
+                    has_sockets |= stat.S_ISSOCK(status.st_mode)
+        for ours in self.sockets.in_flight if has_sockets else ():
+            mode = fcntl.fcntl(ours, fcntl.F_GETFL) & os.O_ACCMODE
+            found.setdefault(os.fstat(ours).st_ino, set()).add(mode)
         return found
+
+    def close(self) -> None:
+        """Give up descriptors of ours."""
+        if "sockets" in self.__dict__:
+            self.sockets.close()
 
     @functools.cached_property
     def sockets(self) -> Sockets:
@@ -281,7 +292,10 @@ class _Looking:
         self._places: dict[tuple[str, int, int], bool] = {}
         self._known: dict[tuple[object, ...], DescriptorFacts] = {}
         with procfs.Descriptors(pid) as shown:
-            self._seen = [self._see(shown, fd) for fd in shown.numbers()]
+            # Of our own only those count that sockets have to give.
+            is_own = pid == os.getpid()
+            fds = sorted(family.sockets.in_flight) if is_own else shown.numbers()
+            self._seen = [self._see(shown, fd) for fd in fds]
         self._shared = self._descriptions()
         self._ends: dict[int, set[int]] = {}
         for one in self._seen:

@@ -27,7 +27,7 @@ from collections.abc import (
 from functools import cached_property
 
 from blcr import registry
-from blcr.annotations import TYPE_CHECKING, Self
+from blcr.annotations import TYPE_CHECKING, Self, cast
 from blcr.architecture import Arch
 from blcr.context import records
 from blcr.errors import (
@@ -65,6 +65,7 @@ from blcr.linux import blocking, siginfo
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from blcr.host import interface
     from blcr.host.native import sysv
     from blcr.host.native.tracking import Tracking
 
@@ -762,6 +763,12 @@ class Freezer:
 
         return sysv.used(self.pids, waits)
 
+    def ourselves(self) -> interface.FrozenProcess:
+        """Return this process, for the descriptors that sockets have to give."""
+        own = NativeProcess(os.getpid(), own_arch())
+        own.family = self.processes[0].family
+        return cast("interface.FrozenProcess", own)
+
     @property
     def pids(self) -> list[int]:
         """Return the ids of the processes here."""
@@ -887,6 +894,7 @@ class Freezer:
     def _release(self) -> None:
         """Let everything go."""
         for process in self.processes:
+            process.family.close()
             process.release()
         self.processes = []
         if self._collects:

@@ -11,6 +11,8 @@ Source: sock_diag(7), unix(7), socket(7); net/unix/af_unix.c, Linux 6.12.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import errno
 import fcntl
 import functools
@@ -70,6 +72,8 @@ _OPTIONS = {
 """Bytes of the options of SOL_SOCKET that can be set; asm-generic/socket.h."""
 _BUFFERS = (socket.SO_SNDBUF, socket.SO_RCVBUF)
 
+_PIDFD = 4
+"""SCM_PIDFD of linux/socket.h."""
 _CREDENTIALS = struct.Struct("=3i")
 _DESCRIPTORS_ROOM = 253 * 4
 """SCM_MAX_FD of them."""
@@ -82,6 +86,29 @@ _INODE = (1 << 32) - 1
 """Of an inode's number, what netlink shows of it."""
 _SHUT_RECEIVE, _SHUT_BOTH = 1, 3
 _ORDERED = (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _Vector(ctypes.Structure):
+    """struct iovec."""
+
+    _fields_ = (("base", ctypes.c_void_p), ("len", ctypes.c_size_t))
+
+
+class _MessageHeader(ctypes.Structure):
+    """struct msghdr."""
+
+    _fields_ = (
+        ("name", ctypes.c_void_p),
+        ("namelen", ctypes.c_uint),
+        ("iov", ctypes.c_void_p),
+        ("iovlen", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("controllen", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    )
 
 
 class Unix(Record):
@@ -108,11 +135,11 @@ class Unix(Record):
 
 
 class _Seen(Record):
-    """Part of what waits: data, sender, and how many descriptors are with it."""
+    """Part of what waits: data, sender, descriptors of ours that came with it."""
 
     data: bytes
     credentials: tuple[int, int, int] | None
-    descriptors: int
+    descriptors: tuple[int, ...]
     flags: int
     source: bytes
 
@@ -122,10 +149,71 @@ class Sockets:
 
     def __init__(self, pids: Sequence[int]) -> None:
         self._pids = pids
+        self._contents: dict[int, list[_Seen]] = {}
+        self._in_flight: list[int] = []
+
+    def close(self) -> None:
+        """Give up what sockets have to give."""
+        for ours in self._in_flight:
+            os.close(ours)
+        self._in_flight = []
+
+    @property
+    def in_flight(self) -> Sequence[int]:
+        """Descriptors of ours for what sockets have to give."""
+        return self._in_flight if self.holders else ()
 
     @functools.cached_property
     def holders(self) -> Mapping[int, tuple[int, int]]:
-        """A process, and its descriptor, by inode."""
+        """A process, and its descriptor, by inode; we have those that are in flight."""
+        found = self._held()
+        queue = list(found)
+        for inode in queue:
+            for ours in self._gifts(inode, found):
+                self._in_flight.append(ours)
+                status = os.fstat(ours)
+                new = stat.S_ISSOCK(status.st_mode) and status.st_ino not in found
+                if new:
+                    found[status.st_ino] = (os.getpid(), ours)
+                    queue.append(status.st_ino)
+        return found
+
+    def _gifts(self, inode: int, found: Mapping[int, tuple[int, int]]) -> Iterator[int]:
+        """Yield the descriptors that a socket has to give, which are ours then."""
+        try:
+            shown = self._unix.get(inode)
+        except OSError:
+            return
+        # Of what leads outside nothing is looked at.
+        if shown is None or (shown.peer and shown.peer not in found):
+            return
+        with (
+            lent.lent(*found[inode]) as ours,
+            socket.socket(fileno=os.dup(ours)) as one,
+            contextlib.suppress(_UnsavedError),
+        ):
+            for part in self._content(inode, one, shown):
+                yield from part.descriptors
+
+    def _content(self, inode: int, one: socket.socket, shown: Unix) -> list[_Seen]:
+        """
+        Return what waits in a socket.
+
+        Raises:
+            _UnsavedError: Some of it cannot be looked at.
+        """
+        if shown.state == _LISTENING:
+            return []
+        if inode not in self._contents:
+            ends = bool(shown.shutdown & _SHUT_RECEIVE)
+            is_stream = shown.type == socket.SOCK_STREAM
+            self._contents[inode] = (
+                _stream(one) if is_stream else _messages(one, _poll(one), ends=ends)
+            )
+        return self._contents[inode]
+
+    def _held(self) -> dict[int, tuple[int, int]]:
+        """Return a process, and its descriptor, by inode."""
         found: dict[int, tuple[int, int]] = {}
         for pid in self._pids:
             with procfs.Descriptors(pid) as shown:
@@ -219,7 +307,7 @@ class Sockets:
             raise _UnsavedError("with urgent data")
         if _is_filtered(one):
             raise _UnsavedError("with a filter of packets")
-        state, target, waiting = "open", b"", []
+        state, target = "open", b""
         if shown.state == _LISTENING:
             state = "listening"
         elif self._waits(shown):
@@ -232,17 +320,11 @@ class Sockets:
             target = addresses.pack(one.family, one.getpeername())
             if not target:
                 raise _UnsavedError("whose other end is outside")
-        if state == "listening":
-            pass
-        elif shown.type == socket.SOCK_STREAM:
-            waiting = _stream(one)
-        else:
-            waiting = _messages(one, events, ends=bool(shown.shutdown & _SHUT_RECEIVE))
+        waiting = self._content(inode, one, shown)
+        if shown.type != socket.SOCK_STREAM:
             other = self._unix.get(shown.peer or 0)
             if shown.peer in self.holders and other and other.peer == inode:
                 self._require_all(shown, waiting)
-        if any(part.descriptors for part in waiting):
-            raise _UnsavedError("with descriptors on their way")
         record = records.Socket(
             family=one.family,
             type=one.type,
@@ -259,7 +341,12 @@ class Sockets:
             target=target,
             backlog=shown.backlog,
         )
-        return SocketFacts(record, shown.peer or 0, shown.pending)
+        return SocketFacts(
+            record,
+            shown.peer or 0,
+            shown.pending,
+            tuple(part.descriptors for part in waiting),
+        )
 
     def _require_all(self, shown: Unix, waiting: Sequence[_Seen]) -> None:
         """
@@ -375,18 +462,48 @@ def _stream(one: socket.socket) -> list[_Seen]:
         return []
     if one.getsockopt(socket.SOL_SOCKET, _PEEK_OFFSET) < 0:
         seen = _peek(one, size)
-        if len(seen.data) == size:
+        if len(seen.data) == size and not seen.descriptors:
             return [seen]
+        _drop(seen)
     parts: list[_Seen] = []
     with _PeekingFrom(one, 0):
-        left = size
-        while left:
-            seen = _peek(one, left)
-            left -= len(seen.data)
+        at = 0
+        while at < size:
+            seen = _peek(one, size - at)
             if not seen.data:
-                raise _UnsavedError(f"with {left} bytes that cannot be looked at")
-            parts.append(seen)
+                raise _UnsavedError(f"with {size - at} bytes that cannot be looked at")
+            parts += _split(one, at, seen)
+            at += len(seen.data)
+            one.setsockopt(socket.SOL_SOCKET, _PEEK_OFFSET, at)
     return parts
+
+
+def _split(one: socket.socket, at: int, seen: _Seen) -> list[_Seen]:
+    """
+    Return part of a stream in two if descriptors come behind its first byte.
+
+    They come with its last piece, as it was sent, and behind that the look ends.  How
+    long the piece is shows where not all of it can be written to where it is wanted:
+    then the kernel tells how much came before.
+    """
+    before = 0
+    if seen.descriptors and len(seen.data) > 1:
+        one.setsockopt(socket.SOL_SOCKET, _PEEK_OFFSET, at)
+        room = ctypes.create_string_buffer(len(seen.data) - 1)
+        pieces = _Vector(ctypes.addressof(room), len(room)), _Vector(None, 1)
+        vector = (_Vector * 2)(*pieces)
+        header = _MessageHeader(iov=ctypes.addressof(vector), iovlen=2)
+        before = max(_libc.recvmsg(one.fileno(), ctypes.byref(header), _PEEK), 0)
+    if not before:
+        return [seen]
+    first = seen._replace(data=seen.data[:before], descriptors=())
+    return [first, seen._replace(data=seen.data[before:])]
+
+
+def _drop(seen: _Seen) -> None:
+    """Close descriptors that were not to be had."""
+    for fd in seen.descriptors:
+        os.close(fd)
 
 
 def _messages(one: socket.socket, events: int, *, ends: bool) -> list[_Seen]:
@@ -409,6 +526,8 @@ def _messages(one: socket.socket, events: int, *, ends: bool) -> list[_Seen]:
         first = _peek_message(one)
         if first is not None and not first.data and not ends:
             found.append(first)
+        elif first is not None:
+            _drop(first)
         at = 0
         while True:
             one.setsockopt(socket.SOL_SOCKET, _PEEK_OFFSET, at)
@@ -429,6 +548,7 @@ def _peek_message(one: socket.socket, at: int = -1) -> _Seen | None:
             return None
         if not seen.flags & socket.MSG_TRUNC:
             return seen
+        _drop(seen)
         room *= 8
         one.setsockopt(socket.SOL_SOCKET, _PEEK_OFFSET, at)
 
@@ -451,16 +571,17 @@ class _PeekingFrom:
 def _peek(one: socket.socket, size: int) -> _Seen:
     """Look at what comes next."""
     data, ancillary, flags, name = one.recvmsg(size, _CONTROL_ROOM, _PEEK)
-    credentials, descriptors = None, 0
+    credentials: tuple[int, int, int] | None = None
+    descriptors: list[int] = []
     for _level, kind, content in ancillary:
         if kind == socket.SCM_CREDENTIALS:
             credentials = _inner(*_CREDENTIALS.unpack(content))
         elif kind == socket.SCM_RIGHTS:
-            for (fd,) in struct.iter_unpack("=i", content[: len(content) // 4 * 4]):
-                os.close(fd)
-                descriptors += 1
+            descriptors += struct.unpack(f"={len(content) // 4}i", content)
+        elif kind == _PIDFD:
+            os.close(*struct.unpack("=i", content))
     source = addresses.pack(one.family, name) if name else b""
-    return _Seen(data, credentials, descriptors, flags, source)
+    return _Seen(data, credentials, tuple(descriptors), flags, source)
 
 
 def _unix_sockets() -> Iterator[tuple[int, Unix]]:
