@@ -15,8 +15,12 @@ import errno
 import fcntl
 import functools
 import os
+import select
 import socket
 import stat
+import struct
+import termios
+import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from blcr import remote
@@ -31,6 +35,15 @@ _FORCED = {socket.SO_SNDBUF: 32, socket.SO_RCVBUF: 33}
 """SO_SNDBUFFORCE and SO_RCVBUFFORCE by what they set."""
 _ROOM = 1 << 16
 """Bytes that a sender's buffer has besides what is sent: messages cost some each."""
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
+_EVERY = ("0.0.0.0", "::")
+"""Addresses of sockets that take what comes to any."""
+_LINGERING = struct.pack("=ii", 1, 0)
+"""Of SO_LINGER: closing it is a reset."""
+_LOCKS = 72
+"""SO_BUF_LOCK."""
+_PATIENCE_S, _LOOK_S = 5.0, 0.02
+"""For a connection, and for what the kernel remembers of an older one to be gone."""
 _TOKEN = 16
 _ATTEMPTS = 8
 _UNCONNECTED = bytes(16)
@@ -200,7 +213,10 @@ class _Making:
             saved = self._sockets[index]
             if index in self._ours:
                 continue
-            if self._is_accepted(index):
+            if saved.family in _INTERNET:
+                if not self._is_accepted(index):
+                    self._ours[index] = self._internet(index)
+            elif self._is_accepted(index):
                 other = self._sockets[saved.peer] if saved.peer >= 0 else None
                 if not saved.name and not (other and other.name):
                     self._make_pair(index)
@@ -257,6 +273,15 @@ class _Making:
         kind = saved.type | known["O_CLOEXEC"] | known["O_NONBLOCK"]
         return opening.task.call("socket", saved.family, kind, saved.protocol)
 
+    def _internet(self, index: int) -> socket.socket:
+        """Make one of the Internet families that is not connected."""
+        saved, holder = self._sockets[index], self._holders[index]
+        ours = _taken(holder, self._socket(holder, saved))
+        _set_early(ours, saved)
+        if saved.name:
+            _bind(holder, ours, saved.name)
+        return ours
+
     # Names.
 
     def _bind(self, opening: Opening, fd: int, saved: records.Socket) -> None:
@@ -306,7 +331,9 @@ class _Making:
         """Make those that have been accepted, and have others wait for that."""
         for index, saved in enumerate(self._sockets):
             if index not in self._ours:
-                self._connect_to_name(index)
+                is_internet = saved.family in _INTERNET
+                make = self._connect_tcp if is_internet else self._connect_to_name
+                make(index)
             elif saved.state == "listening":
                 self._listen(index)
         for saved in self._sockets:
@@ -357,6 +384,96 @@ class _Making:
             self._pairs[client], self._pairs[accepted] = accepted, client
         else:
             self._gone[accepted] = other
+
+    def _connect_tcp(self, index: int) -> None:
+        """Make two that are connected by TCP, with the addresses that they had."""
+        peer = self._sockets[index].peer
+        ends = [one for one in (index, peer) if one >= 0]
+        listeners = {one: self._listener(self._sockets[one].name) for one in ends}
+        accepted = next((one for one in ends if listeners[one] >= 0), index)
+        client = next((one for one in ends if one != accepted), -1)
+        saved, holder = self._sockets[accepted], self._holders[accepted]
+        if client >= 0:
+            own, to = self._sockets[client], self._sockets[client].target
+            name = own.name
+        else:
+            # Who is gone had another family, or not: its addresses are as seen here.
+            own, to, name = saved, saved.name, saved.target
+        with contextlib.ExitStack() as stack:
+            if listeners[accepted] >= 0:
+                self._listen(listeners[accepted])
+                server = self._ours[listeners[accepted]]
+            else:
+                server = _taken(holder, self._socket(holder, saved))
+                stack.enter_context(server)
+                _set_early(server, saved)
+                server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                _bind(holder, server, saved.name or _any(saved.family))
+                server.listen(1)
+            to = to or addresses.pack(saved.family, server.getsockname())
+            other = self._connected(holder, own, name, to)
+            self._ours[accepted] = self._accepted_from(holder, server, other)
+        if client >= 0:
+            self._ours[client] = other
+            self._pairs[client], self._pairs[accepted] = accepted, client
+        else:
+            self._gone[accepted] = other
+
+    def _listener(self, name: bytes) -> int:
+        """Return the listening socket that takes connections to a name; -1: none."""
+        if not name:
+            return -1
+        _host, port, *_ = addresses.unpack(name)
+        for index, one in enumerate(self._sockets):
+            if one.state == "listening" and one.family in _INTERNET:
+                host, own_port, *_ = addresses.unpack(one.name)
+                if own_port == port and (one.name == name or host in _EVERY):
+                    return index
+        return -1
+
+    def _connected(
+        self, holder: Opening, saved: records.Socket, name: bytes, to: bytes
+    ) -> socket.socket:
+        """
+        Return a TCP socket that is connected, from a name to another one.
+
+        What the kernel remembers of an older connection may be in the way for a second.
+        """
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            ours = _taken(holder, self._socket(holder, saved))
+            _set_early(ours, saved)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                if name:
+                    _bind(holder, ours, name)
+                ours.settimeout(_PATIENCE_S)
+                ours.connect(addresses.unpack(to))
+            except OSError as error:
+                ours.close()
+                if error.errno == errno.EADDRNOTAVAIL and time.monotonic() < deadline:
+                    time.sleep(_LOOK_S)
+                    continue
+                raise _not_done(holder, "connected", to, error) from error
+            ours.setblocking(False)
+            return ours
+
+    def _accepted_from(
+        self, holder: Opening, server: socket.socket, other: socket.socket
+    ) -> socket.socket:
+        """Return the other end of a connection to a listening socket."""
+        known, wanted = holder.known, addresses.unpack(_name_of(other))
+        flags = known["O_CLOEXEC"] | known["O_NONBLOCK"]
+        select.select([server], [], [], _PATIENCE_S)
+        with self._in(holder, server) as fd:
+            for _ in range(_ATTEMPTS):
+                new = holder.task.call("accept4", fd, 0, 0, flags)
+                here = _taken(holder, new)
+                seen = here.getpeername()
+                if (_plain(seen[0]), seen[1]) == (_plain(wanted[0]), wanted[1]):
+                    return here
+                here.close()
+        raise holder.error(f"others connect to {shown(_name_of(server))} meanwhile")
 
     @contextlib.contextmanager
     def _temporary(self, accepted: int, client: int) -> Iterator[socket.socket]:
@@ -410,7 +527,10 @@ class _Making:
     def connect(self) -> None:
         """Connect those that send to a name, and remove names that were there."""
         for index, saved in enumerate(self._sockets):
-            if saved.target:
+            if saved.family in _INTERNET:
+                if saved.target and saved.type == socket.SOCK_DGRAM:
+                    self._ours[index].connect(addresses.unpack(saved.target))
+            elif saved.target:
                 try:
                     self._connect(self._holders[index], index, saved.target)
                 except RestartError as error:
@@ -425,6 +545,9 @@ class _Making:
     def fill(self) -> None:
         """Send what waits to be read."""
         for index, saved in enumerate(self._sockets):
+            if saved.family in _INTERNET:
+                self._fill_internet(index)
+                continue
             sender = self._gone.get(index) or self._ours.get(self._pairs.get(index, -1))
             with contextlib.ExitStack() as stack:
                 if saved.messages and not sender:
@@ -443,6 +566,50 @@ class _Making:
                 self._ours[index].send(b"\0")
             if index in self._gone:
                 self._gone.pop(index).close()
+
+    def _fill_internet(self, index: int) -> None:
+        """Send what waits to be read in a socket of the Internet families."""
+        saved, ours = self._sockets[index], self._ours[index]
+        if saved.type == socket.SOCK_DGRAM:
+            for message in saved.messages:
+                self._send_datagram(index, message)
+            return
+        gone = self._gone.pop(index, None)
+        sender = gone or self._ours.get(self._pairs.get(index, -1))
+        data = b"".join(one.data for one in saved.messages)
+        if data and sender:
+            _stream(self._holders[index], sender, ours, data)
+        if gone:
+            if saved.state == "reset":
+                level, name = socket.SOL_SOCKET, socket.SO_LINGER
+                gone.setsockopt(level, name, _LINGERING)
+            gone.close()
+
+    def _send_datagram(self, index: int, message: records.SocketMessage) -> None:
+        """Send a datagram from where it came, which may be lost as on any network."""
+        saved = self._sockets[index]
+        host, port, *rest = addresses.unpack(message.source)
+        to_host, to_port, *to_rest = addresses.unpack(saved.name)
+        to = (host if to_host in _EVERY else to_host, to_port, *to_rest)
+        senders = [
+            self._ours[other]
+            for other, one in enumerate(self._sockets)
+            if one.type == saved.type and one.family == saved.family and one.name
+            for own_host, own_port, *_ in [addresses.unpack(one.name)]
+            if own_port == port and own_host in (host, *_EVERY)
+        ]
+        try:
+            if senders:
+                senders[0].sendto(message.data, to)
+            else:
+                with socket.socket(saved.family, saved.type) as sender:
+                    sender.bind((host, port, *rest))
+                    sender.sendto(message.data, to)
+        except OSError as error:
+            self._holders[index].warn(
+                f"a datagram of {len(message.data)} bytes from "
+                f"{shown(message.source)} is lost: {error.strerror}"
+            )
 
     def _send(
         self, index: int, sender: socket.socket, message: records.SocketMessage
@@ -484,15 +651,19 @@ class _Making:
         """Shut down what was, and set options."""
         for index, saved in enumerate(self._sockets):
             ours = self._ours[index]
-            if saved.shutdown and saved.state == "open":
-                ours.shutdown(saved.shutdown - 1)
+            is_tcp = saved.family in _INTERNET
+            if saved.shutdown and (saved.state == "open" or is_tcp):
+                with contextlib.suppress(OSError):
+                    # Of one that is closed there is nothing to be shut down.
+                    ours.shutdown(saved.shutdown - 1)
             self._set_options(index, ours)
 
     def _set_options(self, index: int, ours: socket.socket) -> None:
         """Set the options that are not as they were."""
         saved = self._sockets[index]
         given = {(level, name) for level, name, _value in saved.options}
-        if (socket.SOL_SOCKET, socket.SO_PASSCRED) not in given:
+        passes = (socket.SOL_SOCKET, socket.SO_PASSCRED) in given
+        if saved.family == socket.AF_UNIX and not passes:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         for level, name, value in saved.options:
             if ours.getsockopt(level, name, len(value)) == value:
@@ -545,6 +716,85 @@ def _taken(opening: Opening, fd: int) -> socket.socket:
         opening.close(fd)
     taken.setblocking(False)
     return taken
+
+
+def _bind(opening: Opening, ours: socket.socket, name: bytes) -> None:
+    """
+    Bind a socket of the Internet families.
+
+    Raises:
+        RestartError: It cannot be.
+    """
+    try:
+        ours.bind(addresses.unpack(name))
+    except OSError as error:
+        raise _not_done(opening, "bound", name, error) from error
+
+
+def _not_done(opening: Opening, what: str, name: bytes, error: OSError) -> RestartError:
+    return RestartError(
+        f"process {opening.record.pid}: a socket cannot be {what} to {shown(name)}: "
+        f"{error.strerror or error}",
+        status=error.errno or errno.EIO,
+    )
+
+
+def _name_of(one: socket.socket) -> bytes:
+    return addresses.pack(one.family, one.getsockname())
+
+
+def _any(family: int) -> bytes:
+    """Return the name of a port of this machine's own choice."""
+    if family == socket.AF_INET:
+        return addresses.pack(family, ("127.0.0.1", 0))
+    return addresses.pack(family, ("::1", 0, 0, 0))
+
+
+def _plain(host: str) -> str:
+    """Return an address, of a mapped one that of IPv4."""
+    return host.removeprefix("::ffff:")
+
+
+def _set_early(ours: socket.socket, saved: records.Socket) -> None:
+    """Set options, some of which have to be there before a name."""
+    for level, name, value in saved.options:
+        if level != socket.SOL_SOCKET or name not in _FORCED:
+            with contextlib.suppress(OSError):
+                ours.setsockopt(level, name, value)
+
+
+def _stream(
+    opening: Opening, sender: socket.socket, reader: socket.socket, data: bytes
+) -> None:
+    """
+    Send the bytes that wait in a TCP connection.
+
+    Raises:
+        RestartError: There is no room for them.
+    """
+    locks = sender.getsockopt(socket.SOL_SOCKET, _LOCKS)
+    left = data
+    deadline = time.monotonic() + _PATIENCE_S
+    while left:
+        try:
+            left = left[sender.send(left) :]
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise opening.error(
+                    f"{len(data)} bytes do not fit into a connection; see "
+                    "/proc/sys/net/core/wmem_max"
+                ) from None
+            _make_room(sender, len(left))
+            time.sleep(_LOOK_S / 10)
+    sender.setsockopt(socket.SOL_SOCKET, _LOCKS, locks)
+    while len(data) > _waiting(reader) and time.monotonic() < deadline:
+        time.sleep(_LOOK_S / 100)
+
+
+def _waiting(one: socket.socket) -> int:
+    """Return how many bytes wait to be read."""
+    found = fcntl.ioctl(one.fileno(), termios.FIONREAD, bytes(4))
+    return int(struct.unpack("=i", found)[0])
 
 
 def _call_with_name(opening: Opening, call: str, fd: int, name: bytes) -> None:

@@ -27,7 +27,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from blcr.context import records
 from blcr.errors import RefusedError, TaskGoneError
 from blcr.host.interface import SocketFacts
-from blcr.host.native import lent, procfs
+from blcr.host.native import inet, lent, procfs
 from blcr.linux import addresses
 from blcr.record import Record
 
@@ -53,6 +53,7 @@ _OPTIONS = {
     # Debug, reuse, routing, broadcast, buffers, keepalive, urgent data, checksums.
     **dict.fromkeys((1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 15), _WORD),
     socket.SO_LINGER: _LINGER_SIZE,
+    socket.SO_BINDTODEVICE: 16,
     _PASS_CREDENTIALS: _WORD,
     socket.SO_RCVLOWAT: _WORD,
     socket.SO_RCVTIMEO: _TIME_SIZE,
@@ -71,6 +72,12 @@ _OPTIONS = {
 }
 """Bytes of the options of SOL_SOCKET that can be set; asm-generic/socket.h."""
 _BUFFERS = (socket.SO_SNDBUF, socket.SO_RCVBUF)
+_BUFFERS_LOCKED = 72
+"""SO_BUF_LOCK, a bit for each of them."""
+_NO_OPTION = (
+    *(errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTCONN),
+    *(errno.EPERM, errno.EACCES),
+)
 
 _PIDFD = 4
 """SCM_PIDFD of linux/socket.h."""
@@ -230,6 +237,8 @@ class Sockets:
     def refused(self, inode: int, pid: int, fd: int) -> str:
         """Return why a socket is refused by its kind; empty: it is not."""
         with lent.lent(pid, fd) as ours, socket.socket(fileno=os.dup(ours)) as one:
+            if one.family in inet.FAMILIES:
+                return self._inet_refused(one)
             if one.family != socket.AF_UNIX:
                 return f"a socket of family {_family(one)}"
         try:
@@ -248,6 +257,43 @@ class Sockets:
         if self._waits(shown) and inode not in self._waiting:
             return "a Unix socket that waits to be accepted outside"
         return ""
+
+    def _inet_refused(self, one: socket.socket) -> str:
+        """Return why a socket of the Internet families is refused, or empty."""
+        if one.proto == socket.IPPROTO_UDP:
+            return ""
+        if one.proto != socket.IPPROTO_TCP:
+            return f"a socket of family {_family(one)} and protocol {one.proto}"
+        found = inet.info(one)
+        if found.state == inet.LISTEN:
+            if found.waiting:
+                return f"a TCP socket with {found.waiting} connections to be accepted"
+            return ""
+        if found.state == inet.CLOSE:
+            return ""
+        ends = inet.ends(one)
+        if found.state not in inet.CONNECTED or ends is None:
+            return "a TCP socket that is being connected"
+        here, there = ends
+        if (there, here) in self._connections:
+            return ""
+        gone = found.state == inet.CLOSE_WAIT and not inet.is_held(here, there)
+        if gone and inet.is_local(there[0]):
+            return ""
+        return (
+            f"a TCP connection to {there[0]} port {there[1]}, which is outside or has "
+            "not accepted it yet"
+        )
+
+    @functools.cached_property
+    def _connections(self) -> Mapping[tuple[inet.End, inet.End], int]:
+        """The inodes of TCP sockets by the ends of their connections."""
+        found: dict[tuple[inet.End, inet.End], int] = {}
+        for inode, (pid, fd) in self.holders.items():
+            with lent.lent(pid, fd) as ours, socket.socket(fileno=os.dup(ours)) as one:
+                if one.proto == socket.IPPROTO_TCP and (ends := inet.ends(one)):
+                    found[ends] = inode
+        return found
 
     def _waits(self, shown: Unix) -> bool:
         """Tell whether a connection has not been accepted yet."""
@@ -270,12 +316,15 @@ class Sockets:
         with lent.lent(pid, fd) as ours, socket.socket(fileno=os.dup(ours)) as one:
             inode = os.fstat(ours).st_ino
             try:
+                if one.family in inet.FAMILIES:
+                    is_tcp = one.proto == socket.IPPROTO_TCP
+                    return self._tcp(one) if is_tcp else _udp(one)
                 facts = self._facts(one, inode, self._unix[inode])
                 return self._placed(pid, facts, self._unix[inode])
             except _UnsavedError as error:
                 raise RefusedError(
                     pid,
-                    f"descriptor {fd} is a Unix socket {error}",
+                    f"descriptor {fd} is a socket {error}",
                     hint="have the program read it, or close it, before the checkpoint",
                 ) from error
 
@@ -303,10 +352,7 @@ class Sockets:
 
     def _facts(self, one: socket.socket, inode: int, shown: Unix) -> SocketFacts:
         events = _poll(one)
-        if events & select.POLLPRI:
-            raise _UnsavedError("with urgent data")
-        if _is_filtered(one):
-            raise _UnsavedError("with a filter of packets")
+        _require_plain(one, events)
         state, target = "open", b""
         if shown.state == _LISTENING:
             state = "listening"
@@ -348,6 +394,60 @@ class Sockets:
             tuple(part.descriptors for part in waiting),
         )
 
+    def _tcp(self, one: socket.socket) -> SocketFacts:
+        """
+        Return what a TCP socket is, and what waits in it.
+
+        Raises:
+            _UnsavedError: Something of it cannot be saved.
+        """
+        found, events, ends = inet.info(one), _poll(one), inet.ends(one)
+        _require_plain(one, events)
+        peer, state = 0, "open"
+        if found.state == inet.LISTEN:
+            state = "listening"
+        elif ends:
+            peer = self._connections.get((ends[1], ends[0]), 0)
+            state = "open" if peer else "closed"
+        elif events & select.POLLRDHUP:
+            state = "reset" if events & select.POLLERR else "closed"
+        if peer:
+            self._require_delivered(one, found, peer)
+        waiting = [] if state == "listening" or not _unread(one) else _stream(one)
+        record = records.Socket(
+            family=one.family,
+            type=one.type,
+            protocol=one.proto,
+            options=tuple(_own_options(one)),
+            state=state,
+            shutdown=inet.shutdown(found.state, events),
+            messages=tuple(records.SocketMessage(part.data) for part in waiting),
+            name=inet.name(one),
+            target=inet.target(one),
+            backlog=found.backlog if state == "listening" else 0,
+        )
+        return SocketFacts(record, peer, (), ((),) * len(waiting))
+
+    def _require_delivered(
+        self, one: socket.socket, found: inet.Info, peer: int
+    ) -> None:
+        """
+        Check that the other end has got all that was written.
+
+        Raises:
+            _UnsavedError: Some bytes are with the kernel, which does not show them.
+        """
+        count = inet.under_way(one)
+        if not count:
+            return
+        with (
+            lent.lent(*self.holders[peer]) as ours,
+            socket.socket(fileno=os.dup(ours)) as other,
+        ):
+            arrived = inet.info(other).received
+        if found.unsent or found.sent > arrived:
+            raise _UnsavedError(f"with {count} bytes that are under way")
+
     def _require_all(self, shown: Unix, waiting: Sequence[_Seen]) -> None:
         """
         Check that nothing has been overlooked: an empty message shows only once.
@@ -371,6 +471,43 @@ class _UnsavedError(Exception):
     """Something of a socket cannot be saved."""
 
 
+def _require_plain(one: socket.socket, events: int) -> None:
+    """
+    Check that a socket has nothing that is not saved.
+
+    Raises:
+        _UnsavedError: It has.
+    """
+    if events & select.POLLPRI:
+        raise _UnsavedError("with urgent data")
+    if _is_filtered(one):
+        raise _UnsavedError("with a filter of packets")
+
+
+def _udp(one: socket.socket) -> SocketFacts:
+    """
+    Return what a UDP socket is, and what waits in it.
+
+    Raises:
+        _UnsavedError: Something of it cannot be saved.
+    """
+    events = _poll(one)
+    _require_plain(one, events)
+    waiting = _messages(one, events, ends=False)
+    record = records.Socket(
+        family=one.family,
+        type=one.type,
+        protocol=one.proto,
+        options=tuple(_own_options(one)),
+        messages=tuple(
+            records.SocketMessage(part.data, None, part.source) for part in waiting
+        ),
+        name=inet.name(one),
+        target=inet.target(one),
+    )
+    return SocketFacts(record, 0, (), ((),) * len(waiting))
+
+
 def _family(one: socket.socket) -> str:
     """Return the name of a socket's family."""
     return getattr(one.family, "name", f"AF_{int(one.family)}")
@@ -378,7 +515,8 @@ def _family(one: socket.socket) -> str:
 
 def _poll(one: socket.socket) -> int:
     poll = select.poll()
-    poll.register(one, select.POLLIN | select.POLLPRI | select.POLLOUT)
+    wanted = select.POLLIN | select.POLLPRI | select.POLLOUT | select.POLLRDHUP
+    poll.register(one, wanted)
     return dict(poll.poll(0)).get(one.fileno(), 0)
 
 
@@ -411,25 +549,43 @@ def _inner(pid: int, uid: int, gid: int) -> tuple[int, int, int]:
 def _own_options(one: socket.socket) -> Iterator[tuple[int, int, bytes]]:
     """Yield the options that are not as in a new socket, and the sizes of buffers."""
     usual = _usual(one.family, one.type, one.proto)
-    for name, value in _options(one):
-        if name in _BUFFERS or value != usual.get(name):
-            yield socket.SOL_SOCKET, name, value
+    sizes = _sizes(one)
+    for level, name, value in _options(one):
+        is_size = level == socket.SOL_SOCKET and name in _BUFFERS
+        if name in sizes if is_size else value != usual.get((level, name)):
+            yield level, name, value
+
+
+def _sizes(one: socket.socket) -> Sequence[int]:
+    """Return which buffers have a size that the kernel does not choose itself."""
+    if one.proto != socket.IPPROTO_TCP or one.family not in inet.FAMILIES:
+        return _BUFFERS
+    try:
+        locked = one.getsockopt(socket.SOL_SOCKET, _BUFFERS_LOCKED)
+    except OSError:
+        # Before Linux 5.15 nobody is told.
+        return ()
+    return [name for bit, name in enumerate(_BUFFERS) if locked >> bit & 1]
 
 
 @functools.cache
-def _usual(family: int, kind: int, protocol: int) -> Mapping[int, bytes]:
+def _usual(family: int, kind: int, protocol: int) -> Mapping[tuple[int, int], bytes]:
     """Return the options of a new socket."""
     with socket.socket(family, kind, protocol) as new:
-        return dict(_options(new))
+        return {(level, name): value for level, name, value in _options(new)}
 
 
-def _options(one: socket.socket) -> Iterator[tuple[int, bytes]]:
-    for name, size in _OPTIONS.items():
-        try:
-            yield name, one.getsockopt(socket.SOL_SOCKET, name, size)
-        except OSError as error:
-            if error.errno not in (errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.EINVAL):
-                raise
+def _options(one: socket.socket) -> Iterator[tuple[int, int, bytes]]:
+    levels = [(socket.SOL_SOCKET, _OPTIONS)]
+    if one.family in inet.FAMILIES:
+        levels += [(level, {**options}) for level, options in inet.levels(one)]
+    for level, options in levels:
+        for name, size in options.items():
+            try:
+                yield level, name, one.getsockopt(level, name, size)
+            except OSError as error:
+                if error.errno not in _NO_OPTION:
+                    raise
 
 
 def _unread(one: socket.socket) -> int:
