@@ -40,6 +40,9 @@ _EVERY = ("0.0.0.0", "::")
 """Addresses of sockets that take what comes to any."""
 _LINGERING = struct.pack("=ii", 1, 0)
 """Of SO_LINGER: closing it is a reset."""
+_PORT_RANGE, _BIND_NO_PORT = 51, 24
+"""IP_LOCAL_PORT_RANGE, IP_BIND_ADDRESS_NO_PORT."""
+_PORTS = "/proc/sys/net/ipv4/ip_local_port_range"
 _LOCKS = 72
 """SO_BUF_LOCK."""
 _PATIENCE_S, _LOOK_S = 5.0, 0.02
@@ -443,9 +446,9 @@ class _Making:
         while True:
             ours = _taken(holder, self._socket(holder, saved))
             _set_early(ours, saved)
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                if name:
+                if name and not _will_have_port(ours, name):
+                    ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     _bind(holder, ours, name)
                 ours.settimeout(_PATIENCE_S)
                 ours.connect(addresses.unpack(to))
@@ -456,6 +459,7 @@ class _Making:
                     continue
                 raise _not_done(holder, "connected", to, error) from error
             ours.setblocking(False)
+            _forget_port(ours)
             return ours
 
     def _accepted_from(
@@ -729,6 +733,36 @@ def _bind(opening: Opening, ours: socket.socket, name: bytes) -> None:
         ours.bind(addresses.unpack(name))
     except OSError as error:
         raise _not_done(opening, "bound", name, error) from error
+
+
+def _will_have_port(ours: socket.socket, name: bytes) -> bool:
+    """
+    Have a socket get a port when it is connected; False: it has to be bound.
+
+    Bound, it could not have one that an older connection has had a minute ago, unless
+    both had SO_REUSEADDR.  Nor can a port of that way that is no ephemeral one.
+    """
+    host, port, *rest = addresses.unpack(name)
+    try:
+        low, high = map(int, open(_PORTS).read().split())  # noqa: SIM115
+        both = struct.pack("=I", port << 16 | port)
+        ours.setsockopt(socket.IPPROTO_IP, _PORT_RANGE, both)
+        ours.setsockopt(socket.IPPROTO_IP, _BIND_NO_PORT, 1)
+        if low <= port <= high:
+            ours.bind((host, 0, *rest))
+            return True
+    except OSError:
+        # Before Linux 6.3.
+        pass
+    _forget_port(ours)
+    return False
+
+
+def _forget_port(ours: socket.socket) -> None:
+    """Put back what has made it have its port."""
+    for option in (_PORT_RANGE, _BIND_NO_PORT):
+        with contextlib.suppress(OSError):
+            ours.setsockopt(socket.IPPROTO_IP, option, 0)
 
 
 def _not_done(opening: Opening, what: str, name: bytes, error: OSError) -> RestartError:

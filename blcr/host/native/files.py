@@ -14,7 +14,7 @@ import itertools
 import os
 import stat
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from blcr.annotations import TYPE_CHECKING
 from blcr.context import records
@@ -196,6 +196,10 @@ class Family:
             mode = fcntl.fcntl(ours, fcntl.F_GETFL) & os.O_ACCMODE
             found.setdefault(os.fstat(ours).st_ino, set()).add(mode)
         return found
+
+    def sever(self) -> Callable[[], None]:
+        """Return what, the processes being gone, leaves nothing of connections."""
+        return self.sockets.sever() if "sockets" in self.__dict__ else lambda: None
 
     def close(self) -> None:
         """Give up descriptors of ours."""

@@ -902,11 +902,14 @@ class Freezer:
 
     def kill(self, number: int) -> None:
         """Send a signal that comes before one more instruction."""
+        ends = number == signal.SIGKILL
+        sever = self.processes[0].family.sever() if ends else None
         for process in self.processes:
             os.kill(process.outer_pid, number)
-        if number == signal.SIGKILL:
+        if sever:
             for process in self.processes:
                 _await_end(process)
+            sever()
 
 
 def _refuse_common(processes: Sequence[HeldProcess]) -> None:

@@ -22,7 +22,7 @@ import socket
 import stat
 import struct
 import termios
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from blcr.context import records
 from blcr.errors import RefusedError, TaskGoneError
@@ -74,6 +74,8 @@ _OPTIONS = {
 _BUFFERS = (socket.SO_SNDBUF, socket.SO_RCVBUF)
 _BUFFERS_LOCKED = 72
 """SO_BUF_LOCK, a bit for each of them."""
+_RESET = struct.pack("=ii", 1, 0)
+"""Of SO_LINGER: closing is a reset."""
 _NO_OPTION = (
     *(errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTCONN),
     *(errno.EPERM, errno.EACCES),
@@ -164,6 +166,22 @@ class Sockets:
         for ours in self._in_flight:
             os.close(ours)
         self._in_flight = []
+
+    def sever(self) -> Callable[[], None]:
+        """
+        Keep TCP connections inside for a moment; return what ends them for good.
+
+        For when the processes are gone: else the kernel would remember the connections
+        for a minute, and their ports would not be free for a restart.
+        """
+        kept = [lent.lend(*self.holders[one]) for one in self._connections.values()]
+
+        def reset() -> None:
+            for ours in kept:
+                with socket.socket(fileno=ours) as one:
+                    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+        return reset
 
     @property
     def in_flight(self) -> Sequence[int]:
