@@ -216,6 +216,65 @@ public class Parent {
 }
 """
 
+REDIS = """
+import os, random, socket, subprocess, time
+path = os.path.abspath("redis")
+with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+words = ["redis-server", "--port", str(port), "--unixsocket", path, "--save", ""]
+server = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+class Client:
+    def __init__(self, family, address):
+        while True:
+            self.socket = socket.socket(family)
+            try:
+                self.socket.connect(address)
+                break
+            except OSError:
+                self.socket.close()
+                time.sleep(0.01)
+        self.answers = self.socket.makefile("rb")
+    def call(self, *words):
+        words = [str(word).encode() for word in words]
+        parts = b"".join(b"$%d\\r\\n%s\\r\\n" % (len(word), word) for word in words)
+        self.socket.sendall(b"*%d\\r\\n" % len(words) + parts)
+        line = self.answers.readline()
+        if line[:1] == b"$":
+            return self.answers.read(int(line[1:]) + 2)[:-2]
+        return line[1:-2]
+one = Client(socket.AF_UNIX, path)
+other = Client(socket.AF_INET, ("127.0.0.1", port))
+chance, wanted = random.Random(1), {}
+for n in range(ROUNDS):
+    key = chance.randrange(500)
+    value = chance.randbytes(chance.randrange(1, 2000)).hex()
+    assert one.call("SET", key, value) == b"OK"
+    wanted[key] = value
+    assert other.call("INCR", "n") == str(n + 1).encode()
+    one, other = other, one
+for key, value in wanted.items():
+    assert one.call("GET", key) == value.encode()
+server.terminate()
+server.wait()
+print(len(wanted), "values as they were written")
+"""
+
+AGENT = """
+set -e
+ssh-keygen -q -t ed25519 -N "" -f key
+ssh-agent -D -a "$PWD/agent" >/dev/null &
+until [ -S agent ]; do sleep 0.01; done
+export SSH_AUTH_SOCK=$PWD/agent
+ssh-add -q key
+for n in $(seq ROUNDS); do
+    ssh-add -T key.pub
+    ssh-add -L | cmp - key.pub
+done
+kill %1
+echo "as agreed"
+"""
+
 
 class Job(NamedTuple):
     """
@@ -389,6 +448,16 @@ def _ruff(folder: Path, _user: int | None) -> list[str]:
     return [str(folder / "ruff"), *words.split(), "."]
 
 
+def _redis(folder: Path, user: int | None) -> list[str]:
+    _found("redis-server")
+    return _python(REDIS, 40_000)(folder, user)
+
+
+def _agent(folder: Path, user: int | None) -> list[str]:
+    _found("ssh-agent")
+    return _script("bash", "", AGENT, 60)(folder, user)
+
+
 def _c_program(
     name: str, variant: str, *amounts: int, folder: Path = SOURCES, times: int = 5
 ) -> Job:
@@ -432,6 +501,9 @@ JOBS = {
     "java-children": Job(_java_children),
     "esbuild": Job(_esbuild, ("all.js", "all.js.map")),
     "ruff": Job(_ruff, ("found",)),
+    "redis": Job(_redis),
+    # The agent lets nobody but root look at it.
+    "ssh-agent": Job(_agent, everybody=False),
     "vectors": _c_program("vector_rounds", "dynamic", 60_000_000, folder=OWN),
     "mappings-2000": _c_program("mappings_walk", "dynamic", 150_000, folder=OWN),
     "memory": _c_program(
