@@ -21,7 +21,7 @@ import stat
 import struct
 import termios
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from blcr import remote
 from blcr.context import records
@@ -138,7 +138,7 @@ class _Making:
         _pairs: Other ends, by index, of those that were made by twos.
         _listening: Indices of those that listen already.
         _unlinked: Paths that are to be removed again, by whom, and what is to come
-            back to each; empty: nothing.
+            back to each (empty: nothing); and what does so after a failure.
     """
 
     def __init__(self, made: Sequence[objects.Making]) -> None:
@@ -151,7 +151,7 @@ class _Making:
         self._gone: dict[int, socket.socket] = {}
         self._pairs: dict[int, int] = {}
         self._listening: set[int] = set()
-        self._unlinked: list[tuple[Opening, str, str]] = []
+        self._unlinked: list[tuple[Opening, str, str, Callable[[], None]]] = []
         self._holders: dict[int, Opening] = {}
         for opening, _descriptor, file in self._descriptors():
             self._holders.setdefault(file.socket, opening)
@@ -316,17 +316,22 @@ class _Making:
                 if error.errno != errno.ENOENT:
                     raise
                 aside = ""
-            self._unlinked.append((opening, path, aside))
+            folder = opening.record.cwd
+            full = [os.path.join(folder, one) if one else "" for one in (path, aside)]
+            undo = functools.partial(_put_back, opening, *full)
+            opening.undo.append(undo)
+            self._unlinked.append((opening, path, aside, undo))
         _call_with_name(opening, "bind", fd, name)
 
     def _unlink(self) -> None:
         """Remove what was there for a while only."""
         unlinked, self._unlinked = self._unlinked, []
-        for opening, path, aside in unlinked:
+        for opening, path, aside, undo in unlinked:
             here = opening.known["AT_FDCWD"]
             remote.call(opening.task, "unlinkat", here, path, 0)
             if aside:
                 remote.call(opening.task, "renameat", here, aside, here, path)
+            opening.undo.remove(undo)
 
     # Connections that were accepted.
 
@@ -874,6 +879,14 @@ def _clear(opening: Opening, saved: records.Socket) -> None:
             status=errno.EADDRINUSE,
         )
     remote.call(opening.task, "unlinkat", known["AT_FDCWD"], path, 0)
+
+
+def _put_back(opening: Opening, path: str, aside: str) -> None:
+    """Remove the file of a socket, after a failure, and put back what was there."""
+    with contextlib.suppress(FileNotFoundError):
+        opening.process.remove(path)
+    if aside:
+        os.rename(aside, path)
 
 
 def _is_socket(opening: Opening, path: str) -> bool:

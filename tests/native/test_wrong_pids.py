@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -222,20 +223,55 @@ def test_shared_namespace_is_accepted(home: Path) -> None:
     assert (home / "context").stat().st_size
 
 
-def test_socket_is_refused_by_name(target: Path, user: int | None, home: Path) -> None:
-    """A descriptor that cannot be saved is named, with status 52."""
-    code = "import socket; s = socket.socket(); print('ready'); input()"
+SOCKETS = {
+    "connection": "s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))",
+    "waiting": (
+        "l = socket.create_server(('127.0.0.1', 0)); "
+        "s = socket.create_connection(l.getsockname())"
+    ),
+    "netlink": "s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)",
+    "unix": "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[2])",
+    "unsaid": (
+        "l = socket.socket(socket.AF_UNIX); l.bind('l'); l.listen(); "
+        "s = socket.socket(socket.AF_UNIX); s.connect('l'); s.send(b'x')"
+    ),
+    "urgent": (
+        "l = socket.create_server(('127.0.0.1', 0)); "
+        "s = socket.create_connection(l.getsockname()); "
+        "t = l.accept()[0]; s.send(b'!', socket.MSG_OOB)"
+    ),
+}
+"""Sockets that are not saved, in Python; told the port and path of one outside."""
+
+
+@pytest.mark.parametrize("made", SOCKETS.values(), ids=SOCKETS.keys())
+def test_socket_is_refused_by_name(
+    target: Path, user: int | None, home: Path, made: str
+) -> None:
+    """A descriptor that cannot be saved is named, with status 52, and is unharmed."""
+    code = f"import socket, sys; {made}; print('ready'); input(); print('ok')"
     python = commands.argv("checkpoint", user=user)[0]
-    with Subject([python, "-uc", code], cwd=home, user=user) as subject:
-        subject.ready()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.socket(socket.AF_UNIX) as outside_server,
+    ):
+        path = home / "outside"
+        outside_server.bind(str(path))
+        outside_server.listen()
+        path.chmod(0o777)
+        words = [python, "-uc", code, str(server.getsockname()[1]), str(path)]
+        with Subject(words, cwd=home, user=user) as subject:
+            subject.ready()
 
-        done = commands.call(
-            "checkpoint", "-f", target, str(subject.pid), user=user, cwd=home
-        )
+            done = commands.call(
+                "checkpoint", "-f", target, str(subject.pid), user=user, cwd=home
+            )
 
-        assert done.returncode == NOT_SUPPORTED
-        assert "socket" in done.stderr
-        assert str(subject.pid) in done.stderr
+            assert done.returncode == NOT_SUPPORTED
+            assert "socket" in done.stderr or "TCP connection" in done.stderr
+            assert str(subject.pid) in done.stderr
+            subject.tell()
+            assert subject.finish().endswith(b"ok\n")
 
 
 def test_process_that_ends_as_it_is_frozen(
