@@ -279,14 +279,8 @@ class _Saving:
             _save_process(process, tables, wanted) for process in frozen.processes
         ]
         self._sysv = frozen.sysv(_waits(one.record for one in self._saved))
-        self._sockets: tuple[records.Socket, ...] = ()
         if tables.sockets:
-            from blcr.resources import sockets
-
             files.save_in_flight(frozen, tables, wanted)
-            self._sockets = sockets.joined(
-                tables.sockets, tables.socket_numbers, tables.in_flight, tables.warnings
-            )
         self._left = [one.runs for one in self._saved]
         if early:
             self._left[0] = early.left(self._saved[0].process, self._left[0])
@@ -328,6 +322,19 @@ class _Saving:
             kept = pages.copy_file(file.contents, writer.file(file.number), advance)
             self._contents.append(file.record(kept))
 
+    def _sockets(self) -> tuple[records.Socket, ...]:
+        """Return the records of sockets."""
+        if not self._tables.sockets:
+            return ()
+        from blcr.resources import sockets
+
+        return sockets.joined(
+            self._tables.sockets,
+            self._tables.socket_numbers,
+            self._tables.in_flight,
+            self._tables.warnings,
+        )
+
     def finish(self, warn: Warn) -> None:
         """Complete the context."""
         self._end_core()
@@ -348,7 +355,7 @@ class _Saving:
                 ended=tuple(self._frozen.ended),
                 semaphores=self._sysv[0],
                 message_queues=self._sysv[1],
-                sockets=self._sockets,
+                sockets=self._sockets(),
             )
         )
         for message in (*self._frozen.warnings, *self._tables.warnings):

@@ -157,11 +157,14 @@ def ranks(pid: int, kcmp: int) -> dict[int, int]:
     alike: dict[str, list[int]] = {}
     with procfs.Descriptors(pid) as shown:
         numbers = shown.numbers()
-        if len(numbers) < _MANY:
-            return {}
         for fd in numbers:
             with contextlib.suppress(FileNotFoundError):
                 alike.setdefault(shown.label(fd), []).append(fd)
+    if any(label.startswith("socket:") for label in alike):
+        # To be imported later would take frozen time.
+        import blcr.host.native.sockets  # noqa: F401
+    if len(numbers) < _MANY:
+        return {}
 
     def compare(one: int, other: int) -> int:
         # Negative where one has been closed meanwhile.
