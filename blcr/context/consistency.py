@@ -22,6 +22,11 @@ RESTARTS = (
 )
 
 
+SOCKET_STATES = ("open", "closed", "reset", "listening", "waiting")
+NAME_SIZES = {1: range(3, 112), 2: range(16, 17), 10: range(28, 29)}
+"""Bytes of a sockaddr by family: AF_UNIX, AF_INET, AF_INET6."""
+
+
 def check(context: records.Context) -> None:
     """
     Check the records of a context.
@@ -56,6 +61,7 @@ def check(context: records.Context) -> None:
         if (file.kind == "socket") != (file.socket >= 0):
             raise ContextError(f"file {index} is a socket, or is none, by halves")
     for index, socket in enumerate(context.sockets):
+        _check_socket(f"socket {index}", socket)
         _check_index(f"socket {index}: peer", socket.peer, context.sockets, none=True)
         for each in (file for one in socket.messages for file in one.files):
             _check_index(f"socket {index}: file", each, context.files)
@@ -74,6 +80,17 @@ def check(context: records.Context) -> None:
             raise ContextError(f"pipe {index} has packets of other lengths than bytes")
     for process in context.processes:
         _check_process(process, context)
+
+
+def _check_socket(where: str, socket: records.Socket) -> None:
+    if socket.state not in SOCKET_STATES or not 0 <= socket.shutdown <= 3:
+        raise ContextError(f"{where} is in state '{socket.state}', {socket.shutdown}")
+    sources = (message.source for message in socket.messages)
+    for name in (socket.name, socket.target, *sources):
+        size = NAME_SIZES.get(socket.family, range(3, 129))
+        family = int.from_bytes(name[:2], "little"), int.from_bytes(name[:2], "big")
+        if name and (len(name) not in size or socket.family not in family):
+            raise ContextError(f"{where} has a name that is none of its family")
 
 
 def _check_process(process: records.Process, context: records.Context) -> None:

@@ -156,6 +156,8 @@ class _Making:
         for opening, _descriptor, file in self._descriptors():
             self._holders.setdefault(file.socket, opening)
         self._entrust(openings[0].context.files)
+        if len(self._holders) < len(self._sockets):
+            raise openings[0].error("there is a socket that nobody has")
         self._by_name = {
             (one.type, one.name): index
             for index, one in reversed([*enumerate(self._sockets)])

@@ -386,6 +386,22 @@ THREAD = {"tid": contexts.PID, "comm": "x", "blocked_signals": 0}
             with_process(descriptors=[{"fd": 7, "file": 9, "cloexec": False}]),
             "process 4711: descriptor 7: file 9 does not exist",
         ),
+        (
+            with_records(sockets=[{"family": 1, "type": 1, "peer": 3}]),
+            "socket 0: peer 3 does not exist",
+        ),
+        (
+            with_records(sockets=[{"family": 1, "type": 1, "pending": [1]}]),
+            "socket 0: pending 1 does not exist",
+        ),
+        (
+            with_records(sockets=[{"family": 2, "type": 1, "name": "AgAB"}]),
+            "socket 0 has a name that is none of its family",
+        ),
+        (
+            with_records(sockets=[{"family": 2, "type": 1, "state": "odd"}]),
+            "socket 0 is in state 'odd', 0",
+        ),
     ],
 )
 def test_records_that_contradict_are_refused(data: bytes, finding: str) -> None:

@@ -262,3 +262,32 @@ def test_standard_input_may_be_a_pipe(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert json.load(io.BytesIO(done.stdout))["kernel"] == "6.12.0"
+
+
+def test_sockets_are_shown_with_what_they_lead_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Family, type, peer, and how much waits to be read."""
+    context = contexts.context(SOME_ARCH)
+    process = context.processes[0]
+    first = len(context.files)
+    ends = [records.OpenFile("socket", "socket:[7]", 2, socket=n) for n in (0, 1)]
+    sockets = (
+        records.Socket(1, 1, peer=1, messages=(records.SocketMessage(b"abc"),)),
+        records.Socket(1, 1, peer=0),
+    )
+    held = tuple(records.Descriptor(20 + n, first + n, cloexec=False) for n in (0, 1))
+    path = write(
+        tmp_path / "context.4711",
+        SOME_ARCH,
+        context._replace(
+            files=(*context.files, *ends),
+            sockets=sockets,
+            processes=(process._replace(descriptors=held),),
+        ),
+    )
+
+    text = output(capsys, "--files", path)
+
+    assert "20 socket rw socket:[7] 0: Unix stream, connected to 1, 3 bytes to" in text
+    assert "21 socket rw socket:[7] 1: Unix stream, connected to 0" in text
