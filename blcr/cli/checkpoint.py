@@ -128,13 +128,19 @@ def _timeout(arguments: Arguments) -> float:
 
 
 def _wanted(arguments: Arguments) -> tuple[str, ...]:
-    """Return which files to save; the options add up, ``--save-none`` starts over."""
+    """
+    Return what to save besides; the options add up.
+
+    ``--save-none`` starts over with files.
+    """
     wanted: set[str] = set()
     for given in arguments.all("save"):
         if given.value == "none":
             wanted = set()
         else:
             wanted |= MAPPED if given.value == "all" else {given.value}
+    if arguments.has("close"):
+        wanted.add("connections")
     return tuple(sorted(wanted))
 
 

@@ -353,6 +353,11 @@ CHECKPOINT = Command(
                     "Save the contents of open files; a restart puts them back.",
                     "files",
                 ),
+                Option(
+                    "close",
+                    "--close-connections",
+                    "Save connections that lead outside, too; a restart closes them.",
+                ),
             ),
         ),
         Group(

@@ -122,7 +122,8 @@ def checkpoint(
         signal: Sent to the processes before they run another instruction; 0: none.
         timeout_s: How long to wait for threads to stop.
         wanted: Of which mapped files the contents are to be saved: ``"exe"``,
-            ``"private"``, ``"shared"``; with ``"files"`` those of open files are.
+            ``"private"``, ``"shared"``; with ``"files"`` those of open files are; with
+            ``"connections"`` those that lead outside are saved, too, to be closed.
         warn: Told what the user should know.
         progress: Told how far the copying is.
 

@@ -73,6 +73,8 @@ class DescriptorFacts(Record):
         refused: Why it cannot be saved, or empty.
         locks: What is locked through it.
         names: How many names a deleted one still has, none of them known.
+        leads_outside: It is refused as a connection to somebody else; `Process.socket`
+            returns it as one that was closed.
     """
 
     fd: int
@@ -84,6 +86,7 @@ class DescriptorFacts(Record):
     refused: str
     locks: tuple[records.FileLock, ...] = ()
     names: int = 0
+    leads_outside: bool = False
 
 
 class Contents(Record):

@@ -127,11 +127,21 @@ def save(
     all_facts = process.descriptors()
     events.refuse_unwatched(process, all_facts)
     for facts in all_facts:
+        if facts.leads_outside and "connections" in wanted:
+            tables.warnings.append(
+                f"process {process.pid}: descriptor {facts.fd} is {facts.refused}; a "
+                "restart finds it closed"
+            )
+            file = facts.file._replace(kind="socket")
+            facts = facts._replace(refused="", file=file)
         if facts.refused:
+            hint = "have the program close it before the checkpoint"
+            if facts.leads_outside:
+                hint += ", or save it to be closed by --close-connections"
             raise RefusedError(
                 process.pid,
                 f"descriptor {facts.fd} ({facts.label}) is {facts.refused}",
-                hint="have the program close it before the checkpoint",
+                hint=hint,
             )
         if facts.description not in numbers:
             index = tables.opened_before(process, facts)

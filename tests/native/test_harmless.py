@@ -41,6 +41,8 @@ STEPS = (
     Scenario("compute"),
     *((Scenario("seccomp_shared"),) if os.geteuid() == 0 else ()),
     Scenario("rseq_section"),
+    Scenario("sock_gifts"),
+    Scenario("sock_internet"),
     *(s for s in BLOCKED if not s.duration_s and s.args[0] not in EINTR_CALLS),
 )
 

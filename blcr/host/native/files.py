@@ -138,6 +138,7 @@ class _Kind(Record):
         deleted: It has no name any more.
         state: What it consists of.
         watches: Of an inotify.
+        outside: A socket that is connected to somebody else.
     """
 
     kind: str
@@ -146,6 +147,7 @@ class _Kind(Record):
     deleted: bool = False
     state: fdinfo.State = ()
     watches: tuple[records.Watch, ...] = ()
+    outside: bool = False
 
 
 def ranks(pid: int, kcmp: int) -> dict[int, int]:
@@ -455,6 +457,7 @@ class _Looking:
             refused or why,
             tuple(locks),
             status.st_nlink if found.deleted else 0,
+            leads_outside=found.outside and bool(refused),
         )
 
     def _owned(self, one: _Seen, file: records.OpenFile) -> records.OpenFile:
@@ -495,9 +498,18 @@ class _Looking:
         if stat.S_ISFIFO(mode):
             return self._pipe(one)
         if stat.S_ISSOCK(mode):
-            refused = self._family.sockets.refused(one.stat.st_ino, self._pid, one.fd)
-            return _Kind("" if refused else "socket", refused)
+            return self._socket(one)
         return _Kind("", "a file of unknown kind")
+
+    def _socket(self, one: _Seen) -> _Kind:
+        """Return the kind of a socket, or how it is refused."""
+        from blcr.host.native.sockets import OutsideError, RefusedSocketError
+
+        try:
+            self._family.sockets.check(one.stat.st_ino, self._pid, one.fd)
+        except RefusedSocketError as error:
+            return _Kind("", str(error), outside=isinstance(error, OutsideError))
+        return _Kind("socket")
 
     def _anonymous(self, one: _Seen) -> _Kind:
         """Return the kind of what has no file behind it."""

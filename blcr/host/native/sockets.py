@@ -252,66 +252,81 @@ class Sockets:
     def _unix(self) -> Mapping[int, Unix]:
         return dict(_unix_sockets())
 
-    def refused(self, inode: int, pid: int, fd: int) -> str:
-        """Return why a socket is refused by its kind; empty: it is not."""
+    def check(self, inode: int, pid: int, fd: int) -> None:
+        """
+        Check that a socket can be saved, as far as its kind and connection go.
+
+        Raises:
+            RefusedSocketError: It cannot.
+        """
         with lent.lent(pid, fd) as ours, socket.socket(fileno=os.dup(ours)) as one:
             if one.family in inet.FAMILIES:
-                return self._inet_refused(one)
+                self._check_internet(one)
+                return
             if one.family != socket.AF_UNIX:
-                return f"a socket of family {_family(one)}"
+                raise RefusedSocketError(f"a socket of family {_family(one)}")
         try:
             shown = self._unix.get(inode)
         except OSError as error:
-            return f"a socket of which this kernel does not tell more ({error})"
+            raise RefusedSocketError(
+                f"a socket of which this kernel does not tell more ({error})"
+            ) from error
         if shown is None:
-            return "a Unix socket of another network namespace"
+            raise RefusedSocketError("a Unix socket of another network namespace")
         if 0 in shown.pending:
-            return "a Unix socket with a connection whose other end is gone"
+            raise RefusedSocketError(
+                "a Unix socket with a connection whose other end is gone"
+            )
         if any(one not in self.holders for one in shown.pending):
-            return "a Unix socket with a connection from outside to be accepted"
-        is_ordered = shown.type in _ORDERED
-        if shown.peer and shown.peer not in self.holders and is_ordered:
-            return "a Unix socket whose other end is outside"
+            raise RefusedSocketError(
+                "a Unix socket with a connection from outside to be accepted"
+            )
+        if self._leads_outside(shown):
+            raise OutsideError("a Unix socket whose other end is outside")
         if self._waits(shown) and inode not in self._waiting:
-            return "a Unix socket that waits to be accepted outside"
-        return ""
+            raise OutsideError("a Unix socket that waits to be accepted outside")
 
-    def _inet_refused(self, one: socket.socket) -> str:
-        """Return why a socket of the Internet families is refused, or empty."""
+    def _leads_outside(self, shown: Unix) -> bool:
+        """Tell whether somebody else has the other end of a connection."""
+        is_ordered = shown.type in _ORDERED
+        return bool(shown.peer) and shown.peer not in self.holders and is_ordered
+
+    def _check_internet(self, one: socket.socket) -> None:
+        """
+        Likewise, of the Internet families.
+
+        Raises:
+            RefusedSocketError: It cannot.
+        """
         if one.proto == socket.IPPROTO_UDP:
-            return ""
+            return
         if one.proto != socket.IPPROTO_TCP:
-            return f"a socket of family {_family(one)} and protocol {one.proto}"
+            raise RefusedSocketError(
+                f"a socket of family {_family(one)} and protocol {one.proto}"
+            )
         found = inet.info(one)
-        if found.state == inet.LISTEN:
-            if found.waiting:
-                return f"a TCP socket with {found.waiting} connections to be accepted"
-            return ""
-        if found.state == inet.CLOSE:
-            return ""
+        if found.state == inet.LISTEN and found.waiting:
+            raise RefusedSocketError(
+                f"a TCP socket with {found.waiting} connections to be accepted"
+            )
+        if found.state in (inet.LISTEN, inet.CLOSE):
+            return
         ends = inet.ends(one)
         if found.state not in inet.CONNECTED or ends is None:
-            return "a TCP socket that is being connected"
-        here, there = ends
-        if (there, here) in self._connections:
-            return ""
-        gone = found.state == inet.CLOSE_WAIT and not inet.is_held(here, there)
-        if gone and inet.is_local(there[0]):
-            return ""
-        return (
-            f"a TCP connection to {there[0]} port {there[1]}, which is outside or has "
-            "not accepted it yet"
-        )
+            raise RefusedSocketError("a TCP socket that is being connected")
+        if self._is_outside(found.state, *ends):
+            there, port = ends[1]
+            raise OutsideError(
+                f"a TCP connection to {there} port {port}, which is outside or has not "
+                "accepted it yet"
+            )
 
-    @functools.cached_property
-    def _connections(self) -> Mapping[tuple[inet.End, inet.End], int]:
-        """The inodes of TCP sockets by the ends of their connections."""
-        found: dict[tuple[inet.End, inet.End], int] = {}
-        for inode, (pid, fd) in self.holders.items():
-            with lent.lent(pid, fd) as ours, socket.socket(fileno=os.dup(ours)) as one:
-                if one.proto == socket.IPPROTO_TCP and (ends := inet.ends(one)):
-                    found[ends] = inode
-        return found
+    def _is_outside(self, state: int, here: inet.End, there: inet.End) -> bool:
+        """Tell whether somebody else has, or may have, the other end."""
+        if (there, here) in self._connections:
+            return False
+        gone = state == inet.CLOSE_WAIT and not inet.is_held(here, there)
+        return not (gone and inet.is_local(there[0]))
 
     def _waits(self, shown: Unix) -> bool:
         """Tell whether a connection has not been accepted yet."""
@@ -323,6 +338,16 @@ class Sockets:
         """Those that wait to be accepted by one of them."""
         mine = (one for inode, one in self._unix.items() if inode in self.holders)
         return {inode for one in mine for inode in one.pending}
+
+    @functools.cached_property
+    def _connections(self) -> Mapping[tuple[inet.End, inet.End], int]:
+        """The inodes of TCP sockets by the ends of their connections."""
+        found: dict[tuple[inet.End, inet.End], int] = {}
+        for inode, (pid, fd) in self.holders.items():
+            with lent.lent(pid, fd) as ours, socket.socket(fileno=os.dup(ours)) as one:
+                if one.proto == socket.IPPROTO_TCP and (ends := inet.ends(one)):
+                    found[ends] = inode
+        return found
 
     def facts(self, pid: int, fd: int) -> SocketFacts:
         """
@@ -374,6 +399,8 @@ class Sockets:
         state, target = "open", b""
         if shown.state == _LISTENING:
             state = "listening"
+        elif self._waits(shown) and inode not in self._waiting:
+            state = "closed"
         elif self._waits(shown):
             state = "waiting"
             if _unsent(one.fileno()):
@@ -381,10 +408,16 @@ class Sockets:
         elif shown.peer == 0:
             state = "reset" if events & select.POLLERR else "closed"
         elif shown.peer and shown.peer not in self.holders:
-            target = addresses.pack(one.family, one.getpeername())
-            if not target:
+            if self._leads_outside(shown):
+                state = "closed"
+            else:
+                target = addresses.pack(one.family, one.getpeername())
+            if state == "open" and not target:
                 raise _UnsavedError("whose other end is outside")
         waiting = self._content(inode, one, shown)
+        given = {fd for part in waiting for fd in part.descriptors}
+        if given and not given <= {*self.in_flight}:
+            raise _UnsavedError("with descriptors from outside")
         if shown.type != socket.SOCK_STREAM:
             other = self._unix.get(shown.peer or 0)
             if shown.peer in self.holders and other and other.peer == inode:
@@ -431,6 +464,7 @@ class Sockets:
             state = "reset" if events & select.POLLERR else "closed"
         if peer:
             self._require_delivered(one, found, peer)
+        outside = ends is not None and self._is_outside(found.state, *ends)
         waiting = [] if state == "listening" or not _unread(one) else _stream(one)
         record = records.Socket(
             family=one.family,
@@ -440,8 +474,9 @@ class Sockets:
             state=state,
             shutdown=inet.shutdown(found.state, events),
             messages=tuple(records.SocketMessage(part.data) for part in waiting),
-            name=inet.name(one),
-            target=inet.target(one),
+            # Addresses of a connection that is closed at restart may be anybody's then.
+            name=b"" if outside else inet.name(one),
+            target=b"" if outside else inet.target(one),
             backlog=found.backlog if state == "listening" else 0,
         )
         return SocketFacts(record, peer, (), ((),) * len(waiting))
@@ -483,6 +518,14 @@ class Sockets:
         sizes = [len(part.data) for part in waiting]
         if under_way - _memory_of(shown.type, sizes) >= _memory_of(shown.type, [0]):
             raise _UnsavedError("with empty messages that somebody has looked at")
+
+
+class RefusedSocketError(Exception):
+    """A socket that cannot be saved; the message says what it is."""
+
+
+class OutsideError(RefusedSocketError):
+    """It is connected to somebody outside."""
 
 
 class _UnsavedError(Exception):

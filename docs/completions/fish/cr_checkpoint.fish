@@ -32,6 +32,7 @@ complete -c cr_checkpoint -l 'save-shared' -d 'Likewise of files mapped shared; 
 complete -c cr_checkpoint -l 'save-all' -d 'Likewise of all mapped files'
 complete -c cr_checkpoint -l 'save-none' -d 'Save files by name (the default)'
 complete -c cr_checkpoint -l 'save-files' -d 'Save the contents of open files; a restart puts them back'
+complete -c cr_checkpoint -l 'close-connections' -d 'Save connections that lead outside, too; a restart closes them'
 complete -c cr_checkpoint -l 'ptraced-error' -d 'Fail (the default)'
 complete -c cr_checkpoint -l 'ptraced-skip' -d 'Leave them out'
 complete -c cr_checkpoint -l 'ptraced-allow' -d 'Save them'
