@@ -31,6 +31,12 @@ for each in (one, other):
 """
 
 
+@pytest.fixture(params=list(commands.users()))
+def user_name(request: pytest.FixtureRequest) -> str:
+    """Every user in turn."""
+    return str(request.param)
+
+
 def test_connections_that_lead_outside_are_closed_where_asked(
     user: int | None, home: Path
 ) -> None:
@@ -67,7 +73,7 @@ def test_connections_that_lead_outside_are_closed_where_asked(
             subject.restart(context)
             subject.tell()
             said = subject.finish().decode().splitlines()
-            assert said == 2 * ["b'said before' b''", "closed"]
+            assert said[-4:] == 2 * ["b'said before' b''", "closed"]
 
 
 @pytest.fixture
