@@ -15,6 +15,7 @@ import errno
 import fcntl
 import functools
 import os
+import resource
 import select
 import socket
 import stat
@@ -116,6 +117,9 @@ def rebuild(made: Sequence[objects.Making]) -> None:
     Raises:
         RestartError: One cannot be made as it was.
     """
+    # All of them are ours at once.
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
     making = _Making(made)
     try:
         making.make()
@@ -126,6 +130,7 @@ def rebuild(made: Sequence[objects.Making]) -> None:
         making.give()
     finally:
         making.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 class _Making:

@@ -25,7 +25,7 @@ import termios
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from blcr.context import records
-from blcr.errors import RefusedError, TaskGoneError
+from blcr.errors import HostError, RefusedError, TaskGoneError
 from blcr.host.interface import SocketFacts
 from blcr.host.native import inet, lent, procfs
 from blcr.linux import addresses
@@ -259,7 +259,11 @@ class Sockets:
         Raises:
             RefusedSocketError: It cannot.
         """
-        with lent.lent(pid, fd) as ours, socket.socket(fileno=os.dup(ours)) as one:
+        try:
+            ours = lent.lend(pid, fd)
+        except HostError as error:
+            raise RefusedSocketError(f"a socket, and {error}") from error
+        with socket.socket(fileno=ours) as one:
             if one.family in inet.FAMILIES:
                 self._check_internet(one)
                 return
