@@ -18,6 +18,11 @@ from harness.subject import Subject
 CROSSING = {"static": "x86-64-v2", "musl": "x86-64-v2", "m32-static": "i686"}
 """CPU levels for native programs that shall be restarted anywhere, by variant."""
 
+_SOCKETS = (
+    *("sock_family", "sock_gifts", "sock_internet", "sock_named", "sock_pairs"),
+    "sock_served",
+)
+
 TO_EMULATED: Mapping[str, str] = {
     "aio_contexts": "aio",
     "aio_transfers": "aio",
@@ -33,6 +38,7 @@ TO_EMULATED: Mapping[str, str] = {
     "process_modes": "controls",
     "registers_vector": "uses AVX",
     "root_directory": "root",
+    **dict.fromkeys(_SOCKETS, "socket"),
     "terminal_pair": "pty",
     "tree_mqueue": "mqueue",
     "tree_sysv": "sysv",
@@ -52,6 +58,13 @@ TO_NATIVE: Mapping[str, str] = {
     "file_leases": "not served: fcntl(F_SETLEASE)",
     "file_owner": "not served: fcntl(F_SETOWN_EX)",
     "process_modes": "not served: prctl(PR_SET_THP_DISABLE)",
+    "sock_family": "not served: setsockopt, level 1",
+    "sock_gifts": "is a socket",
+    "sock_internet": "is a socket",
+    "sock_named": "not served: setsockopt, level 1",
+    "sock_pairs": "not served: setsockopt, level 1",
+    # Of SO_PEERCRED a machine tells another process.
+    "sock_served": "not other_of",
     "terminal_pair": "not served: ioctl(TIOCSPTLCK)",
     "tree_mqueue": "not served: mq_open",
     "tree_sysv": _SYSV,
@@ -59,7 +72,7 @@ TO_NATIVE: Mapping[str, str] = {
 }
 """Likewise: what it asks the emulated host for in vain, or what cannot be saved."""
 
-REASONS = 22
+REASONS = 26
 """How many different things are refused."""
 
 OF_ROOT = frozenset({"credentials", "root_directory"})
