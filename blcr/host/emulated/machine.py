@@ -93,6 +93,9 @@ class Machine:
         # Guests have masks of their own, which ours must not add to.
         self.umask = os.umask(0)
         self.limits = tuple(map(_limit, range(_LIMITS)))
+        # All files of all guests are ours.
+        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         self.random = Random(seed)
         bounds = bounds or Bounds()
         memory = pages_of(bounds.memory) or _ram_size()

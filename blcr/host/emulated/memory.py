@@ -73,6 +73,8 @@ def pages_of(size: int) -> int:
     return -(-size // PAGE) * PAGE
 
 
+_Whole = tuple[int, int, str, bool]
+"""Of a file: its device, inode, path, and whether it is written to."""
 _Part = tuple[tuple[int, int], int, int, int, bool]
 """Of a file: its device and inode, offset, size, and whether it is written to."""
 
@@ -102,6 +104,9 @@ class Ram:
         self._free: list[int] = []
         self._sharers: dict[int, int] = {}
         self._windows: list[tuple[int, int]] = []
+        self.mapped_files: WeakValueDictionary[_Whole, MappedFile] = (
+            WeakValueDictionary()
+        )
         self.file_windows: WeakValueDictionary[_Part, FileWindow] = (
             WeakValueDictionary()
         )
@@ -198,6 +203,16 @@ class MappedFile:
     def size(self) -> int:
         """Bytes, now."""
         return os.fstat(self.fd).st_size
+
+
+def mapped_of(ram: Ram, fd: int, path: str, *, writable: bool) -> MappedFile:
+    """Return an open file of ours as mappings know it, the same one for all."""
+    status = os.fstat(fd)
+    key = (status.st_dev, status.st_ino, path, writable)
+    file = ram.mapped_files.get(key)
+    if file is None:
+        file = ram.mapped_files[key] = MappedFile(fd, path, writable=writable)
+    return file
 
 
 class FileWindow:

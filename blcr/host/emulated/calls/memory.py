@@ -17,8 +17,8 @@ from blcr.host.emulated.memory import (
     WRITE,
     Area,
     Backing,
-    MappedFile,
     SharedObject,
+    mapped_of,
     pages_of,
     window_of,
 )
@@ -149,17 +149,18 @@ def _file_backing(
         return Backing(shared=SharedObject(ram, offset + size) if shared else None)
     if not opened.is_regular:
         raise fail(errno.ENODEV)
-    file = MappedFile(opened.fd, opened.path, writable=access == os.O_RDWR)
+    ram, path = guest.space.ram, opened.path
+    file = mapped_of(ram, opened.fd, path, writable=access == os.O_RDWR)
     if not shared:
         return Backing(file)
     try:
-        window = window_of(guest.space.ram, file, offset, size)
+        window = window_of(ram, file, offset, size)
     except PermissionError:
         if write:
             raise
         # A seal keeps it from being written; this mapping never will be.
-        file.writable = False
-        window = window_of(guest.space.ram, file, offset, size)
+        file = mapped_of(ram, opened.fd, path, writable=False)
+        window = window_of(ram, file, offset, size)
     return Backing(file, window)
 
 
