@@ -239,3 +239,22 @@ def test_machine_that_is_stopped_is_not_waited_for(
         errno.EBUSY,
         True,
     )
+
+
+def test_contents_of_open_files_are_put_back(user: int | None, home: Path) -> None:
+    """One that a parent and its child read, and one that is gone."""
+    (home / "read").write_text("one\ntwo\nthree\n")
+    script = (
+        "exec 3<&0 5<>read 6>>gone; read x <&5; echo before >&6; echo ready; "
+        "(read y <&3; read z <&5; echo after >&6; cat gone) & wait; read x <&5; echo $x"
+    )
+    words = ["/bin/sh", "-c", script]
+    with Subject(words, cwd=home, user=user, emulated=True) as subject:
+        subject.ready()
+        path = subject.checkpoint_and_kill("--save-files")
+        (home / "read").write_text("another\nfile\n")
+        (home / "gone").unlink()
+        subject.restart(path)
+        subject.tell()
+
+        assert subject.finish() == b"ready\nbefore\nafter\nthree\n"
