@@ -134,17 +134,10 @@ def save(
             )
             file = facts.file._replace(kind="socket")
             facts = facts._replace(refused="", file=file)
-        if facts.refused:
-            hint = "have the program close it before the checkpoint"
-            if facts.leads_outside:
-                hint += ", or save it to be closed by --close-connections"
-            raise RefusedError(
-                process.pid,
-                f"descriptor {facts.fd} ({facts.label}) is {facts.refused}",
-                hint=hint,
-            )
         if facts.description not in numbers:
             index = tables.opened_before(process, facts)
+            if index < 0 and facts.refused:
+                raise _refusal(process, facts)
             if index < 0:
                 index = len(tables.files)
                 tables.files.append(_open_file(process, facts, tables, wanted))
@@ -200,6 +193,15 @@ def save_in_flight(frozen: Frozen, tables: Tables, wanted: Container[str]) -> No
             more = tables.sockets[before:]
             queue += [fd for new in more for each in new.in_flight for fd in each]
         tables.in_flight[fd] = seen[one.description] = index
+
+
+def _refusal(process: Process, facts: DescriptorFacts) -> RefusedError:
+    """Return why a descriptor cannot be saved."""
+    hint = "have the program close it before the checkpoint"
+    if facts.leads_outside:
+        hint += ", or save it to be closed by --close-connections"
+    what = f"descriptor {facts.fd} ({facts.label}) is {facts.refused}"
+    return RefusedError(process.pid, what, hint=hint)
 
 
 def _open_file(
