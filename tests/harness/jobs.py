@@ -260,6 +260,51 @@ server.wait()
 print(len(wanted), "values as they were written")
 """
 
+NGINX = """
+import hashlib, http.client, os, random, socket, subprocess, time
+with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+with open("configuration", "w") as file:
+    file.write(
+        f"worker_processes 3; daemon off; pid pid; error_log stderr;"
+        f"events {{ worker_connections 64; }} http {{ access_log off;"
+        f"server {{ listen 127.0.0.1:{port}; root {os.getcwd()}/files; }}"
+    )
+    for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):
+        file.write(f"{kind}_temp_path {kind};")
+    file.write("}")
+os.mkdir("files")
+chance = random.Random(1)
+for n in range(20):
+    with open(f"files/{n}", "wb") as file:
+        file.write(chance.randbytes(chance.randrange(300_000)))
+words = ["nginx", "-p", os.getcwd(), "-c", "configuration", "-e", "stderr"]
+server = subprocess.Popen(words)
+def connect():
+    while True:
+        try:
+            made = http.client.HTTPConnection("127.0.0.1", port)
+            made.connect()
+            return made
+        except ConnectionRefusedError:
+            time.sleep(0.01)
+kept, total = connect(), hashlib.sha256()
+for n in range(ROUNDS):
+    used = kept if n % 3 else connect()
+    used.request("GET", f"/{chance.randrange(20)}")
+    answer = used.getresponse()
+    total.update(b"%d" % answer.status + answer.read())
+    if used is not kept:
+        used.close()
+    elif n % 900 == 898:
+        kept.close()
+        kept = connect()
+server.terminate()
+server.wait()
+print(total.hexdigest())
+"""
+
 AGENT = """
 set -e
 ssh-keygen -q -t ed25519 -N "" -f key
@@ -453,6 +498,24 @@ def _redis(folder: Path, user: int | None) -> list[str]:
     return _python(REDIS, 40_000)(folder, user)
 
 
+def _nginx(folder: Path, user: int | None) -> list[str]:
+    _found("nginx")
+    return _python(NGINX, 8000)(folder, user)
+
+
+def _mpi(flavour: str, few: int, *options: str) -> Job:
+    """Run processes that pass messages, by one of the implementations of MPI."""
+
+    def prepare(folder: Path, _user: int | None) -> list[str]:
+        compiler = _found(f"mpicc.{flavour}")
+        source = OWN / "mpi_ring.c"
+        subprocess.run([compiler, "-O2", "-o", folder / "ring", source], check=True)
+        rounds = str(few * (5 if seeds.FULL else 1))
+        return [_found(f"mpirun.{flavour}"), *options, "./ring", rounds]
+
+    return Job(prepare)
+
+
 def _agent(folder: Path, user: int | None) -> list[str]:
     _found("ssh-agent")
     return _script("bash", "", AGENT, 60)(folder, user)
@@ -502,6 +565,11 @@ JOBS = {
     "esbuild": Job(_esbuild, ("all.js", "all.js.map")),
     "ruff": Job(_ruff, ("found",)),
     "redis": Job(_redis),
+    "nginx": Job(_nginx),
+    "openmpi": _mpi(
+        "openmpi", 200_000, "-n", "4", "--oversubscribe", "--allow-run-as-root"
+    ),
+    "mpich": _mpi("mpich", 800_000, "-n", "2"),
     # The agent lets nobody but root look at it.
     "ssh-agent": Job(_agent, everybody=False),
     "vectors": _c_program("vector_rounds", "dynamic", 60_000_000, folder=OWN),
