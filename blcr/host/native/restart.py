@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import fcntl
 import os
 import pickle
 import resource
@@ -23,7 +22,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from blcr.annotations import Self
 from blcr.context import records
-from blcr.errors import BusyError, HostError, RestartError, TaskGoneError, way_out
+from blcr.errors import (
+    BlcrError,
+    BusyError,
+    HostError,
+    RestartError,
+    TaskGoneError,
+    way_out,
+)
 from blcr.host.interface import RestartPlan
 from blcr.host.native import (
     birth,
@@ -234,15 +240,11 @@ class Making:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             _keep_back_descriptors()
             # With many processes ours have these numbers, too.
-            free = max(source, post) + 1
-            context, own_fd = (
-                fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, free)
-                for fd in (self._plan.source_fd, own.fileno())
-            )
-            own = socket.socket(fileno=own_fd)
+            context = _other_than((source, post), self._plan.source_fd)
+            own = socket.socket(fileno=_other_than((source, post), own.fileno()))
             os.dup2(context, source, inheritable=True)
             if post >= 0:
-                os.dup2(own_fd, post, inheritable=True)
+                os.dup2(own.fileno(), post, inheritable=True)
             if self._spaces:
                 namespaces.call("setns", self._spaces.mount, namespaces.CLONE_NEWNS)
                 if self._spaces.time >= 0:
@@ -261,10 +263,12 @@ class Making:
             where = error.filename or record.exe
             said = RestartError(
                 f"process {record.pid}: cannot be started anew: "
-                f"{os.strerror(error.errno or 0)}: {where}",
+                f"{os.strerror(error.errno or 0)}: {where}{way_out(error.errno or 0)}",
                 status=error.errno or errno.EIO,
             )
             own.send(pickle.dumps(said))
+        except BlcrError as error:
+            own.send(pickle.dumps(error))
         except BaseException as error:
             text = f"process {record.pid}: cannot be started anew: {error}"
             own.send(pickle.dumps(RestartError(text, status=errno.EIO)))
@@ -366,6 +370,12 @@ def _free_descriptor(used: set[int]) -> int:
             status=errno.EMFILE,
         )
     return found
+
+
+def _other_than(numbers: tuple[int, ...], fd: int) -> int:
+    """Return a copy of a descriptor that has none of the numbers."""
+    copy = os.dup(fd)
+    return _other_than(numbers, fd) if copy in numbers else copy
 
 
 def _allow_descriptors(context: records.Context) -> None:
