@@ -53,7 +53,7 @@ done
 AWK = f"""
 BEGIN {{
     for (step = 0; step < {STEPS}; step++) {{
-        getline word < "-"
+        getline word
         print "go", step, word; fflush()
         for (i = 0; i < 3000; i++) {{
             s += i / 7 * step
