@@ -206,7 +206,7 @@ class Making:
     ) -> MadeProcess:
         """Have a stand-in become its program; it is traced from here on."""
         pid = stand_in.outer_pid
-        ptrace.seize(pid, _OPTIONS)
+        ptrace.seize(pid, _options(record))
         stand_in.tell("become")
         self._await_execve(pid, stand_in)
         grants = 0 if self._spaces else self._rights
