@@ -337,12 +337,14 @@ def living_thread(pid: int) -> int | None:
 
     It is the main thread, unless that has ended before others.
     """
-    for tid in tids(pid):
-        try:
-            if stat(pid, tid).state not in "ZX":
-                return tid
-        except TaskGoneError:
-            continue
+    seen: Sequence[int] = ()
+    # A thread that calls execve(2) takes the place of the main one meanwhile.
+    while (listed := tids(pid)) != seen:
+        for tid in listed:
+            with suppress(TaskGoneError):
+                if stat(pid, tid).state not in "ZX":
+                    return tid
+        seen = listed
     return None
 
 
