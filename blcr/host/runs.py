@@ -1,14 +1,36 @@
 """
-Sets of pages, as runs: in order of address, apart from each other.
+Sets of pages and parts of files, as runs: in order of address, apart from each other.
 
 What takes runs takes any sequence of them; what gives them gives lists.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from blcr.host.interface import Run
+
+
+def data_of(fd: int, size: int) -> list[Run]:
+    """
+    Return where a file of so many bytes is not a hole; that moves the offset.
+
+    Source: lseek(2) for SEEK_DATA.
+    """
+    found = []
+    at = 0
+    while at < size:
+        try:
+            start = os.lseek(fd, at, os.SEEK_DATA)
+            at = os.lseek(fd, start, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                break
+            raise
+        found.append(Run(start, min(at, size)))
+    return found
 
 
 def size(runs: Iterable[Run]) -> int:

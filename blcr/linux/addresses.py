@@ -12,6 +12,8 @@ import sys
 
 from blcr.annotations import Any
 
+INTERNET = (socket.AF_INET, socket.AF_INET6)
+_MAPPED = "::ffff:"
 _FAMILY = struct.Struct("=H")
 
 
@@ -49,6 +51,11 @@ def unpack(data: bytes) -> Any:  # noqa: ANN401
         int.from_bytes(flow, "big"),
         int.from_bytes(scope, sys.byteorder),
     )
+
+
+def plain(host: str) -> str:
+    """Return an address, of a mapped one that of IPv4."""
+    return host.removeprefix(_MAPPED)
 
 
 def path(data: bytes) -> str:

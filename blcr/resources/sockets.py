@@ -36,7 +36,6 @@ _FORCED = {socket.SO_SNDBUF: 32, socket.SO_RCVBUF: 33}
 """SO_SNDBUFFORCE and SO_RCVBUFFORCE by what they set."""
 _ROOM = 1 << 16
 """Bytes that a sender's buffer has besides what is sent: messages cost some each."""
-_INTERNET = (socket.AF_INET, socket.AF_INET6)
 _EVERY = ("0.0.0.0", "::")
 """Addresses of sockets that take what comes to any."""
 _LINGERING = struct.pack("=ii", 1, 0)
@@ -223,7 +222,7 @@ class _Making:
             saved = self._sockets[index]
             if index in self._ours:
                 continue
-            if saved.family in _INTERNET:
+            if saved.family in addresses.INTERNET:
                 if not self._is_accepted(index):
                     self._ours[index] = self._internet(index)
             elif self._is_accepted(index):
@@ -346,7 +345,7 @@ class _Making:
         """Make those that have been accepted, and have others wait for that."""
         for index, saved in enumerate(self._sockets):
             if index not in self._ours:
-                is_internet = saved.family in _INTERNET
+                is_internet = saved.family in addresses.INTERNET
                 make = self._connect_tcp if is_internet else self._connect_to_name
                 make(index)
             elif saved.state == "listening":
@@ -394,11 +393,7 @@ class _Making:
         else:
             with self._temporary(accepted, client) as server:
                 self._ours[accepted], other = self._accepted(server, accepted, client)
-        if client >= 0:
-            self._ours[client] = other
-            self._pairs[client], self._pairs[accepted] = accepted, client
-        else:
-            self._gone[accepted] = other
+        self._pair(accepted, client, other)
 
     def _connect_tcp(self, index: int) -> None:
         """Make two that are connected by TCP, with the addresses that they had."""
@@ -428,6 +423,10 @@ class _Making:
             to = to or addresses.pack(saved.family, server.getsockname())
             other = self._connected(holder, own, name, to)
             self._ours[accepted] = self._accepted_from(holder, server, other)
+        self._pair(accepted, client, other)
+
+    def _pair(self, accepted: int, client: int, other: socket.socket) -> None:
+        """Note the other end of what was accepted; `client`: -1 if it is gone."""
         if client >= 0:
             self._ours[client] = other
             self._pairs[client], self._pairs[accepted] = accepted, client
@@ -440,7 +439,7 @@ class _Making:
             return -1
         _host, port, *_ = addresses.unpack(name)
         for index, one in enumerate(self._sockets):
-            if one.state == "listening" and one.family in _INTERNET:
+            if one.state == "listening" and one.family in addresses.INTERNET:
                 host, own_port, *_ = addresses.unpack(one.name)
                 if own_port == port and (one.name == name or host in _EVERY):
                     return index
@@ -486,7 +485,10 @@ class _Making:
                 new = holder.task.call("accept4", fd, 0, 0, flags)
                 here = _taken(holder, new)
                 seen = here.getpeername()
-                if (_plain(seen[0]), seen[1]) == (_plain(wanted[0]), wanted[1]):
+                if (addresses.plain(seen[0]), seen[1]) == (
+                    addresses.plain(wanted[0]),
+                    wanted[1],
+                ):
                     return here
                 here.close()
         raise holder.error(f"others connect to {shown(_name_of(server))} meanwhile")
@@ -543,7 +545,7 @@ class _Making:
     def connect(self) -> None:
         """Connect those that send to a name, and remove names that were there."""
         for index, saved in enumerate(self._sockets):
-            if saved.family in _INTERNET:
+            if saved.family in addresses.INTERNET:
                 if saved.target and saved.type == socket.SOCK_DGRAM:
                     self._ours[index].connect(addresses.unpack(saved.target))
             elif saved.target:
@@ -561,7 +563,7 @@ class _Making:
     def fill(self) -> None:
         """Send what waits to be read."""
         for index, saved in enumerate(self._sockets):
-            if saved.family in _INTERNET:
+            if saved.family in addresses.INTERNET:
                 self._fill_internet(index)
                 continue
             sender = self._gone.get(index) or self._ours.get(self._pairs.get(index, -1))
@@ -667,7 +669,7 @@ class _Making:
         """Shut down what was, and set options."""
         for index, saved in enumerate(self._sockets):
             ours = self._ours[index]
-            is_tcp = saved.family in _INTERNET
+            is_tcp = saved.family in addresses.INTERNET
             if saved.shutdown and (saved.state == "open" or is_tcp):
                 with contextlib.suppress(OSError):
                     # Of one that is closed there is nothing to be shut down.
@@ -794,11 +796,6 @@ def _any(family: int) -> bytes:
     if family == socket.AF_INET:
         return addresses.pack(family, ("127.0.0.1", 0))
     return addresses.pack(family, ("::1", 0, 0, 0))
-
-
-def _plain(host: str) -> str:
-    """Return an address, of a mapped one that of IPv4."""
-    return host.removeprefix("::ffff:")
 
 
 def _set_early(ours: socket.socket, saved: records.Socket) -> None:

@@ -211,6 +211,22 @@ def test_what_cannot_be_given_again_is_an_error(
     assert option in done.stderr
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a pid namespace")
+@pytest.mark.parametrize("option", ["--restore-pgid", "--restore-sid"])
+def test_what_had_no_number_cannot_be_given_again(option: str, home: Path) -> None:
+    """A program's group and session may be outside of its pid namespace."""
+    checkpoint = " ".join(commands.argv("checkpoint", "-f", "context", "--term"))
+    restart = " ".join(commands.argv("restart", option, "context"))
+    inner = f"sleep 60 <&- >&- & {checkpoint} $! && wait; exec {restart}"
+    outer = ["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", inner]
+
+    with commands.popen(outer, user=None, cwd=home) as command:
+        _, said = command.communicate()
+
+    assert command.returncode in (errno.EPERM, errno.EBUSY)
+    assert option in said.decode()
+
+
 @EVERY_USER
 @pytest.mark.parametrize(
     ("kind", "what"),

@@ -24,6 +24,7 @@ LAYERS = (
         "blcr.host.interface",
         "blcr.host.runs",
         "blcr.host.runtime",
+        "blcr.host.several",
         "blcr.linux",
         "blcr.registry",
         "blcr.remote",

@@ -30,7 +30,7 @@ from blcr.errors import (
     RemoteCallError,
     RestartError,
 )
-from blcr.host import interface
+from blcr.host import interface, several
 from blcr.host.emulated import family, loader, opened, signals
 from blcr.host.emulated.files import Lending
 from blcr.host.emulated.memory import (
@@ -709,23 +709,15 @@ def _refuse_common(guests: Sequence[Guest], machine: Machine) -> None:
                 "descriptors" if other.descriptors is guest.descriptors else ""
             )
             if shared:
-                raise RefusedError(
-                    max(guest.pid, other.pid),
-                    f"shares its {shared} with process {min(guest.pid, other.pid)} "
-                    "(vfork, or clone with CLONE_VM, CLONE_FILES or CLONE_FS)",
-                    hint="try again if that was a vfork, which lasts until the execve",
-                )
+                raise several.common(guest.pid, other.pid, shared)
 
 
 def _left_out(guests: Sequence[Guest]) -> Iterator[str]:
     """Yield what a user should know of children that are not saved."""
     for guest in guests:
         children = [one for one in family.children(guest) if one.threads]
-        if left := [str(one.pid) for one in children if one not in guests]:
-            yield (
-                f"process {guest.pid} has children that are not saved "
-                f"({', '.join(left)}); restarted, it finds them gone"
-            )
+        left = [one.pid for one in children if one not in guests]
+        yield from several.left_out(guest.pid, left)
 
 
 def _own_number(name: str, base: int) -> int | None:

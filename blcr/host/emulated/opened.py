@@ -22,6 +22,7 @@ from blcr.errors import RefusedError
 from blcr.host.emulated import locks, proc
 from blcr.host.emulated.calls.timers import timer_left
 from blcr.host.interface import Contents, DescriptorFacts, Run
+from blcr.host.runs import data_of
 
 if TYPE_CHECKING:
     from blcr.host.emulated.files import OpenFile
@@ -261,18 +262,11 @@ def contents(guest: Guest, fd: int) -> Contents:
 
 def data(fd: int) -> list[Run]:
     """Return where a file of ours is not a hole; its offset stays as it was."""
-    size, here = os.fstat(fd).st_size, os.lseek(fd, 0, os.SEEK_CUR)
-    runs: list[Run] = []
-    end = 0
-    while end < size:
-        try:
-            start = os.lseek(fd, end, os.SEEK_DATA)
-        except OSError:
-            break
-        end = os.lseek(fd, start, os.SEEK_HOLE)
-        runs.append(Run(start, end))
-    os.lseek(fd, here, os.SEEK_SET)
-    return runs
+    here = os.lseek(fd, 0, os.SEEK_CUR)
+    try:
+        return data_of(fd, os.fstat(fd).st_size)
+    finally:
+        os.lseek(fd, here, os.SEEK_SET)
 
 
 def place(fd: int, status: os.stat_result) -> tuple[str, bool]:

@@ -178,6 +178,21 @@ def ranks(pid: int, kcmp: int) -> dict[int, int]:
     return {fd: rank for rank, fd in enumerate(ranked)}
 
 
+class _Held(Record):
+    """
+    What processes hold that may lead from one to another.
+
+    Attributes:
+        ends: O_ACCMODE of the ends of each pipe, by inode.
+        masters: The numbers of pseudo terminals.
+        sockets: A process that has it, and its descriptor, by inode.
+    """
+
+    ends: dict[int, set[int]]
+    masters: set[int]
+    sockets: dict[int, tuple[int, int]]
+
+
 class Family:
     """Processes that are saved together: one may hold the other end of another's."""
 
@@ -185,22 +200,36 @@ class Family:
         self._pids = pids
 
     @functools.cached_property
-    def ends(self) -> Mapping[int, set[int]]:
-        """The ends of each pipe that any of them holds: O_ACCMODE by inode."""
-        found: dict[int, set[int]] = {}
-        has_sockets = False
+    def _held(self) -> _Held:
+        """Look once at all that they have."""
+        held = _Held({}, set(), {})
         for pid in self._pids:
             with procfs.Descriptors(pid) as shown:
                 for fd in shown.numbers():
                     status = shown.stat(fd)
                     if stat.S_ISFIFO(status.st_mode):
                         mode = int(shown.info(fd)["flags"][0], 8) & os.O_ACCMODE
-                        found.setdefault(status.st_ino, set()).add(mode)
-                    has_sockets |= stat.S_ISSOCK(status.st_mode)
-        for ours in self.sockets.in_flight if has_sockets else ():
+                        held.ends.setdefault(status.st_ino, set()).add(mode)
+                    elif stat.S_ISSOCK(status.st_mode):
+                        held.sockets.setdefault(status.st_ino, (pid, fd))
+                    elif stat.S_ISCHR(status.st_mode):
+                        numbers = shown.info(fd).get("tty-index", ())
+                        held.masters.update(map(int, numbers))
+        return held
+
+    @functools.cached_property
+    def ends(self) -> Mapping[int, set[int]]:
+        """The ends of each pipe that any of them holds: O_ACCMODE by inode."""
+        found = self._held.ends
+        for ours in self.sockets.in_flight if self._held.sockets else ():
             mode = fcntl.fcntl(ours, fcntl.F_GETFL) & os.O_ACCMODE
             found.setdefault(os.fstat(ours).st_ino, set()).add(mode)
         return found
+
+    @property
+    def masters(self) -> set[int]:
+        """The numbers of the pseudo terminals whose masters any of them holds."""
+        return self._held.masters
 
     def sever(self) -> Callable[[], None]:
         """Return what, the processes being gone, leaves nothing of connections."""
@@ -216,7 +245,7 @@ class Family:
         """The sockets that they have."""
         from blcr.host.native.sockets import Sockets
 
-        return Sockets(self._pids)
+        return Sockets(self._held.sockets)
 
     @functools.cached_property
     def _statuses(self) -> list[procfs.Status]:
@@ -241,16 +270,6 @@ class Family:
     def stranger(self, device: int) -> int:
         """Return a process that is not among them and has a device open; 0: none."""
         return whereabouts.device_opened_by(device, self._pids)
-
-    @functools.cached_property
-    def masters(self) -> set[int]:
-        """The numbers of the pseudo terminals whose masters any of them holds."""
-        found: set[int] = set()
-        for pid in self._pids:
-            with procfs.Descriptors(pid) as shown:
-                for fd in shown.numbers():
-                    found.update(map(int, shown.info(fd).get("tty-index", ())))
-        return found
 
 
 def descriptors(

@@ -875,17 +875,16 @@ class Freezer:
         ended_children: list[records.EndedProcess] = []
         warnings: list[str] = []
         for process in self.processes:
-            left_out = []
+            left_out: list[int] = []
             for pid in procfs.children(process.outer_pid):
                 if ended := _ended_child(process, pid):
                     ended_children.append(ended)
                 elif pid not in (*held, os.getpid()):
-                    left_out.append(str(pid))
+                    left_out.append(pid)
             if left_out:
-                warnings.append(
-                    f"process {process.pid} has children that are not saved "
-                    f"({', '.join(left_out)}); restarted, it finds them gone"
-                )
+                from blcr.host import several
+
+                warnings += several.left_out(process.pid, left_out)
         self.ended, self.warnings = ended_children, warnings
 
     def __exit__(self, *_: object) -> None:
@@ -921,13 +920,10 @@ def _refuse_common(processes: Sequence[HeldProcess]) -> None:
     """
     pids = {one.shown_pid: one.pid for one in processes}
     if found := files.common(own_arch().syscalls["kcmp"], list(pids)):
+        from blcr.host import several
+
         one, other, what = found
-        raise RefusedError(
-            pids[max(one, other)],
-            f"shares its {what} with process {pids[min(one, other)]} (vfork, or clone "
-            "with CLONE_VM, CLONE_FILES or CLONE_FS)",
-            hint="try again if that was a vfork, which lasts until the execve",
-        )
+        raise several.common(pids[one], pids[other], what)
 
 
 def _ended_child(process: HeldProcess, pid: int) -> records.EndedProcess | None:

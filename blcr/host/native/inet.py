@@ -7,17 +7,13 @@ Source: ip(7), ipv6(7), tcp(7), udp(7); linux/tcp.h for struct tcp_info; Linux 6
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import select
 import socket
 import struct
-import termios
 from collections.abc import Iterator, Mapping
 
 from blcr.linux import addresses
 from blcr.record import Record
-
-FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, CLOSE, CLOSE_WAIT = 1, 4, 5, 7, 8
 LAST_ACK, LISTEN, CLOSING = 9, 10, 11
@@ -32,8 +28,6 @@ _INFO_SIZE = 216
 _WAITING_AT, _BACKLOG_AT = 24, 28
 _RECEIVED_AT, _UNSENT_AT, _SENT_AT = 128, 144, 200
 """Offsets in struct tcp_info: unacked, sacked; bytes received; notsent; bytes sent."""
-
-_MAPPED = "::ffff:"
 
 _WORD = 4
 OPTIONS: Mapping[int, Mapping[int, int]] = {
@@ -96,12 +90,6 @@ def info(one: socket.socket) -> Info:
     return Info(data[0], waiting, backlog, received, sent - again, unsent)
 
 
-def under_way(one: socket.socket) -> int:
-    """Return how many bytes have been written and not acknowledged."""
-    data = fcntl.ioctl(one.fileno(), termios.TIOCOUTQ, bytes(4))
-    return int(struct.unpack("=i", data)[0])
-
-
 def shutdown(state: int, events: int) -> int:
     """Return what a TCP socket has been told not to do any more: 1 receive, 2 send."""
     sends = 2 if state in _SENDS_NO_MORE else 0
@@ -125,7 +113,7 @@ def ends(one: socket.socket) -> tuple[End, End] | None:
 
 def _end(name: tuple[str, int]) -> End:
     """Return address and port, of a mapped address those of IPv4."""
-    return name[0].removeprefix(_MAPPED), name[1]
+    return addresses.plain(name[0]), name[1]
 
 
 def name(one: socket.socket) -> bytes:

@@ -22,6 +22,7 @@ from blcr.annotations import Self
 from blcr.context import records
 from blcr.errors import HostError, RefusedError, TaskGoneError
 from blcr.host.interface import Contents, Run
+from blcr.host.runs import data_of
 
 _PIDFD_GETFD = 438
 """The same number on all architectures, as of every call since Linux 5.1."""
@@ -148,6 +149,17 @@ def unread(ours: int) -> int:
     return int(struct.unpack("=i", data)[0])
 
 
+def unsent(ours: int) -> int:
+    """
+    Return how much a socket has sent that nobody has read.
+
+    Of TCP they are the bytes that the other end has not acknowledged, of Unix sockets
+    the memory that the messages take.
+    """
+    data = fcntl.ioctl(ours, termios.TIOCOUTQ, bytes(4))
+    return int(struct.unpack("=i", data)[0])
+
+
 def nobody_opposite(ours: int) -> bool:
     """Tell whether the other end of a pipe is closed everywhere."""
     import select
@@ -186,7 +198,7 @@ def contents(pid: int, fd: int) -> Contents:
                 path = f"/proc/{pid}/fd/{fd}"
                 anew = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
                 os.close(ours)
-                return Contents(anew, size, _data(anew, size))
+                return Contents(anew, size, data_of(anew, size))
         os.pread(ours, 1, 0)
     except OSError as error:
         os.close(ours)
@@ -196,22 +208,6 @@ def contents(pid: int, fd: int) -> Contents:
             f"not be read ({error.strerror})",
         ) from error
     return Contents(ours, size, [Run(0, size)] if size else [])
-
-
-def _data(ours: int, size: int) -> list[Run]:
-    """Return where a file is not a hole."""
-    runs = []
-    at = 0
-    while at < size:
-        try:
-            start = os.lseek(ours, at, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                break
-            raise
-        at = os.lseek(ours, start, os.SEEK_HOLE)
-        runs.append(Run(start, min(at, size)))
-    return runs
 
 
 def pipe(pid: int, fd: int) -> records.Pipe:

@@ -23,6 +23,7 @@ from blcr.errors import HostError, TaskGoneError
 from blcr.host.interface import Identity, Run
 from blcr.host.native import procfs
 from blcr.host.native.memory import AccessError, Memory
+from blcr.host.runs import data_of
 
 _F_GET_SEALS = 1034
 
@@ -69,7 +70,7 @@ class Objects:
             seals=_seals(fd),
             huge_page=_huge_page(fd),
         )
-        return record, list(_data(fd, found.st_size))
+        return record, data_of(fd, found.st_size)
 
     def read(self, identity: Identity, offset: int, buffer: memoryview) -> None:
         """Read bytes of a file."""
@@ -187,17 +188,3 @@ def _huge_page(fd: int) -> int:
         return 0
     size = os.fstatvfs(fd).f_bsize
     return size if size > os.sysconf("SC_PAGE_SIZE") else 0
-
-
-def _data(fd: int, size: int) -> Iterator[Run]:
-    """Yield the parts of a file that are no holes."""
-    at = 0
-    while at < size:
-        try:
-            start = os.lseek(fd, at, os.SEEK_DATA)
-            at = os.lseek(fd, start, os.SEEK_HOLE)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return
-            raise
-        yield Run(start, at)

@@ -191,9 +191,21 @@ class Making:
         return self._made
 
     def _first_group(self, record: records.Process) -> int | None:
-        """Return the process group of the first process; 0: its own; None: ours."""
+        """
+        Return the process group of the first process; 0: its own; None: ours.
+
+        Raises:
+            RestartError: It was in one that has no number.
+        """
         plan = self._plan
-        if plan.restore_pgid and record.pgid not in (0, record.pid):
+        if plan.restore_pgid and not record.pgid:
+            raise RestartError(
+                f"process {record.pid} cannot be put into the process group it was in, "
+                "which was outside of its pid namespace; restart without "
+                "--restore-pgid",
+                status=errno.EBUSY,
+            )
+        if plan.restore_pgid and record.pgid != record.pid:
             return record.pgid
         return 0 if plan.restore_pgid or self._spaces else None
 
@@ -236,7 +248,7 @@ class Making:
             source, post = self._descriptors(record)
             seed = birth.seed(record, arch)
             soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-            if max(source, post) + _SPARE >= soft:
+            if max(source, post) >= soft:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             _keep_back_descriptors()
             # With many processes ours have these numbers, too.
@@ -345,10 +357,12 @@ def _require_session(record: records.Process) -> None:
     Raises:
         RestartError: Its leader is not the process, and we are in another one.
     """
-    if record.sid not in (0, record.pid, os.getsid(0)):
+    if not record.sid or record.sid not in (record.pid, os.getsid(0)):
+        # 0: outside of the pid namespace, in which it has no number.
+        session = f"its session {record.sid}" if record.sid else "the session it was in"
         raise RestartError(
-            f"process {record.pid} cannot be put into its session {record.sid}, whose "
-            "leader is not among the processes; restart without --restore-sid",
+            f"process {record.pid} cannot be put into {session}, whose leader is not "
+            "among the processes; restart without --restore-sid",
             status=errno.EPERM,
         )
 

@@ -14,14 +14,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import fcntl
 import functools
 import os
 import select
 import socket
 import stat
 import struct
-import termios
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from blcr.context import records
@@ -42,8 +40,6 @@ _SHOW_FILE, _SHOW_PEER, _SHOW_PENDING, _SHOW_QUEUES = 2, 4, 8, 16
 _DIAG_FILE, _DIAG_PEER, _DIAG_PENDING, _DIAG_QUEUES, _DIAG_SHUTDOWN = 1, 2, 3, 4, 6
 """Source: linux/netlink.h, linux/sock_diag.h, linux/unix_diag.h."""
 _ALL_STATES = (1 << 32) - 1
-_LISTENING = 10
-"""TCP_LISTEN."""
 
 _PASS_CREDENTIALS, _PEER_CREDENTIALS = socket.SO_PASSCRED, socket.SO_PEERCRED
 _GET_FILTER, _FILTER_ROOM = 26, 1024
@@ -154,10 +150,15 @@ class _Seen(Record):
 
 
 class Sockets:
-    """Those of processes that are saved together."""
+    """
+    Those of processes that are saved together.
 
-    def __init__(self, pids: Sequence[int]) -> None:
-        self._pids = pids
+    Args:
+        held: A process that has it, and its descriptor, by inode.
+    """
+
+    def __init__(self, held: Mapping[int, tuple[int, int]]) -> None:
+        self._held = held
         self._contents: dict[int, list[_Seen]] = {}
         self._in_flight: list[int] = []
 
@@ -191,7 +192,7 @@ class Sockets:
     @functools.cached_property
     def holders(self) -> Mapping[int, tuple[int, int]]:
         """A process, and its descriptor, by inode; we have those that are in flight."""
-        found = self._held()
+        found = dict(self._held)
         queue = list(found)
         for inode in queue:
             for ours in self._gifts(inode, found):
@@ -227,7 +228,7 @@ class Sockets:
         Raises:
             _UnsavedError: Some of it cannot be looked at.
         """
-        if shown.state == _LISTENING:
+        if shown.state == inet.LISTEN:
             return []
         if inode not in self._contents:
             ends = bool(shown.shutdown & _SHUT_RECEIVE)
@@ -236,17 +237,6 @@ class Sockets:
                 _stream(one) if is_stream else _messages(one, _poll(one), ends=ends)
             )
         return self._contents[inode]
-
-    def _held(self) -> dict[int, tuple[int, int]]:
-        """Return a process, and its descriptor, by inode."""
-        found: dict[int, tuple[int, int]] = {}
-        for pid in self._pids:
-            with procfs.Descriptors(pid) as shown:
-                for fd in shown.numbers():
-                    status = shown.stat(fd)
-                    if stat.S_ISSOCK(status.st_mode):
-                        found.setdefault(status.st_ino, (pid, fd))
-        return found
 
     @functools.cached_property
     def _unix(self) -> Mapping[int, Unix]:
@@ -264,7 +254,7 @@ class Sockets:
         except HostError as error:
             raise RefusedSocketError(f"a socket, and {error}") from error
         with socket.socket(fileno=ours) as one:
-            if one.family in inet.FAMILIES:
+            if one.family in addresses.INTERNET:
                 self._check_internet(one)
                 return
             if one.family != socket.AF_UNIX:
@@ -363,7 +353,7 @@ class Sockets:
         with lent.lent(pid, fd) as ours, socket.socket(fileno=os.dup(ours)) as one:
             inode = os.fstat(ours).st_ino
             try:
-                if one.family in inet.FAMILIES:
+                if one.family in addresses.INTERNET:
                     is_tcp = one.proto == socket.IPPROTO_TCP
                     return self._tcp(one) if is_tcp else _udp(one)
                 facts = self._facts(one, inode, self._unix[inode])
@@ -392,7 +382,7 @@ class Sockets:
         ):
             place = (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
             return facts._replace(record=facts.record._replace(file=place))
-        accepted = shown.type in _ORDERED and shown.state != _LISTENING
+        accepted = shown.type in _ORDERED and shown.state != inet.LISTEN
         if not (path.startswith("/") or accepted):
             raise _UnsavedError(f"bound to '{path}' in another folder, or removed")
         return facts
@@ -401,13 +391,13 @@ class Sockets:
         events = _poll(one)
         _require_plain(one, events)
         state, target = "open", b""
-        if shown.state == _LISTENING:
+        if shown.state == inet.LISTEN:
             state = "listening"
         elif self._waits(shown) and inode not in self._waiting:
             state = "closed"
         elif self._waits(shown):
             state = "waiting"
-            if _unsent(one.fileno()):
+            if lent.unsent(one.fileno()):
                 raise _UnsavedError("that has sent something and is not accepted yet")
         elif shown.peer == 0:
             state = "reset" if events & select.POLLERR else "closed"
@@ -426,11 +416,7 @@ class Sockets:
             other = self._unix.get(shown.peer or 0)
             if shown.peer in self.holders and other and other.peer == inode:
                 self._require_all(shown, waiting)
-        record = records.Socket(
-            family=one.family,
-            type=one.type,
-            protocol=one.proto,
-            options=tuple(_own_options(one)),
+        record = _record(one)._replace(
             state=state,
             shutdown=shown.shutdown,
             messages=tuple(
@@ -470,11 +456,7 @@ class Sockets:
             self._require_delivered(one, found, peer)
         outside = ends is not None and self._is_outside(found.state, *ends)
         waiting = [] if state == "listening" or not _unread(one) else _stream(one)
-        record = records.Socket(
-            family=one.family,
-            type=one.type,
-            protocol=one.proto,
-            options=tuple(_own_options(one)),
+        record = _record(one)._replace(
             state=state,
             shutdown=inet.shutdown(found.state, events),
             messages=tuple(records.SocketMessage(part.data) for part in waiting),
@@ -494,7 +476,7 @@ class Sockets:
         Raises:
             _UnsavedError: Some bytes are with the kernel, which does not show them.
         """
-        count = inet.under_way(one)
+        count = lent.unsent(one.fileno())
         if not count:
             return
         with (
@@ -516,7 +498,7 @@ class Sockets:
             return
         assert shown.peer
         with lent.lent(*self.holders[shown.peer]) as sender:
-            under_way = _unsent(sender)
+            under_way = lent.unsent(sender)
         if not under_way and not waiting:
             return
         sizes = [len(part.data) for part in waiting]
@@ -559,11 +541,7 @@ def _udp(one: socket.socket) -> SocketFacts:
     events = _poll(one)
     _require_plain(one, events)
     waiting = _messages(one, events, ends=False)
-    record = records.Socket(
-        family=one.family,
-        type=one.type,
-        protocol=one.proto,
-        options=tuple(_own_options(one)),
+    record = _record(one)._replace(
         messages=tuple(
             records.SocketMessage(part.data, None, part.source) for part in waiting
         ),
@@ -571,6 +549,12 @@ def _udp(one: socket.socket) -> SocketFacts:
         target=inet.target(one),
     )
     return SocketFacts(record, 0, (), ((),) * len(waiting))
+
+
+def _record(one: socket.socket) -> records.Socket:
+    """Return what every socket has in its record."""
+    options = tuple(_own_options(one))
+    return records.Socket(one.family, one.type, one.proto, options)
 
 
 def _family(one: socket.socket) -> str:
@@ -623,7 +607,7 @@ def _own_options(one: socket.socket) -> Iterator[tuple[int, int, bytes]]:
 
 def _sizes(one: socket.socket) -> Sequence[int]:
     """Return which buffers have a size that the kernel does not choose itself."""
-    if one.proto != socket.IPPROTO_TCP or one.family not in inet.FAMILIES:
+    if one.proto != socket.IPPROTO_TCP or one.family not in addresses.INTERNET:
         return _BUFFERS
     try:
         locked = one.getsockopt(socket.SOL_SOCKET, _BUFFERS_LOCKED)
@@ -642,7 +626,7 @@ def _usual(family: int, kind: int, protocol: int) -> Mapping[tuple[int, int], by
 
 def _options(one: socket.socket) -> Iterator[tuple[int, int, bytes]]:
     levels = [(socket.SOL_SOCKET, _OPTIONS)]
-    if one.family in inet.FAMILIES:
+    if one.family in addresses.INTERNET:
         levels += [(level, {**options}) for level, options in inet.levels(one)]
     for level, options in levels:
         for name, size in options.items():
@@ -658,12 +642,6 @@ def _unread(one: socket.socket) -> int:
     return lent.unread(one.fileno())
 
 
-def _unsent(ours: int) -> int:
-    """Return the memory of what a socket has sent and nobody has read."""
-    data = fcntl.ioctl(ours, termios.TIOCOUTQ, bytes(4))
-    return int(struct.unpack("=i", data)[0])
-
-
 def _memory_of(kind: int, sizes: Sequence[int]) -> int:
     """Return the memory that messages take."""
     here, there = socket.socketpair(socket.AF_UNIX, kind)
@@ -673,7 +651,7 @@ def _memory_of(kind: int, sizes: Sequence[int]) -> int:
         here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, total)
         for size in sizes:
             here.send(bytes(size))
-        return _unsent(here.fileno())
+        return lent.unsent(here.fileno())
 
 
 def _stream(one: socket.socket) -> list[_Seen]:
@@ -819,7 +797,7 @@ def _unix_sockets() -> Iterator[tuple[int, Unix]]:
         del family
         shown = _attributes(data[_MESSAGE.size :])
         peer = shown.get(_DIAG_PEER)
-        is_listening = state == _LISTENING
+        is_listening = state == inet.LISTEN
         pending = shown.get(_DIAG_PENDING, b"") if is_listening else b""
         queues = shown.get(_DIAG_QUEUES, bytes(8))
         yield (

@@ -209,7 +209,6 @@ class Making:
         self._context = context
         self._made: list[tuple[str, int]] = []
         self._doomed: list[int] = []
-        self._taken: set[tuple[str, int]] = set()
 
     def make(self) -> None:
         """Make them; messages and values come with `finish`."""
@@ -229,17 +228,19 @@ class Making:
         """Give them values and messages, now that nothing else can go wrong."""
         for semaphores in self._context.semaphores:
             values = (ctypes.c_ushort * len(semaphores.values))(*semaphores.values)
-            _check("semctl", semaphores.ipc.id, 0, _SETALL, values)
+            namespaces.call("semctl", semaphores.ipc.id, 0, _SETALL, values)
         for queue in self._context.message_queues:
             number = queue.ipc.id
             for _ in range(_rows("msg")[number]["qnum"]):
                 room = ctypes.create_string_buffer(1 << 16)
-                _check("msgrcv", number, room, 1 << 16, ctypes.c_long(0), _IPC_NOWAIT)
+                namespaces.call(
+                    "msgrcv", number, room, 1 << 16, ctypes.c_long(0), _IPC_NOWAIT
+                )
             for kind, data in queue.messages:
                 packed = struct.pack("=q", kind) + data
-                _check("msgsnd", number, packed, len(data), _IPC_NOWAIT)
+                namespaces.call("msgsnd", number, packed, len(data), _IPC_NOWAIT)
         for number in self._doomed:
-            _check("shmctl", number, _IPC_RMID, None)
+            namespaces.call("shmctl", number, _IPC_RMID, None)
 
     def remove(self) -> None:
         """Remove what was made, after a failure."""
@@ -284,7 +285,9 @@ class Making:
         flags = _IPC_CREAT | _IPC_EXCL | mode & 0o777
         key = ctypes.c_int(ipc.key)
         try:
-            number = _check(f"{kind}get", key, *map(ctypes.c_size_t, size), flags)
+            number = namespaces.call(
+                f"{kind}get", key, *map(ctypes.c_size_t, size), flags
+            )
         except FileExistsError as error:
             raise self._busy(kind, ipc) from error
         self._made.append((kind, number))
@@ -315,11 +318,6 @@ class Making:
                 f"the System V object ({kind}) {number} cannot be given to user "
                 f"{ipc.uid} with its limits: {os.strerror(ctypes.get_errno())}"
             )
-
-
-def _check(name: str, *args: object) -> int:
-    """Call a function of the C library that sets errno."""
-    return namespaces.call(name, *args)
 
 
 def _stat(kind: str, number: int) -> bytes:
