@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import pickle
 import struct
 from collections.abc import Callable, Container, Mapping, Sequence
 
@@ -151,6 +150,8 @@ def _within(pid: int, look: Callable[[], object]) -> Any:  # noqa: ANN401
     """Call a function in the IPC namespace of a process, by a child if need be."""
     if procfs.shares_objects(pid):
         return look()
+    import pickle
+
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
