@@ -13,9 +13,8 @@ is in them as lone surrogates (`os.fsdecode`).  Bytes are base64.
 from __future__ import annotations
 
 import binascii
-import json
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 from blcr.annotations import TYPE_CHECKING, Any, cast
@@ -57,8 +56,7 @@ class _MismatchError(Exception):
 
 def encode(record: Record) -> bytes:
     """Return a record as JSON in ASCII; fields that have their default are left out."""
-    plain = _encoder(type(record))(record)
-    return json.dumps(plain, separators=(",", ":")).encode("ascii")
+    return _encoder(type(record))(record).encode("ascii")
 
 
 def parse(data: bytes) -> dict[str, Any]:
@@ -68,6 +66,8 @@ def parse(data: bytes) -> dict[str, Any]:
     Raises:
         ContextError: It is not JSON, or not an object.
     """
+    import json
+
     try:
         plain = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -134,42 +134,70 @@ def _items(schema: object) -> tuple[Any, ...] | None:
 
 
 @cache
-def _encoder(schema: object) -> Callable[[Any], object]:
-    """Return the function that makes plain JSON values of values of a type."""
+def _encoder(schema: object) -> Callable[[Any], str]:
+    """Return the function that makes JSON text of values of a type."""
     if _is_record(schema):
         return _record_encoder(cast("type", schema))
     if schema is bytes:
-        return lambda value: binascii.b2a_base64(value, newline=False).decode("ascii")
+        return lambda value: f'"{binascii.b2a_base64(value, newline=False).decode()}"'
     if (inner := _optional(schema)) is not None:
         encode_inner = _encoder(inner)
-        return lambda value: None if value is None else encode_inner(value)
+        return lambda value: "null" if value is None else encode_inner(value)
     if (items := _items(schema)) is not None:
         if items[-1] is Ellipsis:
             encode_item = _encoder(items[0])
-            return lambda value: [encode_item(item) for item in value]
+            return lambda value: f"[{','.join(map(encode_item, value))}]"
         encoders = [_encoder(item) for item in items]
-        return lambda value: [
-            encode_item(item) for encode_item, item in zip(encoders, value, strict=True)
-        ]
-    return lambda value: value
+        return lambda value: f"[{','.join(_each(encoders, value))}]"
+    return _TEXTS[schema]
 
 
-def _record_encoder(schema: type) -> Callable[[Any], object]:
+def _each(
+    encoders: Sequence[Callable[[Any], str]], value: Sequence[object]
+) -> Iterator[str]:
+    """Yield the text of each of several values of different types."""
+    for encode_item, item in zip(encoders, value, strict=True):
+        yield encode_item(item)
+
+
+def _record_encoder(schema: type) -> Callable[[Any], str]:
     defaults: dict[str, object] = schema._field_defaults  # type: ignore[attr-defined]
     absent = object()
     rows = [
-        (name, _encoder(kind), defaults.get(name, absent))
+        (f'"{name}":', _encoder(kind), defaults.get(name, absent))
         for name, kind in _fields(schema).items()
     ]
 
-    def encode_record(record: tuple[Any, ...]) -> object:
-        return {
-            name: encode_field(value)
-            for (name, encode_field, default), value in zip(rows, record, strict=True)
+    def encode_record(record: tuple[Any, ...]) -> str:
+        fields = [
+            key + encode_field(value)
+            for (key, encode_field, default), value in zip(rows, record, strict=True)
             if value != default
-        }
+        ]
+        return f"{{{','.join(fields)}}}"
 
     return encode_record
+
+
+def _encode_str(value: str) -> str:
+    if (
+        value.isascii()
+        and value.isprintable()
+        and '"' not in value
+        and "\\" not in value
+    ):
+        return f'"{value}"'
+    # Imported where it is needed: that takes as long as to write a small context.
+    import json
+
+    return json.dumps(value)
+
+
+_TEXTS: dict[object, Callable[[Any], str]] = {
+    int: int.__repr__,
+    bool: lambda value: "true" if value else "false",
+    str: _encode_str,
+}
 
 
 # Reading.

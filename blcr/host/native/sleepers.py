@@ -11,7 +11,6 @@ guessed by what it waits in, and the sleep counts from the last stop.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterable
 
@@ -44,17 +43,18 @@ class Note(Record):
 
 def leave(pid: int, notes: Iterable[Note]) -> None:
     """Leave notes about threads that stand still and are about to go on."""
-    rows = {}
+    rows = []
     with contextlib.suppress(BlcrError, OSError):
         for note in notes:
-            started, switches = _life(pid, note.tid)
-            rows[str(note.tid)] = [started, switches, note.end, note.name, *note.args]
+            life = _life(pid, note.tid)
+            row = (note.tid, *life, note.end, note.name, *note.args)
+            rows.append(" ".join(map(str, row)))
         folder = runtime.make() if rows else None
         if folder:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
             fd = os.open(f"{folder}/sleepers.{pid}", flags, 0o600)
             with os.fdopen(fd, "w") as file:
-                json.dump(rows, file)
+                file.write("\n".join(rows))
 
 
 def find(
@@ -70,12 +70,12 @@ def find(
     for folder in filter(runtime.is_private, runtime.folders()):
         with contextlib.suppress(BlcrError, OSError, ValueError, KeyError):
             with open(f"{folder}/sleepers.{pid}", encoding="ascii") as file:
-                rows = json.load(file)
-            started, switches, end, name, *noted = rows[str(tid)]
+                rows = {row[0]: row for row in map(str.split, file)}
+            _, started, switches, end, name, *noted = rows[str(tid)]
             life = _life(pid, tid)
-            same = life[0] == started and 0 <= life[1] - switches <= most
-            if same and tuple(noted) == args and end >= now:
-                return Note(tid, str(name), args, int(end))
+            same = life[0] == int(started) and 0 <= life[1] - int(switches) <= most
+            if same and tuple(map(int, noted)) == args and int(end) >= now:
+                return Note(tid, name, args, int(end))
     return None
 
 
