@@ -162,10 +162,18 @@ def failing_calls(n: int) -> Callable[[], None]:
     return prepare
 
 
-def die_at(n: int) -> Callable[[Request], Request]:
-    """Return a hook that ends the process with SIGKILL before the n-th request."""
+def die_at(n: int, *, stop: int = 0) -> Callable[[Request], Request]:
+    """
+    Return a hook that ends the process with SIGKILL before the n-th request.
+
+    Args:
+        n: Counts from 1.
+        stop: A process that is sent SIGSTOP before that.
+    """
 
     def at_n() -> None:
+        if stop:
+            os.kill(stop, signal.SIGSTOP)
         os.kill(os.getpid(), signal.SIGKILL)
 
     return at(n, at_n)

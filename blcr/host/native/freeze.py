@@ -303,12 +303,37 @@ class HeldProcess(NativeProcess):
             self._running = self._look()
             self._way = self._find_way()
             self.can_inject = self._way is not None
+        for task in list(self.tasks):
+            self._let_return(task, deadline)
         for task in self.tasks:
             status = task.status
             task.tid, task.pending_mask = status.tids[-1], status.pending
             self.pending_mask = status.shared_pending
             if status.seccomp and self.arch.redirect_call:
                 task.unfiltered = seccomp.suspend(task.outer_tid, _OPTIONS)
+
+    def _let_return(self, task: HeldTask, deadline: float) -> None:
+        """
+        Let a thread pass the frame of a checkpointer that died while it injected.
+
+        Raises:
+            FreezeTimeoutError: It does not come to the end of that.
+        """
+        note, passed = self.arch.gp.note_type, False
+        while self._way and injection.is_returning(
+            self.arch, self._way, self.memory, task.sets[note]
+        ):
+            if time.monotonic() > deadline:
+                raise FreezeTimeoutError(_stuck(self.outer_pid, task.outer_tid))
+            injection.go_on_returning(task.outer_tid)
+            del task.sets
+            passed = True
+        if passed:
+            self._seen[task.outer_tid] = None
+            self._interrupt(task)
+            ptrace.resume(task.outer_tid)
+            self._await([task], deadline)
+            del task.sets
 
     def stop_threads(self, deadline: float) -> None:
         """Stop all threads that do not stand still yet; it may yet be prepared."""

@@ -75,6 +75,46 @@ class Way(Record):
             return False
 
 
+def is_returning(arch: Arch, way: Way, memory: Memory, data: bytes) -> bool:
+    """
+    Tell whether a thread is on its way back through a frame that was not removed.
+
+    Whoever built it died a moment ago.  Another frame would lie in the same place.
+
+    Args:
+        data: The thread's general registers.
+    """
+    regs = arch.gp.decode(data)
+    pc, sp = regs[arch.pc], regs[arch.sp]
+    if not any(at <= pc <= at + len(code) for at, code in way.code):
+        return False
+    head = _head(arch, way)
+    try:
+        return head in memory.read(sp - len(head), 2 * len(head))
+    except OSError:
+        return False
+
+
+def go_on_returning(tid: int) -> None:
+    """
+    Let a thread come to where it enters or leaves a system call.
+
+    Raises:
+        TaskGoneError: It was killed.
+    """
+    ptrace.request(ptrace.PTRACE_SYSCALL, tid)
+    while (stop := ptrace.wait(tid)) and stop.signal != signal.SIGTRAP | 0x80:
+        passed = 0 if stop.event == ptrace.PTRACE_EVENT_STOP else stop.signal
+        ptrace.request(ptrace.PTRACE_SYSCALL, tid, 0, passed)
+
+
+def _head(arch: Arch, way: Way) -> bytes:
+    """Return what lies between the stack pointer at a call and the frame."""
+    words = (0,) * way.gadget.pops + way.back
+    order = arch.layout.byteorder
+    return b"".join(word.to_bytes(arch.word_size, order) for word in words)
+
+
 def find_way(
     arch: Arch, memory: Memory, ranges: list[procfs.Range], number: int
 ) -> Way | None:
@@ -407,9 +447,8 @@ class Injection:
                 restorer=way.back[-1],
             )
         )
-        words = (0,) * way.gadget.pops + way.back[:-1]
-        order = arch.layout.byteorder
-        head = b"".join(word.to_bytes(arch.word_size, order) for word in words)
+        # The frame begins with the last of these words, its return address.
+        head = _head(arch, way)[: -arch.word_size]
         return frame.address - len(head), head + frame.data
 
     def _await(self, *, system_call: bool) -> None:
