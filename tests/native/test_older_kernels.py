@@ -69,6 +69,8 @@ def test_what_is_only_reserved_is_not_read(monkeypatch: pytest.MonkeyPatch) -> N
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
     with mmap.mmap(-1, size, flags) as reserved, mmap.mmap(-1, 1 << 20) as used:
         used[0] = 1
+        # The kernel joins it with no neighbour that has not been told so.
+        reserved.madvise(mmap.MADV_DONTDUMP)
         borders = [_border(reserved), _border(used)]
         asked = []
         read = pagemap.Pagemap.read
