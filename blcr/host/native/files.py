@@ -24,7 +24,7 @@ from blcr.host.native import fdinfo, lent, procfs, terminals, whereabouts
 from blcr.record import Record
 
 if TYPE_CHECKING:
-    from blcr.host.native.sockets import Sockets
+    from blcr.host.sockets import Credentials, Sockets
 
 _MEMORY_DEVICES = {(1, 3), (1, 5), (1, 7), (1, 8), (1, 9)}
 """null, zero, full, random, urandom: nothing of them is anybody's own."""
@@ -164,7 +164,7 @@ def ranks(pid: int, kcmp: int) -> dict[int, int]:
                 alike.setdefault(shown.label(fd), []).append(fd)
     if any(label.startswith("socket:") for label in alike):
         # To be imported later would take frozen time.
-        import blcr.host.native.sockets  # noqa: F401
+        import blcr.host.sockets  # noqa: F401
     if len(numbers) < _MANY:
         return {}
 
@@ -243,9 +243,13 @@ class Family:
     @functools.cached_property
     def sockets(self) -> Sockets:
         """The sockets that they have."""
-        from blcr.host.native.sockets import Sockets
+        from blcr.host.sockets import Sockets
 
-        return Sockets(self._held.sockets)
+        held = {
+            inode: functools.partial(lent.lend, pid, fd)
+            for inode, (pid, fd) in self._held.sockets.items()
+        }
+        return Sockets(held, _shown_credentials, _placed)
 
     @functools.cached_property
     def _statuses(self) -> list[procfs.Status]:
@@ -270,6 +274,24 @@ class Family:
     def stranger(self, device: int) -> int:
         """Return a process that is not among them and has a device open; 0: none."""
         return whereabouts.device_opened_by(device, self._pids)
+
+
+def _shown_credentials(found: Credentials, inode: int) -> Credentials:
+    """Return credentials with the process's id as it sees it itself."""
+    del inode
+    pid, uid, gid = found
+    if pid > 0:
+        try:
+            pid = procfs.status(pid).tgids[-1]
+        except TaskGoneError:
+            pid = 0
+    return pid, uid, gid
+
+
+def _placed(pid: int, path: str) -> str:
+    """Return where a path leads as a process sees it."""
+    base = "root" if path.startswith("/") else "cwd"
+    return f"/proc/{pid}/{base}/{path}"
 
 
 def descriptors(
@@ -522,10 +544,10 @@ class _Looking:
 
     def _socket(self, one: _Seen) -> _Kind:
         """Return the kind of a socket, or how it is refused."""
-        from blcr.host.native.sockets import OutsideError, RefusedSocketError
+        from blcr.host.sockets import OutsideError, RefusedSocketError
 
         try:
-            self._family.sockets.check(one.stat.st_ino, self._pid, one.fd)
+            self._family.sockets.check(one.stat.st_ino)
         except RefusedSocketError as error:
             return _Kind("", str(error), outside=isinstance(error, OutsideError))
         return _Kind("socket")

@@ -149,17 +149,6 @@ def unread(ours: int) -> int:
     return int(struct.unpack("=i", data)[0])
 
 
-def unsent(ours: int) -> int:
-    """
-    Return how much a socket has sent that nobody has read.
-
-    Of TCP they are the bytes that the other end has not acknowledged, of Unix sockets
-    the memory that the messages take.
-    """
-    data = fcntl.ioctl(ours, termios.TIOCOUTQ, bytes(4))
-    return int(struct.unpack("=i", data)[0])
-
-
 def nobody_opposite(ours: int) -> bool:
     """Tell whether the other end of a pipe is closed everywhere."""
     import select

@@ -580,7 +580,9 @@ class NativeProcess:
 
     def socket(self, fd: int) -> SocketFacts:
         """Return what the socket at `fd` is, and what waits in it."""
-        return self.family.sockets.facts(self.shown_pid, fd)
+        return self.family.sockets.facts(
+            lent.lend(self.shown_pid, fd), self.shown_pid, fd
+        )
 
     def contents(self, fd: int) -> Contents:
         """Return a descriptor to read the regular file at `fd` from."""

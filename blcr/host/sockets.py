@@ -2,9 +2,9 @@
 What the sockets of processes are connected to, and what waits in them.
 
 Who is connected to whom the kernel tells through netlink, once for all.  All else is
-asked through descriptors that are lent, nothing in a process's name.  What waits to be
-read is looked at with MSG_PEEK and stays; only where messages lie one behind the other
-SO_PEEK_OFF is set meanwhile, and put back.
+asked through descriptors of our own, or lent ones, nothing in a process's name.  What
+waits to be read is looked at with MSG_PEEK and stays; only where messages lie one
+behind the other SO_PEEK_OFF is set meanwhile, and put back.
 
 Source: sock_diag(7), unix(7), socket(7); net/unix/af_unix.c, Linux 6.12.
 """
@@ -14,18 +14,20 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import fcntl
 import functools
 import os
 import select
 import socket
 import stat
 import struct
+import termios
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from blcr.context import records
-from blcr.errors import HostError, RefusedError, TaskGoneError
+from blcr.errors import HostError, RefusedError
+from blcr.host import inet
 from blcr.host.interface import SocketFacts
-from blcr.host.native import inet, lent, procfs
 from blcr.linux import addresses
 from blcr.record import Record
 
@@ -143,10 +145,17 @@ class _Seen(Record):
     """Part of what waits: data, sender, descriptors of ours that came with it."""
 
     data: bytes
-    credentials: tuple[int, int, int] | None
+    credentials: Credentials | None
     descriptors: tuple[int, ...]
     flags: int
     source: bytes
+
+
+Lend = Callable[[], int]
+"""Return a descriptor of ours for an open file, which the caller closes."""
+
+Credentials = tuple[int, int, int]
+"""Process, user and group."""
 
 
 class Sockets:
@@ -154,11 +163,21 @@ class Sockets:
     Those of processes that are saved together.
 
     Args:
-        held: A process that has it, and its descriptor, by inode.
+        held: How each is lent to us, by inode.
+        shown: Credentials as the processes see them; those that this process is told,
+            and the inode of the socket that SO_PEERCRED was asked of (0: of a message).
+        placed: Where the path of a socket leads, for us, as a process sees it.
     """
 
-    def __init__(self, held: Mapping[int, tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        held: Mapping[int, Lend],
+        shown: Callable[[Credentials, int], Credentials],
+        placed: Callable[[int, str], str],
+    ) -> None:
         self._held = held
+        self._shown = shown
+        self._placed_at = placed
         self._contents: dict[int, list[_Seen]] = {}
         self._in_flight: list[int] = []
 
@@ -175,7 +194,7 @@ class Sockets:
         For when the processes are gone: else the kernel would remember the connections
         for a minute, and their ports would not be free for a restart.
         """
-        kept = [lent.lend(*self.holders[one]) for one in self._connections.values()]
+        kept = [self.holders[one]() for one in self._connections.values()]
 
         def reset() -> None:
             for ours in kept:
@@ -190,8 +209,8 @@ class Sockets:
         return self._in_flight if self.holders else ()
 
     @functools.cached_property
-    def holders(self) -> Mapping[int, tuple[int, int]]:
-        """A process, and its descriptor, by inode; we have those that are in flight."""
+    def holders(self) -> Mapping[int, Lend]:
+        """How they are lent, by inode; we have those that are in flight."""
         found = dict(self._held)
         queue = list(found)
         for inode in queue:
@@ -200,11 +219,11 @@ class Sockets:
                 status = os.fstat(ours)
                 new = stat.S_ISSOCK(status.st_mode) and status.st_ino not in found
                 if new:
-                    found[status.st_ino] = (os.getpid(), ours)
+                    found[status.st_ino] = functools.partial(os.dup, ours)
                     queue.append(status.st_ino)
         return found
 
-    def _gifts(self, inode: int, found: Mapping[int, tuple[int, int]]) -> Iterator[int]:
+    def _gifts(self, inode: int, found: Mapping[int, Lend]) -> Iterator[int]:
         """Yield the descriptors that a socket has to give, which are ours then."""
         try:
             shown = self._unix.get(inode)
@@ -214,8 +233,7 @@ class Sockets:
         if shown is None or (shown.peer and shown.peer not in found):
             return
         with (
-            lent.lent(*found[inode]) as ours,
-            socket.socket(fileno=os.dup(ours)) as one,
+            socket.socket(fileno=found[inode]()) as one,
             contextlib.suppress(_UnsavedError),
         ):
             for part in self._content(inode, one, shown):
@@ -242,7 +260,7 @@ class Sockets:
     def _unix(self) -> Mapping[int, Unix]:
         return dict(_unix_sockets())
 
-    def check(self, inode: int, pid: int, fd: int) -> None:
+    def check(self, inode: int) -> None:
         """
         Check that a socket can be saved, as far as its kind and connection go.
 
@@ -250,7 +268,7 @@ class Sockets:
             RefusedSocketError: It cannot.
         """
         try:
-            ours = lent.lend(pid, fd)
+            ours = self._held[inode]()
         except HostError as error:
             raise RefusedSocketError(f"a socket, and {error}") from error
         with socket.socket(fileno=ours) as one:
@@ -337,21 +355,25 @@ class Sockets:
     def _connections(self) -> Mapping[tuple[inet.End, inet.End], int]:
         """The inodes of TCP sockets by the ends of their connections."""
         found: dict[tuple[inet.End, inet.End], int] = {}
-        for inode, (pid, fd) in self.holders.items():
-            with lent.lent(pid, fd) as ours, socket.socket(fileno=os.dup(ours)) as one:
+        for inode, lend in self.holders.items():
+            with socket.socket(fileno=lend()) as one:
                 if one.proto == socket.IPPROTO_TCP and (ends := inet.ends(one)):
                     found[ends] = inode
         return found
 
-    def facts(self, pid: int, fd: int) -> SocketFacts:
+    def facts(self, ours: int, pid: int, fd: int) -> SocketFacts:
         """
         Return what a socket is, and what waits in it.
+
+        Args:
+            ours: A descriptor of ours for it, which is closed.
+            pid, fd: Who has it, and where.
 
         Raises:
             RefusedError: Something of it cannot be saved.
         """
-        with lent.lent(pid, fd) as ours, socket.socket(fileno=os.dup(ours)) as one:
-            inode = os.fstat(ours).st_ino
+        inode = os.fstat(ours).st_ino
+        with socket.socket(fileno=ours) as one:
             try:
                 if one.family in addresses.INTERNET:
                     is_tcp = one.proto == socket.IPPROTO_TCP
@@ -370,9 +392,8 @@ class Sockets:
         path = addresses.path(facts.record.name)
         if not path:
             return facts
-        base = "root" if path.startswith("/") else "cwd"
         try:
-            found = os.lstat(f"/proc/{pid}/{base}/{path}")
+            found = os.lstat(self._placed_at(pid, path))
         except OSError:
             found = None
         if (
@@ -397,7 +418,7 @@ class Sockets:
             state = "closed"
         elif self._waits(shown):
             state = "waiting"
-            if lent.unsent(one.fileno()):
+            if unsent(one):
                 raise _UnsavedError("that has sent something and is not accepted yet")
         elif shown.peer == 0:
             state = "reset" if events & select.POLLERR else "closed"
@@ -420,10 +441,14 @@ class Sockets:
             state=state,
             shutdown=shown.shutdown,
             messages=tuple(
-                records.SocketMessage(part.data, part.credentials, part.source)
+                records.SocketMessage(
+                    part.data,
+                    part.credentials and self._shown(part.credentials, 0),
+                    part.source,
+                )
                 for part in waiting
             ),
-            creator=_creator(one),
+            creator=self._shown(_creator(one), inode),
             name=addresses.pack(one.family, one.getsockname()),
             target=target,
             backlog=shown.backlog,
@@ -455,7 +480,7 @@ class Sockets:
         if peer:
             self._require_delivered(one, found, peer)
         outside = ends is not None and self._is_outside(found.state, *ends)
-        waiting = [] if state == "listening" or not _unread(one) else _stream(one)
+        waiting = [] if state == "listening" or not unread(one) else _stream(one)
         record = _record(one)._replace(
             state=state,
             shutdown=inet.shutdown(found.state, events),
@@ -476,13 +501,10 @@ class Sockets:
         Raises:
             _UnsavedError: Some bytes are with the kernel, which does not show them.
         """
-        count = lent.unsent(one.fileno())
+        count = unsent(one)
         if not count:
             return
-        with (
-            lent.lent(*self.holders[peer]) as ours,
-            socket.socket(fileno=os.dup(ours)) as other,
-        ):
+        with socket.socket(fileno=self.holders[peer]()) as other:
             arrived = inet.info(other).received
         if found.unsent or found.sent > arrived:
             raise _UnsavedError(f"with {count} bytes that are under way")
@@ -497,8 +519,8 @@ class Sockets:
         if any(len(part.data) > _SMALL for part in waiting):
             return
         assert shown.peer
-        with lent.lent(*self.holders[shown.peer]) as sender:
-            under_way = lent.unsent(sender)
+        with socket.socket(fileno=self.holders[shown.peer]()) as sender:
+            under_way = unsent(sender)
         if not under_way and not waiting:
             return
         sizes = [len(part.data) for part in waiting]
@@ -578,20 +600,10 @@ def _is_filtered(one: socket.socket) -> bool:
         return True
 
 
-def _creator(one: socket.socket) -> tuple[int, int, int]:
-    """Return process, user and group of SO_PEERCRED, the process as it sees itself."""
-    size = _CREDENTIALS.size
-    packed = one.getsockopt(socket.SOL_SOCKET, _PEER_CREDENTIALS, size)
-    return _inner(*_CREDENTIALS.unpack(packed))
-
-
-def _inner(pid: int, uid: int, gid: int) -> tuple[int, int, int]:
-    """Return credentials with the process's id as it sees it itself."""
-    if pid > 0:
-        try:
-            pid = procfs.status(pid).tgids[-1]
-        except TaskGoneError:
-            pid = 0
+def _creator(one: socket.socket) -> Credentials:
+    """Return process, user and group of SO_PEERCRED."""
+    packed = one.getsockopt(socket.SOL_SOCKET, _PEER_CREDENTIALS, _CREDENTIALS.size)
+    pid, uid, gid = _CREDENTIALS.unpack(packed)
     return pid, max(uid, 0), max(gid, 0)
 
 
@@ -637,9 +649,23 @@ def _options(one: socket.socket) -> Iterator[tuple[int, int, bytes]]:
                     raise
 
 
-def _unread(one: socket.socket) -> int:
+def unread(one: socket.socket) -> int:
     """Return how many bytes wait to be read; of datagrams those of the first."""
-    return lent.unread(one.fileno())
+    return _asked_number(one, termios.FIONREAD)
+
+
+def unsent(one: socket.socket) -> int:
+    """
+    Return how much a socket has sent that nobody has read.
+
+    Of TCP they are the bytes that the other end has not acknowledged, of Unix sockets
+    the memory that the messages take.
+    """
+    return _asked_number(one, termios.TIOCOUTQ)
+
+
+def _asked_number(one: socket.socket, request: int) -> int:
+    return int(struct.unpack("=i", fcntl.ioctl(one, request, bytes(4)))[0])
 
 
 def _memory_of(kind: int, sizes: Sequence[int]) -> int:
@@ -651,12 +677,12 @@ def _memory_of(kind: int, sizes: Sequence[int]) -> int:
         here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, total)
         for size in sizes:
             here.send(bytes(size))
-        return lent.unsent(here.fileno())
+        return unsent(here)
 
 
 def _stream(one: socket.socket) -> list[_Seen]:
     """Return the bytes that wait in a stream, in parts of one sender each."""
-    size = _unread(one)
+    size = unread(one)
     if not size:
         return []
     if one.getsockopt(socket.SOL_SOCKET, _PEEK_OFFSET) < 0:
@@ -716,7 +742,7 @@ def _messages(one: socket.socket, events: int, *, ends: bool) -> list[_Seen]:
         return []
     if events & select.POLLERR:
         # Whoever looks is told of the error, and the program would be no more.
-        if _unread(one):
+        if unread(one):
             raise _UnsavedError("with an error besides messages")
         return []
     found: list[_Seen] = []
@@ -770,11 +796,11 @@ class _PeekingFrom:
 def _peek(one: socket.socket, size: int) -> _Seen:
     """Look at what comes next."""
     data, ancillary, flags, name = one.recvmsg(size, _CONTROL_ROOM, _PEEK)
-    credentials: tuple[int, int, int] | None = None
+    credentials: Credentials | None = None
     descriptors: list[int] = []
     for _level, kind, content in ancillary:
         if kind == socket.SCM_CREDENTIALS:
-            credentials = _inner(*_CREDENTIALS.unpack(content))
+            credentials = _CREDENTIALS.unpack(content)
         elif kind == socket.SCM_RIGHTS:
             descriptors += struct.unpack(f"={len(content) // 4}i", content)
         elif kind == _PIDFD:
