@@ -21,6 +21,7 @@ import select
 import socket
 import stat
 import struct
+import sys
 import termios
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -268,7 +269,7 @@ class Sockets:
             RefusedSocketError: It cannot.
         """
         try:
-            ours = self._held[inode]()
+            ours = (self._held.get(inode) or self.holders[inode])()
         except HostError as error:
             raise RefusedSocketError(f"a socket, and {error}") from error
         with socket.socket(fileno=ours) as one:
@@ -809,6 +810,23 @@ def _peek(one: socket.socket, size: int) -> _Seen:
     return _Seen(data, credentials, tuple(descriptors), flags, source)
 
 
+def peer_of(inode: int) -> int:
+    """
+    Return the inode of the Unix socket that one is connected to; 0: it is gone.
+
+    Raises:
+        OSError: The kernel cannot tell.
+    """
+    wanted, any_cookie = _SHOW_PEER, _ALL_STATES
+    request = _REQUEST.pack(
+        *(socket.AF_UNIX, 0, 0, _ALL_STATES, inode, wanted, any_cookie, any_cookie)
+    )
+    data = next(_asked(request, _NLM_REQUEST))
+    return int.from_bytes(
+        _attributes(data[_MESSAGE.size :]).get(_DIAG_PEER, b""), sys.byteorder
+    )
+
+
 def _unix_sockets() -> Iterator[tuple[int, Unix]]:
     """
     Yield all Unix sockets of this network namespace by inode.
@@ -818,7 +836,7 @@ def _unix_sockets() -> Iterator[tuple[int, Unix]]:
     """
     wanted = _SHOW_FILE | _SHOW_PEER | _SHOW_PENDING | _SHOW_QUEUES
     request = _REQUEST.pack(socket.AF_UNIX, 0, 0, _ALL_STATES, 0, wanted, 0, 0)
-    for data in _asked(request):
+    for data in _asked(request, _NLM_REQUEST | _NLM_DUMP):
         family, kind, state, inode, _cookie, _cookie_high = _MESSAGE.unpack_from(data)
         del family
         shown = _attributes(data[_MESSAGE.size :])
@@ -850,9 +868,9 @@ def _attributes(data: bytes) -> dict[int, bytes]:
     return found
 
 
-def _asked(request: bytes) -> Iterator[bytes]:
+def _asked(request: bytes, flags: int) -> Iterator[bytes]:
     """
-    Yield the messages with which the kernel answers a request for all sockets.
+    Yield the messages with which the kernel answers a request for sockets.
 
     Raises:
         OSError: It cannot.
@@ -860,7 +878,6 @@ def _asked(request: bytes) -> Iterator[bytes]:
     kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
     with socket.socket(socket.AF_NETLINK, kind, _NETLINK_SOCK_DIAG) as netlink:
         size = _HEADER.size + len(request)
-        flags = _NLM_REQUEST | _NLM_DUMP
         header = _HEADER.pack(size, _SOCK_DIAG_BY_FAMILY, flags, 1, 0)
         netlink.send(header + request)
         while True:

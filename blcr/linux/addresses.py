@@ -15,6 +15,7 @@ from blcr.annotations import Any
 INTERNET = (socket.AF_INET, socket.AF_INET6)
 _MAPPED = "::ffff:"
 _FAMILY = struct.Struct("=H")
+_SCOPE_AT, _IPV6_SIZE = 24, 28
 
 
 def pack(family: int, name: Any) -> bytes:  # noqa: ANN401
@@ -51,6 +52,18 @@ def unpack(data: bytes) -> Any:  # noqa: ANN401
         int.from_bytes(flow, "big"),
         int.from_bytes(scope, sys.byteorder),
     )
+
+
+def in_order(data: bytes, order: str) -> bytes:
+    """Turn the numbers of a sockaddr between an order of bytes and this machine's."""
+    if order == sys.byteorder or len(data) < _FAMILY.size:
+        return data
+    swapped = data[1::-1] + data[2:]
+    families = {_FAMILY.unpack_from(one)[0] for one in (data, swapped)}
+    if socket.AF_INET6 in families and len(data) >= _IPV6_SIZE:
+        scope = data[_SCOPE_AT:_IPV6_SIZE][::-1]
+        return swapped[:_SCOPE_AT] + scope + swapped[_IPV6_SIZE:]
+    return swapped
 
 
 def plain(host: str) -> str:

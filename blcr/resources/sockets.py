@@ -20,6 +20,7 @@ import select
 import socket
 import stat
 import struct
+import sys
 import termios
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -701,7 +702,7 @@ class _Making:
         self, index: int, ours: socket.socket, name: int, value: bytes
     ) -> None:
         """Set the size of a buffer, which the kernel doubles."""
-        size = int.from_bytes(value, self._holders[index].process.arch.layout.byteorder)
+        size = int.from_bytes(value, sys.byteorder)
         _set_size(ours, name, size // 2)
         got = ours.getsockopt(socket.SOL_SOCKET, name)
         if got != size:
@@ -722,7 +723,7 @@ class _Making:
             opening.received[index] = target
             if opening is self._holders[file.socket]:
                 kept = file.flags & opening.known["O_NONBLOCK"]
-                fcntl.fcntl(ours, fcntl.F_SETFL, kept)
+                opening.fcntl(target, "F_SETFL", kept)
                 files.own(opening, target, file)
 
 
@@ -840,6 +841,12 @@ def _waiting(one: socket.socket) -> int:
     return int(struct.unpack("=i", found)[0])
 
 
+def _call(opening: Opening, call: str, fd: int, name: bytes) -> None:
+    """Make a call with a name, which is in the process's order of bytes there."""
+    name = addresses.in_order(name, opening.process.arch.layout.byteorder)
+    remote.call(opening.task, call, fd, name, len(name))
+
+
 def _call_with_name(opening: Opening, call: str, fd: int, name: bytes) -> None:
     """
     Bind or connect.
@@ -848,7 +855,7 @@ def _call_with_name(opening: Opening, call: str, fd: int, name: bytes) -> None:
         RestartError: It cannot.
     """
     try:
-        remote.call(opening.task, call, fd, name, len(name))
+        _call(opening, call, fd, name)
     except RemoteCallError as error:
         what = {"bind": "bound", "connect": "connected"}[call]
         raise opening.error(
@@ -868,7 +875,7 @@ def _clear(opening: Opening, saved: records.Socket) -> None:
     kind = saved.type | known["O_CLOEXEC"] | known["O_NONBLOCK"]
     fd = opening.task.call("socket", saved.family, kind, 0)
     try:
-        remote.call(opening.task, "connect", fd, saved.name, len(saved.name))
+        _call(opening, "connect", fd, saved.name)
         code = errno.EADDRINUSE
     except RemoteCallError as error:
         code = error.errno
@@ -969,7 +976,7 @@ def _send_as(
         part = data[: place.end - data_at]
         size = control.size + len(rights) if rights else 0
         packed = control.pack(len=size, level=socket.SOL_SOCKET, type=socket.SCM_RIGHTS)
-        process.write(name_at, to)
+        process.write(name_at, addresses.in_order(to, arch.layout.byteorder))
         process.write(control_at, packed + rights)
         process.write(data_at, part)
         process.write(

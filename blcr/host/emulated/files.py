@@ -12,11 +12,12 @@ import fcntl
 import os
 import select
 import stat
-from collections.abc import Iterator, Mapping
-from itertools import count
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, count
 
 from blcr.annotations import TYPE_CHECKING
 from blcr.host.emulated import locks
+from blcr.linux import addresses
 from blcr.record import Record
 
 if TYPE_CHECKING:
@@ -249,15 +250,20 @@ class Lending:
     def lend(self, file: OpenFile) -> int:
         """Return a descriptor for an open file, which the caller closes."""
         ours = os.dup(file.fd)
+        if file.kind == "socket":
+            # Others notice when it is closed, and its inode alone says which it is.
+            return ours
         file.references += 1
         if ours in self._files:
             self._files[ours].release()
         self._files[ours] = file
         return ours
 
-    def file(self, ours: int) -> OpenFile:
-        """Return the open file for which a descriptor was lent."""
-        return self._files[ours]
+    def file(self, guest: Guest, ours: int) -> OpenFile:
+        """Return the open file that a descriptor of ours stands for."""
+        if not stat.S_ISSOCK(os.fstat(ours).st_mode):
+            return self._files[ours]
+        return opened_as(guest.machine, ours) or received(guest, os.dup(ours))
 
     def end(self) -> None:
         """Keep nothing open any more."""
@@ -299,6 +305,67 @@ def kind_of(mode: int) -> str:
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         return "device"
     return "pipe" if stat.S_ISFIFO(mode) else "socket"
+
+
+def opened_as(
+    machine: Machine, ours: int, more: Iterable[OpenFile] = ()
+) -> OpenFile | None:
+    """Return the open file, one that guests have or a further one, of a descriptor."""
+    status = os.fstat(ours)
+    guests = machine.guests.values()
+    tables = {id(guest.descriptors): guest.descriptors for guest in guests}
+    known = (entry.file for table in tables.values() for _fd, entry in table)
+    for file in chain(known, more):
+        if os.path.samestat(os.fstat(file.fd), status) and (
+            stat.S_ISSOCK(status.st_mode) or _is_same(file.fd, ours)
+        ):
+            return file
+    return None
+
+
+def _is_same(one: int, other: int) -> bool:
+    """Tell whether two descriptors of ours are of one open file, by changing it."""
+    try:
+        before = fcntl.fcntl(one, fcntl.F_GETSIG)
+        if fcntl.fcntl(other, fcntl.F_GETSIG) != before:
+            return False
+        try:
+            fcntl.fcntl(one, fcntl.F_SETSIG, before + 1)
+            return fcntl.fcntl(other, fcntl.F_GETSIG) != before
+        finally:
+            fcntl.fcntl(one, fcntl.F_SETSIG, before)
+    except OSError:
+        # O_PATH.
+        return False
+
+
+def received(guest: Guest, fd: int) -> OpenFile:
+    """Return what a descriptor of ours is that no guest has."""
+    os.set_inheritable(fd, False)
+    path, mode = os.readlink(f"/proc/self/fd/{fd}"), os.fstat(fd).st_mode
+    kind = kind_of(mode)
+    if path.startswith("anon_inode:["):
+        name = path.removeprefix("anon_inode:[").removesuffix("]")
+        kind = "epoll" if name == "eventpoll" else name
+    elif path.startswith("/memfd:"):
+        kind = "memfd"
+    elif kind == "pipe" and not path.startswith("pipe:"):
+        kind = "fifo"
+    flags = to_guest_flags(guest.constants, fcntl.fcntl(fd, fcntl.F_GETFL))
+    if kind == "socket":
+        # Ours never wait.
+        os.set_blocking(fd, False)
+        flags &= ~guest.constants["O_NONBLOCK"]
+    return OpenFile(fd, kind, path, flags)
+
+
+def own_name(machine: Machine, name: bytes) -> bytes:
+    """Return the name of a socket as guests see it: without the sysroot."""
+    root = os.fsencode(machine.sysroot or "")
+    path = os.fsencode(addresses.path(name))
+    if root and path.startswith(root + b"/"):
+        return name[:2] + path[len(root) :] + b"\0"
+    return name
 
 
 def inherit(guest: Guest, fds: tuple[int, ...] = (0, 1, 2)) -> None:

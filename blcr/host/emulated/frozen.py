@@ -26,13 +26,18 @@ from blcr.errors import (
     ArchitectureError,
     FreezeTimeoutError,
     HostError,
-    RefusedError,
     RemoteCallError,
     RestartError,
 )
 from blcr.host import interface, several
 from blcr.host.emulated import family, loader, opened, signals
-from blcr.host.emulated.files import Lending
+from blcr.host.emulated.files import (
+    Descriptors,
+    Lending,
+    opened_as,
+    own_name,
+    received,
+)
 from blcr.host.emulated.memory import (
     DIRTY,
     FORCE,
@@ -44,7 +49,7 @@ from blcr.host.emulated.memory import (
     MappedFile,
     pages_of,
 )
-from blcr.host.emulated.tasks import Blocked, Ended, Interrupted, Thread
+from blcr.host.emulated.tasks import Blocked, Ended, Guest, Interrupted, Thread
 from blcr.host.interface import (
     Call,
     Contents,
@@ -63,7 +68,6 @@ from blcr.linux.constants import GENERIC
 if TYPE_CHECKING:
     from blcr.host.emulated.machine import Machine
     from blcr.host.emulated.memory import Area
-    from blcr.host.emulated.tasks import Guest
 
 _ERESTARTSYS = GENERIC["ERESTARTSYS"]
 _RESTARTING = {_ERESTARTSYS, GENERIC["ERESTARTNOINTR"]}
@@ -392,7 +396,7 @@ class FrozenProcess:
 
     def receive(self, ours: int) -> int:
         """Return a new descriptor in the guest for an open file that was lent."""
-        file = self._lending.file(ours)
+        file = self._lending.file(self.guest, ours)
         self.guest.has_signalfd |= file.kind == "signalfd"
         return self.guest.descriptors.add(file)
 
@@ -406,8 +410,21 @@ class FrozenProcess:
         return (ours > theirs) - (ours < theirs)
 
     def socket(self, fd: int) -> SocketFacts:
-        """Refuse: sockets are not saved here."""
-        raise RefusedError(self.pid, f"descriptor {fd} is a socket")
+        """Return what a socket is, and what waits in it."""
+        machine = self.guest.machine
+        ours = os.dup(self.guest.descriptors.get(fd).fd)
+        facts = self.family.sockets.facts(ours, self.pid, fd)
+        record = facts.record
+        return facts._replace(
+            record=record._replace(
+                name=own_name(machine, record.name),
+                target=own_name(machine, record.target),
+                messages=tuple(
+                    one._replace(source=own_name(machine, one.source))
+                    for one in record.messages
+                ),
+            )
+        )
 
     def contents(self, fd: int) -> Contents:
         """Return a descriptor to read a regular file from, and what is data."""
@@ -625,7 +642,8 @@ class FrozenMachine:
         self._machine = machine
         guests = family.select(machine, scope, number)
         _refuse_common(guests, machine)
-        kin = opened.Family(guests)
+        self._kin = kin = opened.Family(guests)
+        self._given = Descriptors()
         self._frozen = [FrozenProcess(guest, kin) for guest in guests]
         self.processes: Sequence[interface.FrozenProcess] = self._frozen
         self.ended: Sequence[records.EndedProcess] = [
@@ -646,8 +664,15 @@ class FrozenMachine:
         return (), ()
 
     def ourselves(self) -> interface.FrozenProcess:
-        """Return what nobody asks for where no sockets are saved."""
-        return self.processes[0]
+        """Return what has the descriptors that sockets have to give, as a guest."""
+        first = self._frozen[0].guest
+        self._given = given = Descriptors()
+        for ours in self._kin.sockets.in_flight:
+            others = [entry.file for _fd, entry in given]
+            file = opened_as(self._machine, ours, others)
+            given.set(ours, file or received(first, os.dup(ours)), cloexec=True)
+        itself = Guest(self._machine, first.arch, os.getpid(), given, first.space)
+        return FrozenProcess(itself, self._kin)
 
     @property
     def pids(self) -> Sequence[int]:
@@ -666,10 +691,14 @@ class FrozenMachine:
     def __exit__(self, *_: object) -> None:
         for process in self._frozen:
             process.close()
+        self._given.leave()
+        self._kin.close()
         self._machine.set_clocks_going(from_held=False)
 
     def kill(self, signal: int) -> None:
         """Send a signal, which is met before the next instruction."""
+        if signal == GENERIC["SIGKILL"]:
+            self._kin.sever()
         for process in self._frozen:
             guest = process.guest
             signals.send(guest, signals.from_outside(guest, signal))

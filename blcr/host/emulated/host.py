@@ -45,6 +45,7 @@ class EmulatedHost:
             "pidfd",
             "contents",
             "signalfd",
+            "socket",
             "timerfd",
         }
     )

@@ -32,6 +32,7 @@ from blcr.host.emulated.cpu import Call, Cpu, Cut, State, Trap
 from blcr.host.emulated.futexes import Futexes
 from blcr.host.emulated.guard import Guard
 from blcr.host.emulated.memory import Ram, pages_of
+from blcr.host.emulated.peers import Peers
 from blcr.host.emulated.tasks import Blocked, Ended, Guest, Thread, Wait
 from blcr.host.interface import Bounds
 from blcr.linux import constants
@@ -104,6 +105,7 @@ class Machine:
         """How many threads guests may have together."""
         self.guests: dict[int, Guest] = {}
         self.futexes = Futexes()
+        self.peers = Peers()
         self.monotonic_offset = 0
         self.boottime_offset = 0
         self._held: records.Clocks | None = None

@@ -14,7 +14,7 @@ import time
 from array import array
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 
 from blcr.annotations import TYPE_CHECKING
 from blcr.context import records
@@ -27,6 +27,7 @@ from blcr.host.runs import data_of
 if TYPE_CHECKING:
     from blcr.host.emulated.files import OpenFile
     from blcr.host.emulated.tasks import Guest
+    from blcr.host.sockets import Credentials, Sockets
 
 _BY_PATH = {"file", "directory", "device", "path", "fifo"}
 _REAL_TIME = {time.CLOCK_REALTIME, 8}
@@ -49,6 +50,46 @@ class Family:
         ended = process.status is not None
         parents = {guest.pid for guest in self._guests}
         return process in self._guests or (ended and process.ppid in parents)
+
+    @cached_property
+    def sockets(self) -> Sockets:
+        """The sockets that they have."""
+        from blcr.host.sockets import Sockets
+
+        held = {
+            os.fstat(entry.file.fd).st_ino: partial(os.dup, entry.file.fd)
+            for guest in self._guests
+            for _fd, entry in guest.descriptors
+            if entry.file.kind == "socket"
+        }
+        return Sockets(held, self._shown, self._placed)
+
+    def _shown(self, found: Credentials, inode: int) -> Credentials:
+        """Return credentials with the guest that is meant: to the kernel all are us."""
+        pid, uid, gid = found
+        if not inode or pid != os.getpid():
+            return 0, uid, gid
+        ours = self.sockets.holders[inode]()
+        try:
+            return self._guests[0].machine.peers.of(ours), uid, gid
+        finally:
+            os.close(ours)
+
+    def _placed(self, pid: int, path: str) -> str:
+        """Return where the path of a socket leads."""
+        machine = self._guests[0].machine
+        guest = machine.guests.get(pid, self._guests[0])
+        return os.path.join(machine.host_path(guest.cwd), path)
+
+    def close(self) -> None:
+        """Give up descriptors of ours."""
+        if "sockets" in self.__dict__:
+            self.sockets.close()
+
+    def sever(self) -> None:
+        """Have connections leave nothing when the guests end."""
+        if "sockets" in self.__dict__:
+            self.sockets.sever()()
 
     @cached_property
     def pipes_outside(self) -> set[int]:
@@ -92,7 +133,7 @@ def _facts(
     """
     status = os.fstat(file.fd)
     kind, state, refused = file.kind, _state(file), ""
-    path, deleted = file.path, False
+    path, deleted, outside = file.path, False, False
     watches: tuple[records.Watch, ...] = ()
     if kind in _BY_PATH and not file.is_ours:
         path, deleted = place(file.fd, status)
@@ -105,7 +146,7 @@ def _facts(
     elif file.process is not None:
         state, refused = _pidfd(file.process, family)
     elif kind == "socket":
-        refused = "a socket"
+        refused, outside = _socket(status.st_ino, family)
     elif kind == "inotify":
         watches, refused = _watches(file)
     elif kind == "pipe" and status.st_ino in family.pipes_outside:
@@ -137,7 +178,19 @@ def _facts(
         deleted,
         refused,
         names=status.st_nlink if deleted else 0,
+        leads_outside=outside,
     )
+
+
+def _socket(inode: int, family: Family) -> tuple[str, bool]:
+    """Return why a socket is refused, and whether that is as it leads outside."""
+    from blcr.host.sockets import OutsideError, RefusedSocketError
+
+    try:
+        family.sockets.check(inode)
+    except RefusedSocketError as error:
+        return str(error), isinstance(error, OutsideError)
+    return "", False
 
 
 def _pidfd(process: Guest, family: Family) -> tuple[tuple[tuple[int, ...], ...], str]:

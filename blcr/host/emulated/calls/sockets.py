@@ -7,22 +7,30 @@ arch/powerpc/include/uapi/asm/socket.h of Linux 6.12.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
-import fcntl
 import os
 import socket as host_socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from blcr.annotations import Any
 from blcr.host.emulated import signals
 from blcr.host.emulated.calls.files import gather, scatter, vectors
 from blcr.host.emulated.calls.table import call, fail, not_served, only, timed
 from blcr.host.emulated.calls.time import fetch_time
-from blcr.host.emulated.files import OpenFile, host_path, kind_of, to_guest_flags
+from blcr.host.emulated.files import (
+    OpenFile,
+    host_path,
+    kind_of,
+    opened_as,
+    own_name,
+    received,
+)
 from blcr.host.emulated.tasks import Blocked, Guest, Thread, Wait, signed
+from blcr.linux import addresses
 from blcr.record import Record
 
 _POLLIN, _POLLOUT = 1, 4
@@ -39,7 +47,6 @@ _TIME = struct.Struct("=qq")
 # struct cmsghdr of this machine, which is aligned to words.
 _CONTROL = struct.Struct("@Nii")
 _WORD = ctypes.sizeof(ctypes.c_size_t)
-_SCOPE_AT, _IPV6_SIZE = 24, 28
 _MESSAGE_LIMIT, _WAIT_FOR_ONE = 1024, 0x1_0000
 _NONBLOCK, _CLOEXEC = host_socket.SOCK_NONBLOCK, host_socket.SOCK_CLOEXEC
 
@@ -76,38 +83,44 @@ def _enter(guest: Guest, fd: int, kind: int) -> int:
 
 
 def _fetch_address(guest: Guest, address: int, size: int) -> bytes:
-    """Return a socket address as this machine has it."""
+    """Return a socket address as this machine has it, a relative path as it is."""
     size = signed(size)
     if not 0 <= size <= _ADDRESS_LIMIT:
         raise fail(errno.EINVAL)
     data = guest.space.read(address, size)
-    if len(data) < _FAMILY.size:
+    data = addresses.in_order(data, guest.arch.layout.byteorder)
+    path = _path(data)
+    if not path.startswith("/"):
         return data
-    data = _in_order(data, guest.arch.layout.byteorder)
-    if _FAMILY.unpack_from(data)[0] == host_socket.AF_UNIX:
-        path = data[_FAMILY.size :].partition(b"\0")[0]
-        if path:
-            here = guest.constants["AT_FDCWD"]
-            where = os.fsencode(host_path(guest, here, os.fsdecode(path)))
-            data = data[: _FAMILY.size] + where + b"\0"
-            if len(data) > _FAMILY.size + 108:
-                raise fail(errno.ENAMETOOLONG)
+    here = guest.constants["AT_FDCWD"]
+    where = os.fsencode(host_path(guest, here, path))
+    data = data[: _FAMILY.size] + where + b"\0"
+    if len(data) > _FAMILY.size + 108:
+        raise fail(errno.ENAMETOOLONG)
     return data
 
 
-def _in_order(data: bytes, order: str) -> bytes:
-    """Turn the numbers of an address between an order of bytes and ours."""
-    if order == sys.byteorder:
-        return data
-    own = data[1::-1]
-    family = int.from_bytes(own if order != sys.byteorder else data[:2], sys.byteorder)
-    swapped = own + data[2:]
-    if host_socket.AF_INET6 in {family, int.from_bytes(data[:2], sys.byteorder)} and (
-        len(data) >= _IPV6_SIZE
-    ):
-        scope = data[_SCOPE_AT:_IPV6_SIZE][::-1]
-        swapped = swapped[:_SCOPE_AT] + scope + swapped[_IPV6_SIZE:]
-    return swapped
+def _path(data: bytes) -> str:
+    """Return the path that a socket address is; empty: it is none."""
+    if len(data) < _FAMILY.size or _FAMILY.unpack_from(data)[0] != host_socket.AF_UNIX:
+        return ""
+    return os.fsdecode(data[_FAMILY.size :].partition(b"\0")[0])
+
+
+@contextlib.contextmanager
+def _where(guest: Guest, name: bytes) -> Iterator[None]:
+    """Be, for as long as the block, where the path of an address is looked up."""
+    path = _path(name)
+    if not path or path.startswith("/"):
+        yield
+        return
+    here = os.open(".", os.O_PATH | os.O_CLOEXEC)
+    try:
+        os.chdir(guest.machine.host_path(guest.cwd))
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)
 
 
 def _store_address(guest: Guest, data: bytes, address: int, size_at: int) -> None:
@@ -117,10 +130,15 @@ def _store_address(guest: Guest, data: bytes, address: int, size_at: int) -> Non
     room = signed(guest.fetch_int(size_at))
     if room < 0:
         raise fail(errno.EINVAL)
-    if len(data) >= _FAMILY.size:
-        data = _in_order(data, guest.arch.layout.byteorder)
+    data = _shown(guest, data)
     guest.space.write(address, data[:room])
     guest.store_int(size_at, len(data))
+
+
+def _shown(guest: Guest, data: bytes) -> bytes:
+    """Return an address as a guest sees it."""
+    data = own_name(guest.machine, data)
+    return addresses.in_order(data, guest.arch.layout.byteorder)
 
 
 def _asked(function: Callable[..., int], *args: object) -> bytes:
@@ -160,6 +178,7 @@ def socketpair(
     guest, pair = thread.guest, (ctypes.c_int * 2)()
     only(thread, "socketpair", "SOCK_", kind & ~_KINDS, "O_NONBLOCK O_CLOEXEC")
     _check(_libc.socketpair(family, kind | _NONBLOCK | _CLOEXEC, protocol, pair))
+    guest.machine.peers.paired(guest.pid, *pair)
     for i, fd in enumerate(pair):
         guest.store_int(result + 4 * i, _enter(guest, fd, kind))
     return 0
@@ -171,7 +190,8 @@ def bind(thread: Thread, fd: int, address: int, size: int) -> int:
     file, data = _socket(thread, fd), _fetch_address(thread.guest, address, size)
     old = os.umask(thread.guest.umask)
     try:
-        return _check(_libc.bind(file.fd, data, len(data)))
+        with _where(thread.guest, data):
+            return _check(_libc.bind(file.fd, data, len(data)))
     finally:
         os.umask(old)
 
@@ -179,7 +199,16 @@ def bind(thread: Thread, fd: int, address: int, size: int) -> int:
 @call("listen")
 def listen(thread: Thread, fd: int, backlog: int) -> int:
     """Let others connect to a socket."""
-    return _check(_libc.listen(_socket(thread, fd).fd, signed(backlog)))
+    file, guest = _socket(thread, fd), thread.guest
+    _check(_libc.listen(file.fd, signed(backlog)))
+    name = _asked(_libc.getsockname, file.fd)
+    if _is_unix(name):
+        guest.machine.peers.listens(guest.pid, file.fd, name)
+    return 0
+
+
+def _is_unix(name: bytes) -> bool:
+    return bool(_FAMILY.unpack_from(name)[0] == host_socket.AF_UNIX)
 
 
 @call("accept4")
@@ -192,7 +221,10 @@ def accept4(thread: Thread, fd: int, address: int, size_at: int, kind: int) -> i
     made = _libc.accept4(file.fd, buffer, ctypes.byref(size), _NONBLOCK | _CLOEXEC)
     if made < 0:
         raise _wait_after(ctypes.get_errno(), file, thread, _POLLIN)
-    _store_address(guest, buffer.raw[: size.value], address, size_at)
+    name = buffer.raw[: size.value]
+    if _is_unix(name):
+        guest.machine.peers.accepted(made)
+    _store_address(guest, name, address, size_at)
     return _enter(guest, made, kind)
 
 
@@ -229,9 +261,13 @@ def connect(thread: Thread, fd: int, address: int, size: int) -> int:
         _option(file.fd, host_socket.SO_ERROR, error)
         if error.value:
             raise fail(error.value)
-    if _libc.connect(file.fd, data, len(data)) == 0:
+    with _where(guest, data):
+        code = ctypes.get_errno() if _libc.connect(file.fd, data, len(data)) else 0
+    if not code:
+        if len(data) > _FAMILY.size and _is_unix(data):
+            name = _asked(_libc.getpeername, file.fd)
+            guest.machine.peers.connected(guest.pid, file.fd, name)
         return 0
-    code = ctypes.get_errno()
     if code == errno.EISCONN and thread.resumed is not None:
         return 0
     if waits and code in {errno.EINPROGRESS, errno.EALREADY}:
@@ -391,8 +427,9 @@ def getsockopt(
     _check(_libc.getsockopt(file.fd, level, option, *arguments))
     data = buffer.raw[: size.value]
     if (level, option) == (_SOCKET, host_socket.SO_PEERCRED):
-        # Which guest it was is not known: none that can be seen, as elsewhere.
-        data = bytes(_PID_SIZE) + data[_PID_SIZE:]
+        pid = int.from_bytes(data[:_PID_SIZE], sys.byteorder)
+        pid = guest.machine.peers.of(file.fd) if pid == os.getpid() else 0
+        data = pid.to_bytes(_PID_SIZE, sys.byteorder) + data[_PID_SIZE:]
     data = _numbers(data, guest) if numbers else data
     if unit:
         seconds, rest = _TIME.unpack(buffer.raw[: _TIME.size])
@@ -476,9 +513,10 @@ def _send(thread: Thread, file: OpenFile, message: _Message) -> int:
         data = message.data[done : done + _CHUNK] if is_stream else message.data
         control = b"" if done else _packed(message.fds)
         try:
-            sent, _ = _pass(
-                *(_libc.sendmsg, file.fd, flags, message.address, data, control)
-            )
+            with _where(guest, message.address):
+                sent, _ = _pass(
+                    *(_libc.sendmsg, file.fd, flags, message.address, data, control)
+                )
             done += sent
         except BrokenPipeError:
             if not message.flags & host_socket.MSG_NOSIGNAL:
@@ -664,9 +702,7 @@ def recvmsg(thread: Thread, fd: int, message: int, flags: int) -> int:
     room = row["controllen"] if row["control"] else 0
     found = _receive(thread, file, parts, flags)
     if row["name"]:
-        address = found.address
-        if len(address) >= _FAMILY.size:
-            address = _in_order(address, guest.arch.layout.byteorder)
+        address = _shown(guest, found.address)
         guest.space.write(row["name"], address[: max(0, row["namelen"])])
         row["namelen"] = len(address)
     cloexec = bool(flags & host_socket.MSG_CMSG_CLOEXEC)
@@ -684,7 +720,7 @@ def _take_rights(
     guest: Guest, fds: tuple[int, ...], room: int, *, cloexec: bool
 ) -> tuple[bytes, bool]:
     """Give a guest descriptors of ours; return what says so, and if some are lost."""
-    head, names = guest.structure("cmsghdr"), guest.constants
+    head = guest.structure("cmsghdr")
     fitting = max(0, (room - head.size) // 4)
     for fd in fds[fitting:]:
         os.close(fd)
@@ -693,19 +729,12 @@ def _take_rights(
         return b"", lost
     numbers = []
     for fd in fds[:fitting]:
-        os.set_inheritable(fd, False)
-        path = os.readlink(f"/proc/self/fd/{fd}")
-        kind = kind_of(os.fstat(fd).st_mode)
-        for name in ("eventfd", "eventpoll", "timerfd"):
-            if path == f"anon_inode:[{name}]":
-                kind = name
-        flags = to_guest_flags(names, fcntl.fcntl(fd, fcntl.F_GETFL))
-        if kind == "socket":
-            # Ours never wait.
-            flags &= ~names["O_NONBLOCK"]
-        numbers.append(
-            guest.descriptors.add(OpenFile(fd, kind, path, flags), cloexec=cloexec)
-        )
+        file = opened_as(guest.machine, fd)
+        if file:
+            os.close(fd)
+        file = file or received(guest, fd)
+        guest.has_signalfd |= file.kind == "signalfd"
+        numbers.append(guest.descriptors.add(file, cloexec=cloexec))
     order = guest.arch.layout.byteorder
     data = b"".join(number.to_bytes(4, order) for number in numbers)
     size = head.size + len(data)
