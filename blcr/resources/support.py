@@ -29,11 +29,30 @@ def _kinds(context: records.Context) -> Iterator[str]:
         yield "sysv"
     if any(one.kind == "sysv" for one in context.shared_memory):
         yield "sysv"
+    options = {one[:2] for each in context.sockets for one in each.options}
+    if options & _TELLING:
+        yield "ancillary"
     for process in context.processes:
         yield from (kind for kind, there in _OF_PROCESS.items() if there(process))
         yield from _of_mappings(process.mappings)
         for thread in process.threads:
             yield from (kind for kind, there in _OF_THREAD.items() if there(thread))
+
+
+_TELLING = {
+    # Who has sent something; when; what was lost.
+    *((1, name) for name in (16, 29, 34, 35, 37, 40, 41, 63, 64, 65, 76)),
+    # Options, interfaces, errors, lifetimes, services, addresses, sums, fragments.
+    *((0, name) for name in (6, 7, 8, 11, 12, 13, 18, 20, 23, 25)),
+    *((41, name) for name in (25, 49, 51, 53, 56, 58, 60, 66, 74, 77)),
+    # How much is left; segments.
+    *((6, 36), (17, 104)),
+}
+"""
+Level and name of the options with which a socket tells more than data; cmsg(3).
+
+Source: asm-generic/socket.h, linux/in.h, in6.h, tcp.h, udp.h of Linux 6.12.
+"""
 
 
 def _of_mappings(mappings: tuple[records.Mapping, ...]) -> Iterator[str]:

@@ -18,11 +18,6 @@ from harness.subject import Subject
 CROSSING = {"static": "x86-64-v2", "musl": "x86-64-v2", "m32-static": "i686"}
 """CPU levels for native programs that shall be restarted anywhere, by variant."""
 
-_SOCKETS = (
-    *("sock_family", "sock_gifts", "sock_internet", "sock_named", "sock_pairs"),
-    "sock_served",
-)
-
 TO_EMULATED: Mapping[str, str] = {
     "aio_contexts": "aio",
     "aio_transfers": "aio",
@@ -38,7 +33,8 @@ TO_EMULATED: Mapping[str, str] = {
     "process_modes": "controls",
     "registers_vector": "uses AVX",
     "root_directory": "root",
-    **dict.fromkeys(_SOCKETS, "socket"),
+    "sock_family": "ancillary",
+    "sock_signed": "ancillary",
     "terminal_pair": "pty",
     "tree_mqueue": "mqueue",
     "tree_sysv": "sysv",
@@ -59,12 +55,7 @@ TO_NATIVE: Mapping[str, str] = {
     "file_owner": "not served: fcntl(F_SETOWN_EX)",
     "process_modes": "not served: prctl(PR_SET_THP_DISABLE)",
     "sock_family": "not served: setsockopt, level 1",
-    "sock_gifts": "is a socket",
-    "sock_internet": "is a socket",
-    "sock_named": "not served: setsockopt, level 1",
-    "sock_pairs": "not served: setsockopt, level 1",
-    # Of SO_PEERCRED a machine tells another process.
-    "sock_served": "not other_of",
+    "sock_signed": "not served: setsockopt, level 1",
     "terminal_pair": "not served: ioctl(TIOCSPTLCK)",
     "tree_mqueue": "not served: mq_open",
     "tree_sysv": _SYSV,
@@ -72,7 +63,7 @@ TO_NATIVE: Mapping[str, str] = {
 }
 """Likewise: what it asks the emulated host for in vain, or what cannot be saved."""
 
-REASONS = 26
+REASONS = 24
 """How many different things are refused."""
 
 OF_ROOT = frozenset({"credentials", "root_directory"})

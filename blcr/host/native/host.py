@@ -34,7 +34,7 @@ class NativeHost:
             "inotify", "pidfd", "pty", "memfd", "aio", "owner", "root", "guards",
             "controls", "credentials", "seccomp", "policy", "speculation",
             "droppable", "huge_page", "keys", "dispatch", "sysv",
-            "mqueue", "socket",
+            "mqueue", "socket", "ancillary",
         }
     )  # fmt: skip
 
