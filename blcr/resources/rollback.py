@@ -57,7 +57,7 @@ def finish(opening: Opening) -> None:
         os.ftruncate(ours, 0)
         contents.write(opening, index, ours)
     for new, old in opening.renames.items():
-        remote.call(opening.task, "renameat", here, new, here, old)
+        remote.call(opening.task, "renameat2", here, new, here, old, 0)
         if old in opening.absent:
             opening.undo.append(functools.partial(opening.process.remove, old))
 

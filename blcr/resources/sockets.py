@@ -318,7 +318,7 @@ class _Making:
         if path:
             aside = f"{path}.{opening.record.pid}.blcr"
             try:
-                remote.call(opening.task, "renameat", here, path, here, aside)
+                remote.call(opening.task, "renameat2", here, path, here, aside, 0)
             except RemoteCallError as error:
                 if error.errno != errno.ENOENT:
                     raise
@@ -337,7 +337,7 @@ class _Making:
             here = opening.known["AT_FDCWD"]
             remote.call(opening.task, "unlinkat", here, path, 0)
             if aside:
-                remote.call(opening.task, "renameat", here, aside, here, path)
+                remote.call(opening.task, "renameat2", here, aside, here, path, 0)
             opening.undo.remove(undo)
 
     # Connections that were accepted.
