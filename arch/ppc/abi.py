@@ -2,7 +2,7 @@
 What differs here from asm-generic.
 
 Source: arch/powerpc/include/uapi/asm/{stat,termbits,fcntl,mman,ioctl,ioctls,errno,
-auxvec}.h, Linux 6.12.
+auxvec,ipcbuf,shmbuf,msgbuf,sembuf}.h, Linux 6.12.
 """
 
 from __future__ import annotations
@@ -57,10 +57,60 @@ STRUCTURES_OF_FAMILY = {
         ispeed  uint
         ospeed  uint
     """,
+    "ipc_perm": """
+        key   int
+        uid   uint
+        gid   uint
+        cuid  uint
+        cgid  uint
+        mode  uint
+        seq   uint
+        _     uint
+        _     u64[2]
+    """,
 }
 
 STRUCTURES = {
     **STRUCTURES_OF_FAMILY,
+    "shmid64_ds": """
+        perm        ipc_perm
+        atime_high  ulong
+        atime       ulong
+        dtime_high  ulong
+        dtime       ulong
+        ctime_high  ulong
+        ctime       ulong
+        _           ulong
+        segsz       size_t
+        cpid        int
+        lpid        int
+        nattch      ulong
+        _           ulong[2]
+    """,
+    "msqid64_ds": """
+        perm        ipc_perm
+        stime_high  ulong
+        stime       ulong
+        rtime_high  ulong
+        rtime       ulong
+        ctime_high  ulong
+        ctime       ulong
+        cbytes      ulong
+        qnum        ulong
+        qbytes      ulong
+        lspid       int
+        lrpid       int
+        _           ulong[2]
+    """,
+    "semid64_ds": """
+        perm        ipc_perm
+        otime_high  ulong
+        otime       ulong
+        ctime_high  ulong
+        ctime       ulong
+        nsems       ulong
+        _           ulong[2]
+    """,
     "stat": f"""
         dev         ulong
         ino         ulong

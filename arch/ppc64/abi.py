@@ -1,7 +1,7 @@
 """
 What differs here from asm-generic.
 
-Source: arch/powerpc/include/uapi/asm/stat.h; DEFAULT_MAP_WINDOW_USER64 in
+Source: arch/powerpc/include/uapi/asm/{stat,shmbuf}.h; DEFAULT_MAP_WINDOW_USER64 in
 asm/task_size_64.h; Linux 6.12.
 """
 
@@ -17,6 +17,17 @@ TASK_SIZE = 1 << 47
 
 STRUCTURES = {
     **STRUCTURES_OF_FAMILY,
+    "shmid64_ds": """
+        perm    ipc_perm
+        atime   long
+        dtime   long
+        ctime   long
+        segsz   size_t
+        cpid    int
+        lpid    int
+        nattch  ulong
+        _       ulong[2]
+    """,
     "stat": f"""
         dev         ulong
         ino         ulong

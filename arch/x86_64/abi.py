@@ -1,7 +1,7 @@
 """
 What differs here from asm-generic.
 
-Source: arch/x86/include/uapi/asm/{stat,mman,prctl}.h, EPOLL_PACKED in
+Source: arch/x86/include/uapi/asm/{stat,mman,prctl,sembuf}.h, EPOLL_PACKED in
 include/uapi/linux/eventpoll.h; Linux 6.12.
 """
 
@@ -26,6 +26,15 @@ CONSTANTS = {
 }
 
 STRUCTURES = {
+    "semid64_ds": """
+        perm   ipc_perm
+        otime  long
+        _      ulong
+        ctime  long
+        _      ulong
+        nsems  ulong
+        _      ulong[2]
+    """,
     "stat": """
         dev         ulong
         ino         ulong

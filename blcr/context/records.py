@@ -107,11 +107,21 @@ class IpcObject(Record):
 
 
 class Semaphores(Record):
-    """A set of System V semaphores: permission bits, and their values in order."""
+    """
+    A set of System V semaphores.
+
+    Attributes:
+        ipc: What it is.
+        mode: Permission bits.
+        values: In order.
+        undo: Process, number and what is to be added when that process ends (SEM_UNDO),
+            as far as the host knows.
+    """
 
     ipc: IpcObject
     mode: int
     values: tuple[int, ...]
+    undo: tuple[tuple[int, int, int], ...] = ()
 
 
 class MessageQueue(Record):

@@ -37,7 +37,7 @@ from blcr.host.interface import (
     Process,
     Run,
 )
-from blcr.linux import constants
+from blcr.linux import blocking, constants
 from blcr.record import Record
 from blcr.resources import (
     aio,
@@ -365,20 +365,11 @@ class _Saving:
             _warn_of_losses(one, self._tables.objects.items, warn)
 
 
-_WAITING = {
-    "semop": "sem",
-    "semtimedop": "sem",
-    "semtimedop_time64": "sem",
-    "msgrcv": "msg",
-    "msgsnd": "msg",
-}
-"""Calls whose first argument is the id of what they wait for."""
-
-
 def _waits(saved: Iterable[records.Process]) -> set[tuple[str, int]]:
     """Return the System V objects that processes wait for."""
     calls = (thread.call for one in saved for thread in one.threads if thread.call)
-    return {(_WAITING[one.name], one.args[0]) for one in calls if one.name in _WAITING}
+    found = (blocking.object_of(one.name, one.args) for one in calls)
+    return {one for one in found if one is not None}
 
 
 def _nothing() -> None:

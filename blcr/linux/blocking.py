@@ -194,3 +194,17 @@ SEMOP and SEMTIMEDOP of ``ipc``, by which 32-bit programs reach SysV objects.
 
 Source: include/uapi/linux/ipc.h, ipc/syscall.c, Linux 6.12.
 """
+
+_WAIT_FOR_OBJECTS = {
+    **dict.fromkeys(("semop", "semtimedop", "semtimedop_time64"), "sem"),
+    **dict.fromkeys(("msgsnd", "msgrcv"), "msg"),
+}
+_IPC_OBJECTS = {1: "sem", 4: "sem", 11: "msg", 12: "msg"}
+
+
+def object_of(name: str, args: Sequence[int]) -> tuple[str, int] | None:
+    """Return kind and id of the System V object that a call waits for, if it does."""
+    if name == "ipc" and (kind := _IPC_OBJECTS.get(args[0] & _IPC_CALL)):
+        return kind, args[1]
+    found = _WAIT_FOR_OBJECTS.get(name)
+    return (found, args[0]) if found else None

@@ -232,6 +232,65 @@ def _array(element: CType, count: int) -> CType:
     return CType(count * size, element.alignment, pack, unpack)
 
 
+OBJECTS_32: Mapping[str, str] = {
+    "shmid64_ds": """
+        perm        ipc_perm
+        segsz       size_t
+        atime       ulong
+        atime_high  ulong
+        dtime       ulong
+        dtime_high  ulong
+        ctime       ulong
+        ctime_high  ulong
+        cpid        int
+        lpid        int
+        nattch      ulong
+        _           ulong[2]
+    """,
+    "msqid64_ds": """
+        perm        ipc_perm
+        stime       ulong
+        stime_high  ulong
+        rtime       ulong
+        rtime_high  ulong
+        ctime       ulong
+        ctime_high  ulong
+        cbytes      ulong
+        qnum        ulong
+        qbytes      ulong
+        lspid       int
+        lrpid       int
+        _           ulong[2]
+    """,
+    "semid64_ds": """
+        perm        ipc_perm
+        otime       ulong
+        otime_high  ulong
+        ctime       ulong
+        ctime_high  ulong
+        nsems       ulong
+        _           ulong[2]
+    """,
+    # Its mode_t has 16 bits there.
+    "ipc_perm": """
+        key   int
+        uid   uint
+        gid   uint
+        cuid  uint
+        cgid  uint
+        mode  ushort
+        _     ushort
+        seq   ushort
+        _     ushort
+        _     ulong[2]
+    """,
+}
+"""
+System V objects of asm-generic where a word has 32 bits: times have a second word.
+
+Source: include/uapi/asm-generic/{ipc,shm,msg,sem}buf.h.
+"""
+
 DEFINITIONS: Mapping[str, str] = {
     # Time.
     "timespec": """
@@ -253,6 +312,53 @@ DEFINITIONS: Mapping[str, str] = {
     "itimerval": """
         interval  timeval
         value     timeval
+    """,
+    # System V objects; with 32 bits `OBJECTS_32`.
+    "ipc_perm": """
+        key   int
+        uid   uint
+        gid   uint
+        cuid  uint
+        cgid  uint
+        mode  uint
+        seq   ushort
+        _     ushort
+        _     ulong[2]
+    """,
+    "shmid64_ds": """
+        perm    ipc_perm
+        segsz   size_t
+        atime   long
+        dtime   long
+        ctime   long
+        cpid    int
+        lpid    int
+        nattch  ulong
+        _       ulong[2]
+    """,
+    "msqid64_ds": """
+        perm    ipc_perm
+        stime   long
+        rtime   long
+        ctime   long
+        cbytes  ulong
+        qnum    ulong
+        qbytes  ulong
+        lspid   int
+        lrpid   int
+        _       ulong[2]
+    """,
+    "semid64_ds": """
+        perm   ipc_perm
+        otime  long
+        ctime  long
+        nsems  ulong
+        _      ulong[2]
+    """,
+    "sembuf": """
+        num  ushort
+        op   short
+        flg  short
     """,
     "mq_attr": """
         flags    long

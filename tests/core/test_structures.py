@@ -20,7 +20,7 @@ KERNEL_HEADERS = """
     linux/sysinfo.h linux/uio.h linux/poll.h linux/eventpoll.h linux/openat2.h
     linux/fcntl.h linux/signalfd.h asm/stat.h
     linux/aio_abi.h linux/filter.h linux/stat.h asm/statfs.h linux/un.h linux/termios.h
-    linux/mqueue.h
+    linux/mqueue.h linux/sem.h linux/msg.h linux/shm.h
     kernel.h
 """.split()
 
@@ -78,6 +78,11 @@ KERNEL = {
     "old_timespec32": ("struct old_timespec32", "tv_"),
     "dirent": ("struct linux_dirent", "d_"),
     "dirent64": ("struct linux_dirent64", "d_"),
+    "ipc_perm": ("struct ipc64_perm", ""),
+    "shmid64_ds": ("struct shmid64_ds", "shm_"),
+    "msqid64_ds": ("struct msqid64_ds", "msg_"),
+    "semid64_ds": ("struct semid64_ds", "sem_"),
+    "sembuf": ("struct sembuf", "sem_"),
     "msghdr": ("struct user_msghdr", "msg_"),
     "cmsghdr": ("struct kernel_cmsghdr", "cmsg_"),
     "elf_siginfo": ("struct elf_siginfo", "si_"),

@@ -21,8 +21,6 @@ CROSSING = {"static": "x86-64-v2", "musl": "x86-64-v2", "m32-static": "i686"}
 TO_EMULATED: Mapping[str, str] = {
     "aio_contexts": "aio",
     "aio_transfers": "aio",
-    "blocked_child-msgrcv": "sysv",
-    "blocked_child-semop": "sysv",
     "calls_caught": "dispatch",
     "credentials": "credentials",
     "file_leases": "lease",
@@ -37,19 +35,13 @@ TO_EMULATED: Mapping[str, str] = {
     "sock_signed": "ancillary",
     "terminal_pair": "pty",
     "tree_mqueue": "mqueue",
-    "tree_sysv": "sysv",
     "tree_terminal": "pty",
 }
 """By program or scenario: the kind of the record that the emulated host lacks."""
 
-_SYSV = "calls that are not served"
-"""Of System V: what they are called depends on architecture and C library."""
-
 TO_NATIVE: Mapping[str, str] = {
     "aio_contexts": "not served: io_setup",
     "aio_transfers": "not served: io_setup",
-    "blocked_child-msgrcv": _SYSV,
-    "blocked_child-semop": _SYSV,
     "credentials": "not served: prctl(PR_SET_KEEPCAPS)",
     "file_leases": "not served: fcntl(F_SETLEASE)",
     "file_owner": "not served: fcntl(F_SETOWN_EX)",
@@ -58,12 +50,11 @@ TO_NATIVE: Mapping[str, str] = {
     "sock_signed": "not served: setsockopt, level 1",
     "terminal_pair": "not served: ioctl(TIOCSPTLCK)",
     "tree_mqueue": "not served: mq_open",
-    "tree_sysv": _SYSV,
     "tree_terminal": "not served: ioctl(TIOCSPTLCK)",
 }
 """Likewise: what it asks the emulated host for in vain, or what cannot be saved."""
 
-REASONS = 24
+REASONS = 22
 """How many different things are refused."""
 
 OF_ROOT = frozenset({"credentials", "root_directory"})

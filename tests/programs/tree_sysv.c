@@ -22,6 +22,11 @@ static long attached(int id)
     return now.shm_nattch;
 }
 
+union semun {
+    int val;
+    unsigned short *array;
+};
+
 static void operate(int set, int number, int by)
 {
     struct sembuf one = {number, by, 0};
@@ -53,7 +58,8 @@ int main(void)
     strcpy(whole, "first");
     strcpy(whole + 4 * page, "last");
     strcpy(lost, "lost");
-    check(semctl(set, 0, SETVAL, 0) == 0 && semctl(set, 2, SETVAL, 7) == 0);
+    check(semctl(set, 0, SETVAL, (union semun){0}) == 0);
+    check(semctl(set, 2, SETVAL, (union semun){7}) == 0);
     check(msgsnd(queue, &(struct letter){5, "five"}, 4, 0) == 0);
     check(msgsnd(queue, &(struct letter){2, "second"}, 6, 0) == 0);
     check(msgsnd(queue, &(struct letter){9, ""}, 0, 0) == 0);

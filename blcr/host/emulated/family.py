@@ -161,6 +161,7 @@ def end(guest: Guest, status: int) -> None:
     guest.space.leave()
     guest.descriptors.leave()
     guest.let_go()
+    machine.ipc.undo(guest)
     for child in list(children(guest)):
         child.ppid = _next_parent(guest)
         if child.parent_death_signal:

@@ -47,6 +47,7 @@ from blcr.host.emulated.memory import (
     WRITE,
     Backing,
     MappedFile,
+    SharedObject,
     pages_of,
 )
 from blcr.host.emulated.tasks import Blocked, Ended, Guest, Interrupted, Thread
@@ -365,7 +366,7 @@ class FrozenProcess:
         )
         if file is None:
             shared = area.backing.shared
-            kind = records.SharedMemory(0, ()) if shared else None
+            kind = self._shared_memory(shared) if shared else None
             number = id(shared) if shared else 0
             return MappingFacts(record, (0, 0), number, False, "", kind)
         limit = 7 if area.is_private or file.writable else 5
@@ -381,6 +382,15 @@ class FrozenProcess:
             path=path, size=status.st_size, mtime=status.st_mtime_ns
         )
         return MappingFacts(record, file.device, file.inode, deleted, "")
+
+    def _shared_memory(self, shared: SharedObject) -> records.SharedMemory:
+        """Return what shared memory without a file is."""
+        segment = self.guest.machine.ipc.segment_of(shared)
+        if segment is None:
+            return records.SharedMemory(0, ())
+        return records.SharedMemory(
+            segment.size, (), "sysv", mode=segment.mode, ipc=segment.record()
+        )
 
     def descriptors(self) -> list[DescriptorFacts]:
         """Return its descriptors."""
@@ -659,9 +669,9 @@ class FrozenMachine:
     def sysv(
         self, waits: Container[tuple[str, int]]
     ) -> tuple[tuple[records.Semaphores, ...], tuple[records.MessageQueue, ...]]:
-        """Return nothing: a machine has no System V objects yet."""
+        """Return the semaphores and message queues of the machine, all of them."""
         del waits
-        return (), ()
+        return self._machine.ipc.saved()
 
     def ourselves(self) -> interface.FrozenProcess:
         """Return what has the descriptors that sockets have to give, as a guest."""

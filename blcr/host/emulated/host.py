@@ -46,6 +46,7 @@ class EmulatedHost:
             "contents",
             "signalfd",
             "socket",
+            "sysv",
             "timerfd",
         }
     )

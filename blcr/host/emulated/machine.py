@@ -31,6 +31,7 @@ from blcr.host.emulated.calls.table import CallTable, Entry, table_of
 from blcr.host.emulated.cpu import Call, Cpu, Cut, State, Trap
 from blcr.host.emulated.futexes import Futexes
 from blcr.host.emulated.guard import Guard
+from blcr.host.emulated.ipc import Objects
 from blcr.host.emulated.memory import Ram, pages_of
 from blcr.host.emulated.peers import Peers
 from blcr.host.emulated.tasks import Blocked, Ended, Guest, Thread, Wait
@@ -106,6 +107,7 @@ class Machine:
         self.guests: dict[int, Guest] = {}
         self.futexes = Futexes()
         self.peers = Peers()
+        self.ipc = Objects(self)
         self.monotonic_offset = 0
         self.boottime_offset = 0
         self._held: records.Clocks | None = None

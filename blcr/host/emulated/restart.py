@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from blcr.annotations import TYPE_CHECKING
 from blcr.errors import RestartError
-from blcr.host.emulated import family, service, signals
+from blcr.host.emulated import family, ipc, service, signals
 from blcr.host.emulated.files import Lending
 from blcr.host.emulated.frozen import FrozenProcess
 from blcr.host.emulated.machine import Machine
@@ -37,6 +37,8 @@ class Making:
         self._machine.hold_clocks(plan.context.clocks)
         self._processes: list[FrozenProcess] = []
         self._lending = Lending()
+        self._doomed: list[int] = []
+        """Segments that were destroyed, by id."""
 
     def _require_memory(self, processes: Sequence[records.Process]) -> None:
         """Refuse more memory than the machine has."""
@@ -82,6 +84,14 @@ class Making:
         for ended in context.ended:
             self._relate(ended)
         self._machine.foreground = self._processes[0].guest.pgid
+        self._doomed = self._machine.ipc.restore(context, self.pids)
+        segments = {
+            index: one.ipc.id
+            for index, one in enumerate(context.shared_memory)
+            if one.kind == "sysv" and one.ipc
+        }
+        for process in self._processes:
+            process.segments = segments
         return self._processes
 
     def _add(self, place: records.Process | records.EndedProcess, arch: Arch) -> Guest:
@@ -110,6 +120,8 @@ class Making:
     def release(self, signal: int) -> None:
         """Let the guests live, from `wait` on."""
         self._lending.end()
+        for number in self._doomed:
+            self._machine.ipc.segments[number].mode |= ipc.DESTROYED
         self._machine.set_clocks_going(from_held=True)
         for process in self._processes:
             process.close()

@@ -47,12 +47,13 @@ class Wait:
         held: Only `result` ends it, and SIGKILL; no other signal is looked at.
         woken: Something that is waited for may have come.
         lock_of: Who has the lock that is waited for, if a guest has.
+        place: The System V object that is waited for, and what of it; or empty.
         gate: The named pipe for whose writers it waits.
     """
 
     __slots__ = (
         *("awaits", "events", "for_children", "gate", "held", "interrupt", "lock_of"),
-        *("progress", "restarts", "result", "until", "woken"),
+        *("place", "progress", "restarts", "result", "until", "woken"),
     )
 
     def __init__(
@@ -78,6 +79,7 @@ class Wait:
         self.woken = False
         self.lock_of: Guest | None = None
         self.gate: Gate | None = None
+        self.place: tuple[object, ...] = ()
         self.result: int | None = None
 
 

@@ -222,6 +222,11 @@ class Making:
         for semaphores in self._context.semaphores:
             count, mode = len(semaphores.values), semaphores.mode
             self._find("sem", semaphores.ipc, mode, {"nsems": count}, count)
+            for pid, number, by in semaphores.undo:
+                self.warnings.append(
+                    f"process {pid} does not add {by} to semaphore {number} of the set "
+                    f"{semaphores.ipc.id} any more when it ends (SEM_UNDO)"
+                )
         for queue in self._context.message_queues:
             self._find("msg", queue.ipc, queue.mode, {})
 

@@ -14,6 +14,7 @@ from blcr.host.emulated.calls import (
     files,
     identity,
     inotify,
+    ipc,
     locks,
     memory,
     paths,

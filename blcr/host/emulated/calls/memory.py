@@ -66,6 +66,11 @@ def _top(guest: Guest) -> int:
     return (stack.end if stack else guest.space.limit) - room & -PAGE
 
 
+def gap(guest: Guest, size: int) -> int:
+    """Return where a mapping goes that may be anywhere; ENOMEM: nowhere."""
+    return guest.space.gap(size, _top(guest))
+
+
 @call("mmap")
 def mmap(
     thread: Thread,
