@@ -8,7 +8,6 @@ include/linux/elfcore.h with asm/posix_types.h; Linux 6.12.
 from __future__ import annotations
 
 from blcr.architecture import Layout
-from blcr.linux.structures import OBJECTS_32
 
 LAYOUT = Layout(word_size=4, byteorder="little")
 
@@ -21,7 +20,6 @@ CONSTANTS = {
 }
 
 STRUCTURES = {
-    **OBJECTS_32,
     "stat": """
         dev         ulong
         ino         ulong

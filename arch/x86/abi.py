@@ -8,7 +8,6 @@ elf_prpsinfo in include/linux/elfcore.h; Linux 6.12.
 from __future__ import annotations
 
 from blcr.architecture import Layout
-from blcr.linux.structures import OBJECTS_32
 
 LAYOUT = Layout(word_size=4, byteorder="little", align_8=4)
 
@@ -28,7 +27,6 @@ CPU_LEVELS = {"i686": WITHOUT_AVX}
 CONSTANTS = {"MAP_32BIT": 0x40, "AT_SYSINFO": 32}
 
 STRUCTURES = {
-    **OBJECTS_32,
     "stat": """
         dev         ulong
         ino         ulong

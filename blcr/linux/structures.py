@@ -130,7 +130,8 @@ def _structure(
     name: str, layout: Layout, own: tuple[tuple[str, str], ...]
 ) -> Structure:
     """Lay out a definition: an architecture's own, or else the generic one."""
-    text = dict(own).get(name) or DEFINITIONS[name]
+    generic = DEFINITIONS_32 if layout.word_size == 4 else DEFINITIONS
+    text = dict(own).get(name) or generic.get(name) or DEFINITIONS[name]
     rows = [line.split() for line in text.splitlines() if line.strip()]
     packed = rows[0] == ["packed"]
     sized = rows[0][0] == "size" and rows[0][1].isdigit()
@@ -232,7 +233,7 @@ def _array(element: CType, count: int) -> CType:
     return CType(count * size, element.alignment, pack, unpack)
 
 
-OBJECTS_32: Mapping[str, str] = {
+DEFINITIONS_32: Mapping[str, str] = {
     "shmid64_ds": """
         perm        ipc_perm
         segsz       size_t
@@ -286,7 +287,7 @@ OBJECTS_32: Mapping[str, str] = {
     """,
 }
 """
-System V objects of asm-generic where a word has 32 bits: times have a second word.
+What asm-generic has differently where a word has 32 bits: times have a second word.
 
 Source: include/uapi/asm-generic/{ipc,shm,msg,sem}buf.h.
 """
@@ -313,7 +314,7 @@ DEFINITIONS: Mapping[str, str] = {
         interval  timeval
         value     timeval
     """,
-    # System V objects; with 32 bits `OBJECTS_32`.
+    # System V objects; with words of 32 bits see `DEFINITIONS_32`.
     "ipc_perm": """
         key   int
         uid   uint

@@ -16,11 +16,8 @@ VARIANT = seeds.sample("outside", EVERY_ARCH, 1)[0]
 
 def _save(subject: Subject, context: Path, *options: str) -> tuple[int, str]:
     """Take a checkpoint; return status and messages."""
-    done = commands.call(
-        *("checkpoint", "--kmsg-warning", *options, "-f", context, str(subject.pid)),
-        user=subject.user,
-        cwd=subject.cwd,
-    )
+    words = ("--kmsg-warning", *options, "-f", str(context), str(subject.pid))
+    done = commands.call("checkpoint", *words, user=subject.user, cwd=subject.cwd)
     return done.returncode, done.stderr
 
 
@@ -30,7 +27,7 @@ def test_connection_to_outside_is_refused_or_closed(
     """By name; and where that is asked for, what has arrived is read, and it ends."""
     program = build("connected", VARIANT, SOURCES)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        words = [program, str(server.getsockname()[1])]
+        words: list[str | Path] = [program, str(server.getsockname()[1])]
         with Subject(words, cwd=home, user=user, emulated=True) as subject:
             subject.ready()
             end = server.accept()[0]

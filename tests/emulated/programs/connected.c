@@ -1,5 +1,5 @@
 /* A connection to a port of this machine, where somebody says a few words. */
-#include "judge.h"
+#include "../../programs/judge.h"
 #include <arpa/inet.h>
 #include <poll.h>
 #include <sys/socket.h>
