@@ -664,7 +664,7 @@ class FrozenMachine:
             for child in family.children(guest)
             if child.status is not None
         ]
-        self.warnings: Sequence[str] = list(_left_out(guests))
+        self.warnings: Sequence[str] = [*_left_out(guests), *_unattached(machine)]
 
     def sysv(
         self, waits: Container[tuple[str, int]]
@@ -757,6 +757,17 @@ def _left_out(guests: Sequence[Guest]) -> Iterator[str]:
         children = [one for one in family.children(guest) if one.threads]
         left = [one.pid for one in children if one not in guests]
         yield from several.left_out(guest.pid, left)
+
+
+def _unattached(machine: Machine) -> Iterator[str]:
+    """Yield what a user should know of segments that are not saved."""
+    machine.ipc.sweep()
+    for segment in machine.ipc.segments.values():
+        if not machine.ipc.attached(segment):
+            yield (
+                f"the System V segment {segment.id} (key {segment.key:#x}), which no "
+                "process has attached, is not saved"
+            )
 
 
 def _own_number(name: str, base: int) -> int | None:

@@ -8,6 +8,7 @@ shmop(2), shmctl(2), ipc(2); ipc/ of Linux 6.12.
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections.abc import Mapping, Sequence
 
@@ -29,6 +30,8 @@ _GETPID, _GETVAL, _GETALL, _GETNCNT, _GETZCNT, _SETVAL, _SETALL = range(11, 18)
 _UNDO = 0x1000
 _MOST_SEMAPHORES, _MOST_OPERATIONS = 32000, 500
 """SEMMSL and SEMOPM."""
+_MOST_OBJECTS, _MOST_IN_ALL = 4096, 256_000
+"""Objects of a kind, as SHMMNI has it, and semaphores of all sets: all are ours."""
 _MOST_UNDONE = 16384
 """SEMAEM."""
 
@@ -50,6 +53,8 @@ def _control(thread: Thread, one: Object, structure: str, at: int) -> int:
     """Change owner and mode of an object, as a structure has them."""
     row = thread.guest.fetch(structure, at)
     one.require_owner()
+    if isinstance(one, Queue) and row["qbytes"] > one.capacity and os.geteuid():
+        raise fail(errno.EPERM)
     perm = row["perm"]
     one.uid, one.gid = perm["uid"], perm["gid"]
     one.mode = one.mode & ~_PERMISSIONS | perm["mode"] & _PERMISSIONS
@@ -96,10 +101,25 @@ def semget(thread: Thread, key: int, count: int, flags: int) -> int:
         return number
     if not count:
         raise fail(errno.EINVAL)
+    in_all = sum(len(one.values) for one in ipc.semaphores.values())
+    if in_all + count > _MOST_IN_ALL:
+        raise fail(errno.ENOSPC)
+    _require_room(ipc.semaphores)
     made = Semaphores(signed(key), flags & _PERMISSIONS, [0] * count)
     made.id = ipc.new_id()
     ipc.semaphores[made.id] = made
     return made.id
+
+
+def _require_room(table: Mapping[int, Object]) -> None:
+    """
+    Check that there may be one more.
+
+    Raises:
+        OSError: ENOSPC.
+    """
+    if len(table) >= _MOST_OBJECTS:
+        raise fail(errno.ENOSPC)
 
 
 def _semaphores(thread: Thread, number: int) -> Semaphores:
@@ -232,6 +252,7 @@ def msgget(thread: Thread, key: int, flags: int) -> int:
     ipc = thread.guest.machine.ipc
     number = objects.keyed(ipc.queues, signed(key), flags)
     if number < 0:
+        _require_room(ipc.queues)
         made = Queue(signed(key), flags & _PERMISSIONS)
         number = made.id = ipc.new_id()
         ipc.queues[number] = made
@@ -353,6 +374,7 @@ def shmget(thread: Thread, key: int, size: int, flags: int) -> int:
         raise not_served(thread, "shmget", "SHM_", _HUGE)
     if size > guest.space.ram.size:
         raise fail(errno.ENOMEM)
+    _require_room(ipc.segments)
     made = Segment(signed(key), flags & _PERMISSIONS, guest.space.ram, size)
     made.id, made.cpid = ipc.new_id(), guest.pid
     ipc.segments[made.id] = made
@@ -456,6 +478,8 @@ def ipc(
         command = third if which == 3 else second
         _require_wide(thread, command)
     if which == 3:
+        if not at:
+            raise fail(errno.EINVAL)
         return semctl(thread, first, second, third, guest.fetch_word(at)) or 0
     if which == 4:
         return semtimedop(thread, "timespec", first, at, second, last) or 0
