@@ -168,6 +168,7 @@ def restart(
     sysroot: str | os.PathLike[str] | None = None,
     relocate: Sequence[tuple[str, str]] = (),
     keep_grown: bool = False,
+    close_connections: bool = False,
     signal: int = 0,
     warn: Warn | None = None,
     progress: Progress | None = None,
@@ -189,6 +190,7 @@ def restart(
         sysroot: Folder in which an emulator looks for the program's files first.
         relocate: Pairs of path prefixes, old and new.
         keep_grown: Leave files that have grown since as long as they are.
+        close_connections: Those to others are not made again: they have ended.
         signal: Sent to the processes before they run an instruction; 0: none.
         warn: Told what the user should know.
         progress: Told what is being done, and how many bytes of how many are.
@@ -214,6 +216,7 @@ def restart(
                 "sysroot": None if sysroot is None else os.fspath(sysroot),
                 "relocate": list(relocate),
                 "keep_grown": keep_grown,
+                "close_connections": close_connections,
                 "signal": int(signal),
             },
             warn=warn or _ignore,

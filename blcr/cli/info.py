@@ -322,6 +322,8 @@ def _socket(context: records.Context, index: int) -> str:
         parts.append(socket.state)
     if socket.peer >= 0:
         parts.append(f"connected to {socket.peer}")
+    if socket.connection:
+        parts.append("connected to one outside")
     if waiting := sum(len(one.data) for one in socket.messages):
         parts.append(f"{waiting} bytes to be read")
     return ", ".join(parts)

@@ -464,6 +464,11 @@ RESTART = Command(
                     "--keep-grown",
                     "Do not cut files that have grown since back to their old length.",
                 ),
+                Option(
+                    "close",
+                    "--close-connections",
+                    "Do not make connections to others again: they have ended.",
+                ),
             ),
         ),
         Group(

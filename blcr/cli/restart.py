@@ -76,6 +76,7 @@ def _restart(arguments: Arguments) -> int:
                 sysroot=arguments.last("sysroot") or None,
                 relocate=[pair for pair in relocate if pair[0] != pair[1]],
                 keep_grown=arguments.has("keep-grown"),
+                close_connections=arguments.has("close"),
                 bounds=bounds,
                 warn=warnings.add,
                 notice=warnings.tell,

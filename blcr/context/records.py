@@ -376,6 +376,8 @@ class OpenFile(Record):
         unlinked: It has no name any more; `path` is what it was.
         object: Index into `Context.shared_memory` for a memfd, else -1.
         socket: Index into `Context.sockets` for a socket, else -1.
+        messages: Of a POSIX message queue, priority and text of each, in the order in
+            which they are received; of several open files of one queue one has them.
     """
 
     kind: str
@@ -397,6 +399,7 @@ class OpenFile(Record):
     unlinked: bool = False
     object: int = -1
     socket: int = -1
+    messages: tuple[tuple[int, bytes], ...] = ()
 
 
 class SocketMessage(Record):
@@ -414,6 +417,36 @@ class SocketMessage(Record):
     credentials: tuple[int, int, int] | None = None
     source: bytes = b""
     files: tuple[int, ...] = ()
+
+
+class Connection(Record):
+    """
+    A TCP connection to a socket outside; tcp(7), TCP_REPAIR.
+
+    Attributes:
+        received: Sequence number of the byte that comes next, behind `Socket.messages`.
+        sent: Sequence number behind the last byte that was written.
+        unacknowledged: The last of these bytes, which the other end has not said to
+            have.
+        segment: Bytes that a segment to the other end may have.
+        scales: How far its windows and ours are shifted; None: they are not.
+        selective: Both ends acknowledge selectively.
+        timestamp: Of what would be sent at the checkpoint; None: there are none.
+        window: snd_wl1, snd_wnd, max_window, rcv_wnd, rcv_wup of the kernel.
+        buffers: Bytes of SO_SNDBUF and SO_RCVBUF, also where nobody has set them.
+        ended: The other end has said that nothing more comes.
+    """
+
+    received: int
+    sent: int
+    unacknowledged: bytes
+    segment: int
+    scales: tuple[int, int] | None
+    selective: bool
+    timestamp: int | None
+    window: tuple[int, int, int, int, int]
+    buffers: tuple[int, int]
+    ended: bool = False
 
 
 class Socket(Record):
@@ -436,6 +469,7 @@ class Socket(Record):
         file: Mode, owner and group of the file that its name leads to; None: none.
         backlog: Of a listening one, how many may wait.
         pending: Of a listening one, indices of those that wait to be accepted.
+        connection: Of a TCP socket that stays connected to one outside, its `target`.
     """
 
     family: int
@@ -452,6 +486,7 @@ class Socket(Record):
     file: tuple[int, int, int] | None = None
     backlog: int = 0
     pending: tuple[int, ...] = ()
+    connection: Connection | None = None
 
 
 class Contents(Record):

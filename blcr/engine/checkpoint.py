@@ -164,6 +164,7 @@ def checkpoint(
             pids = list(frozen.pids)
             saving = _Saving(host, frozen, writer, tables, wanted, early, advance)
             saving.copy()
+            saving.take_connections(signal)
             if signal:
                 saving.finish(warn)
                 target.commit()
@@ -322,6 +323,12 @@ class _Saving:
         for file in contents:
             kept = pages.copy_file(file.contents, writer.file(file.number), advance)
             self._contents.append(file.record(kept))
+
+    def take_connections(self, signal: int) -> None:
+        """Have connections to others as they are when their programs end."""
+        if self._tables.sockets:
+            for inode, one in self._frozen.take_connections(signal).items():
+                self._tables.sockets[self._tables.socket_numbers[inode]] = one
 
     def _sockets(self) -> tuple[records.Socket, ...]:
         """Return the records of sockets."""

@@ -35,6 +35,7 @@ from blcr.errors import (
 from blcr.host.interface import Bounds, Host, NewProcess, Restart, RestartPlan
 from blcr.resources import (
     aio,
+    connections,
     controls,
     credentials,
     files,
@@ -69,6 +70,7 @@ def restart(
     sysroot: str | None = None,
     relocate: Sequence[tuple[str, str]] = (),
     keep_grown: bool = False,
+    close_connections: bool = False,
     bounds: Bounds | None = None,
     warn: Warn = lambda _message: None,
     notice: Warn | None = None,
@@ -87,6 +89,7 @@ def restart(
         sysroot: Where a host with file names of its own looks first.
         relocate: Pairs of path prefixes, old and new.
         keep_grown: Leave files that have grown since as long as they are.
+        close_connections: Those to others are not made again: they have ended.
         bounds: What the processes may have together on a host that gives it to them.
         warn: Told what the user should know.
         notice: Told instead what was found, and done, to files; None: `warn` is.
@@ -102,6 +105,8 @@ def restart(
     """
     reader = ContextReader(source_fd, source_name)
     context = _relocated(reader.context, relocate)
+    if close_connections:
+        context = connections.closed(context)
     archs = [_arch(record) for record in context.processes]
     plan = RestartPlan(
         context,
@@ -221,6 +226,8 @@ def _make_all(
         for (process, record, unnamed), registers in zip(made, moved, strict=True):
             with _named(record):
                 _commit(process, record, unnamed, reader, registers)
+        if sharing.connections:
+            sockets.go_on(sharing, plan.context)
     except BaseException:
         for _process, _record, unnamed in made:
             unnamed.opening.abandon()

@@ -75,6 +75,7 @@ class DescriptorFacts(Record):
         names: How many names a deleted one still has, none of them known.
         leads_outside: It is refused as a connection to somebody else; `Process.socket`
             returns it as one that was closed.
+        keepable: It need not be refused: `Process.socket` can keep it.
     """
 
     fd: int
@@ -87,6 +88,7 @@ class DescriptorFacts(Record):
     locks: tuple[records.FileLock, ...] = ()
     names: int = 0
     leads_outside: bool = False
+    keepable: bool = False
 
 
 class Contents(Record):
@@ -310,9 +312,20 @@ class Process(Protocol):
     def pipe(self, fd: int) -> records.Pipe:
         """Return capacity and bytes of the pipe at `fd`, which are left in it."""
 
-    def socket(self, fd: int) -> SocketFacts:
+    def messages(self, fd: int) -> tuple[tuple[int, bytes], ...]:
+        """
+        Return priority and text of each message in the POSIX message queue at `fd`.
+
+        They are left in it, in the order in which they are received.
+        """
+
+    def socket(self, fd: int, *, keep: bool) -> SocketFacts:
         """
         Return what the socket at `fd` is, and what waits in it to be read.
+
+        Args:
+            fd: The descriptor.
+            keep: A connection to somebody else is to stay; else it is as if closed.
 
         Raises:
             RefusedError: Something of it cannot be saved.
@@ -440,6 +453,14 @@ class NewProcess(Process, Protocol):
     def receive(self, ours: int) -> int:
         """Return a new descriptor in the process for an open file of ours."""
 
+    def fill_queue(self, fd: int, messages: Sequence[tuple[int, bytes]]) -> None:
+        """
+        Put messages, with their priorities, into the POSIX message queue at `fd`.
+
+        Raises:
+            OSError: They do not fit, or it may not be written to.
+        """
+
     def receive_terminal(self, index: int, flags: int, *, master: bool) -> int:
         """
         Return a new descriptor in the process for an end of a pseudo terminal.
@@ -519,6 +540,22 @@ class Frozen(Protocol):
         Return this process, which has the descriptors that sockets have to give.
 
         It serves for what concerns open files.
+        """
+
+    def take_connections(self, signal: int) -> Mapping[int, SocketFacts]:
+        """
+        Take the connections to others that stay from processes that are to end.
+
+        They are as they were if the processes are let go nevertheless.
+
+        Args:
+            signal: That the processes will get; 0: none.
+
+        Returns:
+            By inode, as they are now; none if the signal does not end all processes.
+
+        Raises:
+            RefusedError: One cannot be taken.
         """
 
     def kill(self, signal: int) -> None:

@@ -168,6 +168,10 @@ class Sockets:
         shown: Credentials as the processes see them; those that this process is told,
             and the inode of the socket that SO_PEERCRED was asked of (0: of a message).
         placed: Where the path of a socket leads, for us, as a process sees it.
+
+    Attributes:
+        kept: Connections to others that stay, and what does not change of them, by
+            inode.
     """
 
     def __init__(
@@ -181,6 +185,7 @@ class Sockets:
         self._placed_at = placed
         self._contents: dict[int, list[_Seen]] = {}
         self._in_flight: list[int] = []
+        self.kept: dict[int, tuple[socket.socket, records.Socket]] = {}
 
     def close(self) -> None:
         """Give up what sockets have to give."""
@@ -195,7 +200,8 @@ class Sockets:
         For when the processes are gone: else the kernel would remember the connections
         for a minute, and their ports would not be free for a restart.
         """
-        kept = [self.holders[one]() for one in self._connections.values()]
+        ends = (one for one in self._connections.values() if one not in self.kept)
+        kept = [self.holders[one]() for one in ends]
 
         def reset() -> None:
             for ours in kept:
@@ -235,7 +241,7 @@ class Sockets:
             return
         with (
             socket.socket(fileno=found[inode]()) as one,
-            contextlib.suppress(_UnsavedError),
+            contextlib.suppress(UnsavedError),
         ):
             for part in self._content(inode, one, shown):
                 yield from part.descriptors
@@ -245,7 +251,7 @@ class Sockets:
         Return what waits in a socket.
 
         Raises:
-            _UnsavedError: Some of it cannot be looked at.
+            UnsavedError: Some of it cannot be looked at.
         """
         if shown.state == inet.LISTEN:
             return []
@@ -253,7 +259,7 @@ class Sockets:
             ends = bool(shown.shutdown & _SHUT_RECEIVE)
             is_stream = shown.type == socket.SOCK_STREAM
             self._contents[inode] = (
-                _stream(one) if is_stream else _messages(one, _poll(one), ends=ends)
+                stream(one) if is_stream else _messages(one, poll(one), ends=ends)
             )
         return self._contents[inode]
 
@@ -277,7 +283,8 @@ class Sockets:
                 self._check_internet(one)
                 return
             if one.family != socket.AF_UNIX:
-                raise RefusedSocketError(f"a socket of family {_family(one)}")
+                self.check_other(one)
+                return
         try:
             shown = self._unix.get(inode)
         except OSError as error:
@@ -315,7 +322,7 @@ class Sockets:
             return
         if one.proto != socket.IPPROTO_TCP:
             raise RefusedSocketError(
-                f"a socket of family {_family(one)} and protocol {one.proto}"
+                f"a socket of family {family_name(one)} and protocol {one.proto}"
             )
         found = inet.info(one)
         if found.state == inet.LISTEN and found.waiting:
@@ -329,10 +336,30 @@ class Sockets:
             raise RefusedSocketError("a TCP socket that is being connected")
         if self._is_outside(found.state, *ends):
             there, port = ends[1]
+            why = self.obstacle(one, found.state)
             raise OutsideError(
                 f"a TCP connection to {there} port {port}, which is outside or has not "
-                "accepted it yet"
+                f"accepted it yet{why or ''}",
+                keepable=why == "",
             )
+
+    def check_other(self, one: socket.socket) -> None:
+        """
+        Likewise, of other families than those of Unix and the Internet.
+
+        Raises:
+            RefusedSocketError: It cannot.
+        """
+        raise RefusedSocketError(f"a socket of family {family_name(one)}")
+
+    def obstacle(self, one: socket.socket, state: int) -> str | None:
+        """
+        Return why a TCP connection to somebody else cannot stay; empty: it can.
+
+        None: this is not the place, or the user, to have any stay.
+        """
+        del one, state
+        return None
 
     def _is_outside(self, state: int, here: inet.End, there: inet.End) -> bool:
         """Tell whether somebody else has, or may have, the other end."""
@@ -381,12 +408,8 @@ class Sockets:
                     return self._tcp(one) if is_tcp else _udp(one)
                 facts = self._facts(one, inode, self._unix[inode])
                 return self._placed(pid, facts, self._unix[inode])
-            except _UnsavedError as error:
-                raise RefusedError(
-                    pid,
-                    f"descriptor {fd} is a socket {error}",
-                    hint="have the program read it, or close it, before the checkpoint",
-                ) from error
+            except UnsavedError as error:
+                raise refusal(pid, fd, error) from error
 
     def _placed(self, pid: int, facts: SocketFacts, shown: Unix) -> SocketFacts:
         """Return facts with the file that the name of a socket leads to."""
@@ -406,12 +429,12 @@ class Sockets:
             return facts._replace(record=facts.record._replace(file=place))
         accepted = shown.type in _ORDERED and shown.state != inet.LISTEN
         if not (path.startswith("/") or accepted):
-            raise _UnsavedError(f"bound to '{path}' in another folder, or removed")
+            raise UnsavedError(f"bound to '{path}' in another folder, or removed")
         return facts
 
     def _facts(self, one: socket.socket, inode: int, shown: Unix) -> SocketFacts:
-        events = _poll(one)
-        _require_plain(one, events)
+        events = poll(one)
+        require_plain(one, events)
         state, target = "open", b""
         if shown.state == inet.LISTEN:
             state = "listening"
@@ -420,7 +443,7 @@ class Sockets:
         elif self._waits(shown):
             state = "waiting"
             if unsent(one):
-                raise _UnsavedError("that has sent something and is not accepted yet")
+                raise UnsavedError("that has sent something and is not accepted yet")
         elif shown.peer == 0:
             state = "reset" if events & select.POLLERR else "closed"
         elif shown.peer and shown.peer not in self.holders:
@@ -429,16 +452,16 @@ class Sockets:
             else:
                 target = addresses.pack(one.family, one.getpeername())
             if state == "open" and not target:
-                raise _UnsavedError("whose other end is outside")
+                raise UnsavedError("whose other end is outside")
         waiting = self._content(inode, one, shown)
         given = {fd for part in waiting for fd in part.descriptors}
         if given and not given <= {*self.in_flight}:
-            raise _UnsavedError("with descriptors from outside")
+            raise UnsavedError("with descriptors from outside")
         if shown.type != socket.SOCK_STREAM:
             other = self._unix.get(shown.peer or 0)
             if shown.peer in self.holders and other and other.peer == inode:
                 self._require_all(shown, waiting)
-        record = _record(one)._replace(
+        record = bare_record(one)._replace(
             state=state,
             shutdown=shown.shutdown,
             messages=tuple(
@@ -466,10 +489,10 @@ class Sockets:
         Return what a TCP socket is, and what waits in it.
 
         Raises:
-            _UnsavedError: Something of it cannot be saved.
+            UnsavedError: Something of it cannot be saved.
         """
-        found, events, ends = inet.info(one), _poll(one), inet.ends(one)
-        _require_plain(one, events)
+        found, events, ends = inet.info(one), poll(one), inet.ends(one)
+        require_plain(one, events)
         peer, state = 0, "open"
         if found.state == inet.LISTEN:
             state = "listening"
@@ -481,8 +504,8 @@ class Sockets:
         if peer:
             self._require_delivered(one, found, peer)
         outside = ends is not None and self._is_outside(found.state, *ends)
-        waiting = [] if state == "listening" or not unread(one) else _stream(one)
-        record = _record(one)._replace(
+        waiting = [] if state == "listening" or not unread(one) else stream(one)
+        record = bare_record(one)._replace(
             state=state,
             shutdown=inet.shutdown(found.state, events),
             messages=tuple(records.SocketMessage(part.data) for part in waiting),
@@ -500,7 +523,7 @@ class Sockets:
         Check that the other end has got all that was written.
 
         Raises:
-            _UnsavedError: Some bytes are with the kernel, which does not show them.
+            UnsavedError: Some bytes are with the kernel, which does not show them.
         """
         count = unsent(one)
         if not count:
@@ -508,14 +531,14 @@ class Sockets:
         with socket.socket(fileno=self.holders[peer]()) as other:
             arrived = inet.info(other).received
         if found.unsent or found.sent > arrived:
-            raise _UnsavedError(f"with {count} bytes that are under way")
+            raise UnsavedError(f"with {count} bytes that are under way")
 
     def _require_all(self, shown: Unix, waiting: Sequence[_Seen]) -> None:
         """
         Check that nothing has been overlooked: an empty message shows only once.
 
         Raises:
-            _UnsavedError: The sender has more under way.
+            UnsavedError: The sender has more under way.
         """
         if any(len(part.data) > _SMALL for part in waiting):
             return
@@ -526,7 +549,7 @@ class Sockets:
             return
         sizes = [len(part.data) for part in waiting]
         if under_way - _memory_of(shown.type, sizes) >= _memory_of(shown.type, [0]):
-            raise _UnsavedError("with empty messages that somebody has looked at")
+            raise UnsavedError("with empty messages that somebody has looked at")
 
 
 class RefusedSocketError(Exception):
@@ -534,24 +557,42 @@ class RefusedSocketError(Exception):
 
 
 class OutsideError(RefusedSocketError):
-    """It is connected to somebody outside."""
+    """
+    It is connected to somebody outside.
+
+    Attributes:
+        keepable: All the same it can be saved.
+    """
+
+    def __init__(self, what: str, *, keepable: bool = False) -> None:
+        super().__init__(what)
+        self.keepable = keepable
 
 
-class _UnsavedError(Exception):
+class UnsavedError(Exception):
     """Something of a socket cannot be saved."""
 
 
-def _require_plain(one: socket.socket, events: int) -> None:
+def refusal(pid: int, fd: int, error: UnsavedError) -> RefusedError:
+    """Return how a socket is refused of which something cannot be saved."""
+    return RefusedError(
+        pid,
+        f"descriptor {fd} is a socket {error}",
+        hint="have the program read it, or close it, before the checkpoint",
+    )
+
+
+def require_plain(one: socket.socket, events: int) -> None:
     """
     Check that a socket has nothing that is not saved.
 
     Raises:
-        _UnsavedError: It has.
+        UnsavedError: It has.
     """
     if events & select.POLLPRI:
-        raise _UnsavedError("with urgent data")
+        raise UnsavedError("with urgent data")
     if _is_filtered(one):
-        raise _UnsavedError("with a filter of packets")
+        raise UnsavedError("with a filter of packets")
 
 
 def _udp(one: socket.socket) -> SocketFacts:
@@ -559,12 +600,12 @@ def _udp(one: socket.socket) -> SocketFacts:
     Return what a UDP socket is, and what waits in it.
 
     Raises:
-        _UnsavedError: Something of it cannot be saved.
+        UnsavedError: Something of it cannot be saved.
     """
-    events = _poll(one)
-    _require_plain(one, events)
+    events = poll(one)
+    require_plain(one, events)
     waiting = _messages(one, events, ends=False)
-    record = _record(one)._replace(
+    record = bare_record(one)._replace(
         messages=tuple(
             records.SocketMessage(part.data, None, part.source) for part in waiting
         ),
@@ -574,18 +615,19 @@ def _udp(one: socket.socket) -> SocketFacts:
     return SocketFacts(record, 0, (), ((),) * len(waiting))
 
 
-def _record(one: socket.socket) -> records.Socket:
+def bare_record(one: socket.socket) -> records.Socket:
     """Return what every socket has in its record."""
     options = tuple(_own_options(one))
     return records.Socket(one.family, one.type, one.proto, options)
 
 
-def _family(one: socket.socket) -> str:
+def family_name(one: socket.socket) -> str:
     """Return the name of a socket's family."""
     return getattr(one.family, "name", f"AF_{int(one.family)}")
 
 
-def _poll(one: socket.socket) -> int:
+def poll(one: socket.socket) -> int:
+    """Return the events that a socket has now."""
     poll = select.poll()
     wanted = select.POLLIN | select.POLLPRI | select.POLLOUT | select.POLLRDHUP
     poll.register(one, wanted)
@@ -681,7 +723,7 @@ def _memory_of(kind: int, sizes: Sequence[int]) -> int:
         return unsent(here)
 
 
-def _stream(one: socket.socket) -> list[_Seen]:
+def stream(one: socket.socket) -> list[_Seen]:
     """Return the bytes that wait in a stream, in parts of one sender each."""
     size = unread(one)
     if not size:
@@ -697,7 +739,7 @@ def _stream(one: socket.socket) -> list[_Seen]:
         while at < size:
             seen = _peek(one, size - at)
             if not seen.data:
-                raise _UnsavedError(f"with {size - at} bytes that cannot be looked at")
+                raise UnsavedError(f"with {size - at} bytes that cannot be looked at")
             parts += _split(one, at, seen)
             at += len(seen.data)
             one.setsockopt(socket.SOL_SOCKET, _PEEK_OFFSET, at)
@@ -744,7 +786,7 @@ def _messages(one: socket.socket, events: int, *, ends: bool) -> list[_Seen]:
     if events & select.POLLERR:
         # Whoever looks is told of the error, and the program would be no more.
         if unread(one):
-            raise _UnsavedError("with an error besides messages")
+            raise UnsavedError("with an error besides messages")
         return []
     found: list[_Seen] = []
     with _PeekingFrom(one, -1):

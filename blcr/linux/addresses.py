@@ -1,7 +1,7 @@
 """
 Names of sockets: sockaddr as the kernel has it, and as Python does.
 
-Source: unix(7), ip(7), ipv6(7).
+Source: unix(7), ip(7), ipv6(7), netlink(7).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from blcr.annotations import Any
 INTERNET = (socket.AF_INET, socket.AF_INET6)
 _MAPPED = "::ffff:"
 _FAMILY = struct.Struct("=H")
+_NETLINK = struct.Struct("=HHII")
+"""struct sockaddr_nl: family, nothing, port, groups."""
 _SCOPE_AT, _IPV6_SIZE = 24, 28
 
 
@@ -24,6 +26,8 @@ def pack(family: int, name: Any) -> bytes:  # noqa: ANN401
         path: bytes = name if isinstance(name, bytes) else name.encode(*_PATH)
         end = b"" if path.startswith(b"\0") or not path else b"\0"
         return _FAMILY.pack(family) + path + end if path else b""
+    if family == socket.AF_NETLINK:
+        return _NETLINK.pack(family, 0, *name)
     if family == socket.AF_INET:
         host, port = str(name[0]), int(name[1])
         return _FAMILY.pack(family) + _port(port) + _host(family, host) + bytes(8)
@@ -42,6 +46,8 @@ def unpack(data: bytes) -> Any:  # noqa: ANN401
     (family,) = _FAMILY.unpack_from(data)
     if family == socket.AF_UNIX:
         return data[2:] if data[2:3] == b"\0" else data[2:].rstrip(b"\0")
+    if family == socket.AF_NETLINK:
+        return _NETLINK.unpack(data)[2:]
     port = int.from_bytes(data[2:4], "big")
     if family == socket.AF_INET:
         return socket.inet_ntop(family, data[4:8]), port
@@ -64,6 +70,11 @@ def in_order(data: bytes, order: str) -> bytes:
         scope = data[_SCOPE_AT:_IPV6_SIZE][::-1]
         return swapped[:_SCOPE_AT] + scope + swapped[_IPV6_SIZE:]
     return swapped
+
+
+def is_netlink(data: bytes) -> bool:
+    """Tell whether a sockaddr is of netlink."""
+    return bool(data) and _FAMILY.unpack_from(data)[0] == socket.AF_NETLINK
 
 
 def plain(host: str) -> str:

@@ -61,6 +61,7 @@ class Tables(Record):
             same one; in the host's order of open files.
         socket_numbers: The index of a socket by its inode.
         in_flight: The index of an open file that a socket has to give, by our number.
+        queues: POSIX message queues whose messages are saved, by device and inode.
     """
 
     files: list[records.OpenFile]
@@ -73,11 +74,12 @@ class Tables(Record):
     sockets: list[SocketFacts]
     socket_numbers: dict[int, int]
     in_flight: dict[int, int]
+    queues: set[tuple[int, int]]
 
     @classmethod
     def empty(cls) -> Tables:
         """Return tables of nothing."""
-        return cls([], [], {}, {}, [], objects.Table(), {}, [], {}, {})
+        return cls([], [], {}, {}, [], objects.Table(), {}, [], {}, {}, set())
 
     def opened_before(self, process: FrozenProcess, facts: DescriptorFacts) -> int:
         """Return the index of an open file that another process has; or -1, noted."""
@@ -127,11 +129,13 @@ def save(
     all_facts = process.descriptors()
     events.refuse_unwatched(process, all_facts)
     for facts in all_facts:
-        if facts.leads_outside and "connections" in wanted:
+        closes = facts.leads_outside and "connections" in wanted
+        if closes:
             tables.warnings.append(
                 f"process {process.pid}: descriptor {facts.fd} is {facts.refused}; a "
                 "restart finds it closed"
             )
+        if closes or facts.keepable:
             file = facts.file._replace(kind="socket")
             facts = facts._replace(refused="", file=file)
         if facts.description not in numbers:
@@ -228,8 +232,12 @@ def _open_file(
         return file._replace(object=index)
     if file.kind == "socket":
         tables.socket_numbers[file.inode] = len(tables.sockets)
-        tables.sockets.append(process.socket(facts.fd))
+        keep = facts.keepable and "connections" not in wanted
+        tables.sockets.append(process.socket(facts.fd, keep=keep))
         return file._replace(socket=tables.socket_numbers[file.inode])
+    if file.kind == "mqueue" and (file.device, file.inode) not in tables.queues:
+        tables.queues.add((file.device, file.inode))
+        return file._replace(messages=process.messages(facts.fd))
     if file.kind not in _WITH_BYTES:
         return file
     if file.inode not in tables.pipe_numbers:

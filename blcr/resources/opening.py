@@ -48,7 +48,9 @@ class Sharing:
         filled: Named pipes, by index, that have their bytes.
         filled_segments: Likewise System V segments.
         objects: For files without a name, by index.
+        opened_queues: Old inodes of POSIX message queues that have their messages.
         message_queues: For POSIX message queues without a name, by their old inodes.
+        connections: For sockets with connections to others, by their index.
         contents: For nameless files with contents, by the index of those.
         places: As in `Opening`.
     """
@@ -63,6 +65,8 @@ class Sharing:
         self.objects: dict[int, int] = {}
         self.contents: dict[int, int] = {}
         self.message_queues: dict[int, int] = {}
+        self.opened_queues: set[int] = set()
+        self.connections: dict[int, int] = {}
         self.places: dict[int, str] = {}
         every = context.processes
         used = [{one.file for one in process.descriptors} for process in every]
@@ -84,7 +88,7 @@ class Sharing:
     def close(self) -> None:
         """Let go of all."""
         every = (self.files, self.pipes, self.objects, self.contents)
-        for held in (*every, self.message_queues):
+        for held in (*every, self.message_queues, self.connections):
             for ours in held.values():
                 os.close(ours)
             held.clear()

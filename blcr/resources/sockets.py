@@ -30,8 +30,8 @@ from blcr.context import records
 from blcr.errors import RemoteCallError, RestartError
 from blcr.host.interface import SCRATCH_SIZE, Run, SocketFacts
 from blcr.linux import addresses, structures
-from blcr.resources import files, objects
-from blcr.resources.opening import Opening
+from blcr.resources import connections, files, objects
+from blcr.resources.opening import Opening, Sharing
 
 _FORCED = {socket.SO_SNDBUF: 32, socket.SO_RCVBUF: 33}
 """SO_SNDBUFFORCE and SO_RCVBUFFORCE by what they set."""
@@ -101,6 +101,8 @@ def shown(name: bytes) -> str:
     if path := addresses.path(name):
         return f"'{path}'"
     found = addresses.unpack(name)
+    if addresses.is_netlink(name):
+        return f"port {found[0]} of netlink"
     if isinstance(found, bytes):
         return f"'@{found[1:].decode(errors='backslashreplace')}'"
     host, port, *_ = found
@@ -131,6 +133,12 @@ def rebuild(made: Sequence[objects.Making]) -> None:
     finally:
         making.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def go_on(sharing: Sharing, context: records.Context) -> None:
+    """Let connections to others go on, when nothing can fail any more."""
+    for index, ours in sharing.connections.items():
+        connections.go_on(ours, context.sockets[index])
 
 
 class _Making:
@@ -223,8 +231,10 @@ class _Making:
             saved = self._sockets[index]
             if index in self._ours:
                 continue
-            if saved.family in addresses.INTERNET:
-                if not self._is_accepted(index):
+            if saved.family == socket.AF_NETLINK:
+                self._ours[index] = self._internet(index)
+            elif saved.family in addresses.INTERNET:
+                if not (self._is_accepted(index) or saved.connection):
                     self._ours[index] = self._internet(index)
             elif self._is_accepted(index):
                 other = self._sockets[saved.peer] if saved.peer >= 0 else None
@@ -284,7 +294,7 @@ class _Making:
         return opening.task.call("socket", saved.family, kind, saved.protocol)
 
     def _internet(self, index: int) -> socket.socket:
-        """Make one of the Internet families that is not connected."""
+        """Make one of the Internet families, or netlink, that is not connected."""
         saved, holder = self._sockets[index], self._holders[index]
         ours = _taken(holder, self._socket(holder, saved))
         _set_early(ours, saved)
@@ -345,17 +355,35 @@ class _Making:
     def accept(self) -> None:
         """Make those that have been accepted, and have others wait for that."""
         for index, saved in enumerate(self._sockets):
+            if saved.connection:
+                # Those that listen have to have their ports before.
+                continue
             if index not in self._ours:
                 is_internet = saved.family in addresses.INTERNET
                 make = self._connect_tcp if is_internet else self._connect_to_name
                 make(index)
             elif saved.state == "listening":
                 self._listen(index)
-        for saved in self._sockets:
+        for index, saved in enumerate(self._sockets):
             if saved.state == "listening":
                 for waiting in saved.pending:
                     holder = self._holders[waiting]
                     self._connect(holder, waiting, saved.name)
+            if saved.connection:
+                self._ours[index] = self._connected_outside(index)
+
+    def _connected_outside(self, index: int) -> socket.socket:
+        """Make one that is connected to one outside, which is not told of it yet."""
+        saved, holder = self._sockets[index], self._holders[index]
+        ours = _taken(holder, self._socket(holder, saved))
+        try:
+            _set_early(ours, saved)
+            connections.rebuild(holder, ours, saved)
+        except BaseException:
+            ours.close()
+            raise
+        holder.sharing.connections[index] = os.dup(ours.fileno())
+        return ours
 
     def _listen(self, index: int) -> None:
         """Have a socket listen, in the name of who has had it."""
@@ -589,6 +617,8 @@ class _Making:
     def _fill_internet(self, index: int) -> None:
         """Send what waits to be read in a socket of the Internet families."""
         saved, ours = self._sockets[index], self._ours[index]
+        if saved.connection:
+            return
         if saved.type == socket.SOCK_DGRAM:
             for message in saved.messages:
                 self._send_datagram(index, message)
@@ -685,7 +715,7 @@ class _Making:
         if saved.family == socket.AF_UNIX and not passes:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         for level, name, value in saved.options:
-            if ours.getsockopt(level, name, len(value)) == value:
+            if _has(ours, level, name, value):
                 continue
             try:
                 if level == socket.SOL_SOCKET and name in _FORCED:
@@ -739,7 +769,7 @@ def _taken(opening: Opening, fd: int) -> socket.socket:
 
 def _bind(opening: Opening, ours: socket.socket, name: bytes) -> None:
     """
-    Bind a socket of the Internet families.
+    Bind a socket of the Internet families, or netlink.
 
     Raises:
         RestartError: It cannot be.
@@ -805,6 +835,14 @@ def _set_early(ours: socket.socket, saved: records.Socket) -> None:
         if level != socket.SOL_SOCKET or name not in _FORCED:
             with contextlib.suppress(OSError):
                 ours.setsockopt(level, name, value)
+
+
+def _has(ours: socket.socket, level: int, name: int, value: bytes) -> bool:
+    """Tell whether an option is as it was, if that can be asked for."""
+    try:
+        return ours.getsockopt(level, name, len(value)) == value
+    except OSError:
+        return False
 
 
 def _stream(

@@ -11,6 +11,9 @@ from collections.abc import Callable, Container, Iterator, Mapping
 
 from blcr.context import records
 
+_NETLINK = 16
+"""AF_NETLINK."""
+
 
 def unsupported(context: records.Context, kinds: Container[str]) -> list[str]:
     """Return the kinds of state in a context that are not among `kinds`."""
@@ -25,6 +28,10 @@ def _kinds(context: records.Context) -> Iterator[str]:
             yield "contents"
         if file.owner[1] or file.signal:
             yield "owner"
+    if any(one.family == _NETLINK for one in context.sockets):
+        yield "netlink_socket"
+    if any(one.connection for one in context.sockets):
+        yield "connection"
     if context.semaphores or context.message_queues:
         yield "sysv"
     if any(one.kind == "sysv" for one in context.shared_memory):

@@ -33,8 +33,9 @@ TO_EMULATED: Mapping[str, str] = {
     "root_directory": "root",
     "sock_family": "ancillary",
     "sock_signed": "ancillary",
+    "sock_netlink": "netlink_socket",
     "terminal_pair": "pty",
-    "tree_mqueue": "mqueue",
+    **dict.fromkeys(("tree_mqueue", "tree_mqueue_full"), "mqueue"),
     "tree_terminal": "pty",
 }
 """By program or scenario: the kind of the record that the emulated host lacks."""
@@ -47,9 +48,11 @@ TO_NATIVE: Mapping[str, str] = {
     "file_owner": "not served: fcntl(F_SETOWN_EX)",
     "process_modes": "not served: prctl(PR_SET_THP_DISABLE)",
     "sock_family": "not served: setsockopt, level 1",
+    "sock_netlink": "is a socket of family AF_NETLINK",
     "sock_signed": "not served: setsockopt, level 1",
     "terminal_pair": "not served: ioctl(TIOCSPTLCK)",
     "tree_mqueue": "not served: mq_open",
+    "tree_mqueue_full": "not served: mq_open",
     "tree_terminal": "not served: ioctl(TIOCSPTLCK)",
 }
 """Likewise: what it asks the emulated host for in vain, or what cannot be saved."""

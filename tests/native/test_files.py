@@ -377,7 +377,7 @@ REFUSED = {
     "io_uring": "io_uring",
     "userfaultfd": "userfaultfd",
     "fanotify": "fanotify",
-    "mqueue": "message queue",
+    "mqueue": "message queue that notifies",
     "pidfd": "outside",
     "perf": "perf_event",
     "bpf": "bpf",

@@ -224,12 +224,14 @@ def test_shared_namespace_is_accepted(home: Path) -> None:
 
 
 SOCKETS = {
-    "connection": "s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))",
     "waiting": (
         "l = socket.create_server(('127.0.0.1', 0)); "
         "s = socket.create_connection(l.getsockname())"
     ),
-    "netlink": "s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)",
+    "netlink": (
+        "s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0); "
+        "s.send(bytes.fromhex('11000000120001030000000000000000') + bytes(4))"
+    ),
     "unix": "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[2])",
     "unsaid": (
         "l = socket.socket(socket.AF_UNIX); l.bind('l'); l.listen(); "

@@ -4,6 +4,7 @@
 #include <linux/bpf.h>
 #include <linux/perf_event.h>
 #include <mqueue.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
@@ -23,7 +24,8 @@ static int make(const char *kind)
     if (strcmp(kind, "mqueue") == 0) {
         struct mq_attr attributes = {.mq_maxmsg = 1, .mq_msgsize = 1};
         int fd = mq_open("/blcr-test", O_RDWR | O_CREAT, 0600, &attributes);
-        mq_send(fd, "", 1, 0);
+        struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+        check(fd < 0 || mq_notify(fd, &event) == 0);
         mq_unlink("/blcr-test");
         return fd;
     }

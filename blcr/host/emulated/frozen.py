@@ -419,8 +419,18 @@ class FrozenProcess:
         theirs = id(other.guest.descriptors.get(other_fd))
         return (ours > theirs) - (ours < theirs)
 
-    def socket(self, fd: int) -> SocketFacts:
-        """Return what a socket is, and what waits in it."""
+    def messages(self, fd: int) -> tuple[tuple[int, bytes], ...]:
+        """Refuse: a machine has no message queues yet."""
+        raise HostError(f"a machine has no message queue {fd} yet")
+
+    def fill_queue(self, fd: int, messages: Sequence[tuple[int, bytes]]) -> None:
+        """Refuse likewise."""
+        del messages
+        raise HostError(f"a machine cannot make the message queue {fd} yet")
+
+    def socket(self, fd: int, *, keep: bool) -> SocketFacts:
+        """Return what a socket is, and what waits in it; no connection is kept."""
+        del keep
         machine = self.guest.machine
         ours = os.dup(self.guest.descriptors.get(fd).fd)
         facts = self.family.sockets.facts(ours, self.pid, fd)
@@ -704,6 +714,11 @@ class FrozenMachine:
         self._given.leave()
         self._kin.close()
         self._machine.set_clocks_going(from_held=False)
+
+    def take_connections(self, signal: int) -> Mapping[int, SocketFacts]:
+        """Return none: none is kept here."""
+        del signal
+        return {}
 
     def kill(self, signal: int) -> None:
         """Send a signal, which is met before the next instruction."""

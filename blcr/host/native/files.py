@@ -20,11 +20,19 @@ from blcr.annotations import TYPE_CHECKING
 from blcr.context import records
 from blcr.errors import HostError, TaskGoneError
 from blcr.host.interface import DescriptorFacts
-from blcr.host.native import fdinfo, lent, procfs, terminals, whereabouts
+from blcr.host.native import (
+    fdinfo,
+    lent,
+    procfs,
+    queues,
+    terminals,
+    whereabouts,
+)
 from blcr.record import Record
 
 if TYPE_CHECKING:
-    from blcr.host.sockets import Credentials, Sockets
+    from blcr.host.native.sockets import NativeSockets
+    from blcr.host.sockets import Credentials
 
 _MEMORY_DEVICES = {(1, 3), (1, 5), (1, 7), (1, 8), (1, 9)}
 """null, zero, full, random, urandom: nothing of them is anybody's own."""
@@ -139,6 +147,7 @@ class _Kind(Record):
         state: What it consists of.
         watches: Of an inotify.
         outside: A socket that is connected to somebody else.
+        keepable: It can be saved all the same.
     """
 
     kind: str
@@ -148,6 +157,7 @@ class _Kind(Record):
     state: fdinfo.State = ()
     watches: tuple[records.Watch, ...] = ()
     outside: bool = False
+    keepable: bool = False
 
 
 def ranks(pid: int, kcmp: int) -> dict[int, int]:
@@ -164,7 +174,7 @@ def ranks(pid: int, kcmp: int) -> dict[int, int]:
                 alike.setdefault(shown.label(fd), []).append(fd)
     if any(label.startswith("socket:") for label in alike):
         # To be imported later would take frozen time.
-        import blcr.host.sockets  # noqa: F401
+        import blcr.host.native.sockets  # noqa: F401
     if len(numbers) < _MANY:
         return {}
 
@@ -235,21 +245,25 @@ class Family:
         """Return what, the processes being gone, leaves nothing of connections."""
         return self.sockets.sever() if "sockets" in self.__dict__ else lambda: None
 
+    def keeps(self) -> bool:
+        """Tell whether connections to others stay."""
+        return "sockets" in self.__dict__ and bool(self.sockets.kept)
+
     def close(self) -> None:
         """Give up descriptors of ours."""
         if "sockets" in self.__dict__:
             self.sockets.close()
 
     @functools.cached_property
-    def sockets(self) -> Sockets:
+    def sockets(self) -> NativeSockets:
         """The sockets that they have."""
-        from blcr.host.sockets import Sockets
+        from blcr.host.native.sockets import NativeSockets
 
         held = {
             inode: functools.partial(lent.lend, pid, fd)
             for inode, (pid, fd) in self._held.sockets.items()
         }
-        return Sockets(held, _shown_credentials, _placed)
+        return NativeSockets(held, _shown_credentials, _placed, self._pids)
 
     @functools.cached_property
     def _statuses(self) -> list[procfs.Status]:
@@ -270,6 +284,10 @@ class Family:
         status = procfs.status(pid)
         ended = status.state in "ZX" and status.ppid in self._pids
         return pid == status.tgid and (pid in self._pids or ended)
+
+    def other_user(self, status: os.stat_result) -> int:
+        """Return a process that is not among them and has a file open; 0: none."""
+        return whereabouts.opened_by(status, self._pids)
 
     def stranger(self, device: int) -> int:
         """Return a process that is not among them and has a device open; 0: none."""
@@ -499,6 +517,7 @@ class _Looking:
             tuple(locks),
             status.st_nlink if found.deleted else 0,
             leads_outside=found.outside and bool(refused),
+            keepable=found.keepable and bool(refused),
         )
 
     def _owned(self, one: _Seen, file: records.OpenFile) -> records.OpenFile:
@@ -549,7 +568,9 @@ class _Looking:
         try:
             self._family.sockets.check(one.stat.st_ino)
         except RefusedSocketError as error:
-            return _Kind("", str(error), outside=isinstance(error, OutsideError))
+            outside = isinstance(error, OutsideError)
+            keepable = isinstance(error, OutsideError) and error.keepable
+            return _Kind("", str(error), outside=outside, keepable=keepable)
         return _Kind("socket")
 
     def _anonymous(self, one: _Seen) -> _Kind:
@@ -629,15 +650,21 @@ class _Looking:
     def _message_queue(self, one: _Seen, ours: int) -> _Kind:
         """Return the kind of a POSIX message queue."""
         most, size, count = lent.message_queue(ours)
-        if count:
-            return _Kind("", f"a POSIX message queue with {count} messages in it")
         try:
             with open(f"/proc/{self._pid}/fd/{one.fd}", "rb") as file:
                 notifies = b"NOTIFY_PID:0" not in file.read()
+            if count:
+                os.close(queues.reopened(f"/proc/{self._pid}/fd/{one.fd}"))
         except OSError as error:
             return _Kind("", f"a POSIX message queue: {error.strerror}")
         if notifies:
             return _Kind("", "a POSIX message queue that notifies a process")
+        if count and (other := self._family.other_user(one.stat)):
+            return _Kind(
+                "",
+                f"a POSIX message queue with {count} messages in it that process "
+                f"{other} has open, too",
+            )
         unlinked = int(not one.stat.st_nlink)
         name = one.label.removesuffix(_DELETED)
         return _Kind("mqueue", path=name, state=((most, size, unlinked),))

@@ -39,7 +39,13 @@ from blcr.errors import (
     TaskGoneError,
     TracedError,
 )
-from blcr.host.interface import Call, MappingFacts, ProcessFacts, Run
+from blcr.host.interface import (
+    Call,
+    MappingFacts,
+    ProcessFacts,
+    Run,
+    SocketFacts,
+)
 from blcr.host.native import (
     blocked,
     files,
@@ -92,6 +98,12 @@ a program more often worth it.
 """
 _MANY = 200
 """Mappings from which on reading about each of them is."""
+_INIT = 1
+_HARMLESS = {
+    *(signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH),
+    *(signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU),
+}
+"""Signals that end nobody who has not asked for it; signal(7)."""
 _LET_GO_S = 0.1
 """How long to wait for a thread that has to stop before tracing it can be ended."""
 
@@ -716,6 +728,8 @@ class Freezer:
         self._tracking = tracking
         self._pids = pids
         self._joined = joined
+        self._took = False
+        """Connections to others have been taken from the processes."""
         self._sysv: ModuleType | None = None
         """The module, if there are objects of System V."""
         self._deadline = 0.0
@@ -917,23 +931,60 @@ class Freezer:
 
     def _release(self) -> None:
         """Let everything go."""
+        families = {id(one.family): one.family for one in self.processes}.values()
+        if self._took:
+            # What is given back is the processes' before they run.
+            for family in families:
+                family.close()
         for process in self.processes:
-            process.family.close()
             process.release()
+        for family in families:
+            family.close()
         self.processes = []
         if self._collects:
             gc.enable()
 
+    def take_connections(self, number: int) -> Mapping[int, SocketFacts]:
+        """Take the connections to others that stay, if the signal ends all."""
+        family = self.processes[0].family
+        if not family.keeps():
+            return {}
+        if number and all(_ends_by(one, number) for one in self.processes):
+            self._took = True
+            return family.sockets.take()
+        self.warnings = [
+            *self.warnings,
+            "connections to others are as they are now: a restart has them again if "
+            "nothing is sent, or closed, until then (--kill ends them quietly)",
+        ]
+        return {}
+
     def kill(self, number: int) -> None:
         """Send a signal that comes before one more instruction."""
+        family = self.processes[0].family
         ends = number == signal.SIGKILL
-        sever = self.processes[0].family.sever() if ends else None
+        sever = family.sever() if ends else None
         for process in self.processes:
             os.kill(process.outer_pid, number)
+        if self._took:
+            family.sockets.dismiss()
         if sever:
             for process in self.processes:
                 _await_end(process)
             sever()
+
+
+def _ends_by(process: HeldProcess, number: int) -> bool:
+    """Tell whether a signal is certain to end a process, which does nothing else."""
+    if number == signal.SIGKILL:
+        return True
+    if number in _HARMLESS or process.pid == _INIT:
+        return False
+    bit = 1 << number - 1
+    status = procfs.status(process.shown_pid)
+    if (status.ignored | status.caught) & bit:
+        return False
+    return not all(one.signal_mask() & bit for one in process.tasks)
 
 
 def _refuse_common(processes: Sequence[HeldProcess]) -> None:

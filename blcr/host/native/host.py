@@ -11,6 +11,7 @@ from blcr.annotations import TYPE_CHECKING, cast
 from blcr.errors import HostError, NoSuchProcessError, NotTrackableError, TaskGoneError
 from blcr.host.interface import CheckpointRequest, RestartPlan
 from blcr.host.native import freeze, kernel, procfs, seccomp, yama
+from blcr.linux import repair
 
 if TYPE_CHECKING:
     from blcr.host import interface
@@ -34,7 +35,8 @@ class NativeHost:
             "inotify", "pidfd", "pty", "memfd", "aio", "owner", "root", "guards",
             "controls", "credentials", "seccomp", "policy", "speculation",
             "droppable", "huge_page", "keys", "dispatch", "sysv",
-            "mqueue", "socket", "ancillary",
+            "mqueue", "socket", "ancillary", "connection",
+            "netlink_socket",
         }
     )  # fmt: skip
 
@@ -119,6 +121,12 @@ class NativeHost:
                     f"process {record.pid} runs under seccomp, which takes root "
                     "(CAP_SYS_ADMIN) to set up again"
                 )
+        connected = any(one.connection for one in plan.context.sockets)
+        if connected and not repair.is_permitted():
+            lacking.append(
+                "there are TCP connections to others, which take root (CAP_NET_ADMIN) "
+                "to make again; --close-connections does without them"
+            )
         return lacking
 
     def restart(self, plan: RestartPlan) -> Making:

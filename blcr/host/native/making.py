@@ -26,6 +26,7 @@ from blcr.host.native import (
     lent,
     procfs,
     ptrace,
+    queues,
     whereabouts,
     yama,
 )
@@ -358,6 +359,14 @@ class MadeProcess(NativeProcess):
         if self._lender is None:
             self._lender = lent.Lender(self.outer_pid)
         return self._lender.lend(fd)
+
+    def fill_queue(self, fd: int, messages: Sequence[tuple[int, bytes]]) -> None:
+        """Put messages into the POSIX message queue at `fd`."""
+        queue = queues.reopened(f"/proc/{self.outer_pid}/fd/{fd}")
+        try:
+            queues.send(queue, messages)
+        finally:
+            os.close(queue)
 
     def close(self) -> None:
         """Give up what was opened to look at the process."""

@@ -41,6 +41,7 @@ from blcr.host.native import (
     pagemap,
     procfs,
     ptrace,
+    queues,
     scheduling,
     seccomp,
     transfers,
@@ -578,11 +579,22 @@ class NativeProcess:
         """Return capacity and bytes of the pipe at `fd`."""
         return lent.pipe(self.shown_pid, fd)
 
-    def socket(self, fd: int) -> SocketFacts:
+    def messages(self, fd: int) -> queues.Messages:
+        """Return priority and text of each message in the queue at `fd`."""
+        with lent.lent(self.shown_pid, fd) as ours:
+            _most, size, count = lent.message_queue(ours)
+        if not count:
+            return ()
+        queue = queues.reopened(f"/proc/{self.shown_pid}/fd/{fd}")
+        try:
+            return queues.look(queue, size)
+        finally:
+            os.close(queue)
+
+    def socket(self, fd: int, *, keep: bool) -> SocketFacts:
         """Return what the socket at `fd` is, and what waits in it."""
-        return self.family.sockets.facts(
-            lent.lend(self.shown_pid, fd), self.shown_pid, fd
-        )
+        pid = self.shown_pid
+        return self.family.sockets.facts(lent.lend(pid, fd), pid, fd, keep=keep)
 
     def contents(self, fd: int) -> Contents:
         """Return a descriptor to read the regular file at `fd` from."""

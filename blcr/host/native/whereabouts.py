@@ -60,6 +60,19 @@ def device_opened_by(device: int, users: Container[int]) -> int:
     return 0
 
 
+def opened_by(status: os.stat_result, users: Container[int]) -> int:
+    """Return a process besides `users` that has a file open; 0: none is known."""
+    for pid in procfs.pids():
+        if pid in users or pid == os.getpid():
+            continue
+        with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as fds:
+            for entry in fds:
+                with contextlib.suppress(OSError):
+                    if os.path.samestat(os.stat(entry.path), status):
+                        return pid
+    return 0
+
+
 def held_by_others(files: Iterable[records.OpenFile]) -> dict[Identity, int]:
     """
     Return who else has files open that have grown since, by the files' identities.

@@ -13,6 +13,7 @@ complete -c cr_restart -l 'memory' -r -d 'Give emulated programs SIZE bytes toge
 complete -c cr_restart -l 'tasks' -r -d 'Let emulated programs have N threads together (default 2000)'
 complete -c cr_restart -l 'relocate' -r -d 'Use NEW for paths that begin with OLD; may be repeated'
 complete -c cr_restart -l 'keep-grown' -d 'Do not cut files that have grown since back to their old length'
+complete -c cr_restart -l 'close-connections' -d 'Do not make connections to others again: they have ended'
 complete -c cr_restart -l 'restore-pid' -d 'Give the processes their pids again (the default)'
 complete -c cr_restart -l 'no-restore-pid' -d 'Give them new ones'
 complete -c cr_restart -l 'restore-pgid' -d 'Give them their process groups again'
