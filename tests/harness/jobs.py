@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -328,12 +329,14 @@ class Job(NamedTuple):
     Attributes:
         prepare: Makes its input in a folder, and returns its command line.
         results: Files there that are its results, besides what it prints.
-        everybody: Whether other users can run it.
+        refuses: The user (of `commands.users`) that cannot run it; empty: none.
+        sampled: One user, by chance, does in a short run.
     """
 
     prepare: Callable[[Path, int | None], list[str]]
     results: tuple[str, ...] = ()
-    everybody: bool = True
+    refuses: str = ""
+    sampled: bool = False
 
 
 def _rounds(text: str, few: int) -> str:
@@ -503,6 +506,70 @@ def _nginx(folder: Path, user: int | None) -> list[str]:
     return _python(NGINX, 8000)(folder, user)
 
 
+def _own_script(
+    name: str, few: int, *words: str
+) -> Callable[[Path, int | None], list[str]]:
+    """Run a Python program of ours; its first argument is an amount."""
+
+    def prepare(folder: Path, user: int | None) -> list[str]:
+        # Another user may not read our folders.
+        script = shutil.copy(OWN / name, folder)
+        amount = str(few * (5 if seeds.FULL else 1))
+        return [str(interpreter(user).executable), str(script), amount, *words]
+
+    return prepare
+
+
+def _postgres(folder: Path, user: int | None) -> list[str]:
+    """Load PostgreSQL; who makes the database has to have a name."""
+    programs = _postgres_programs()
+    with tempfile.TemporaryDirectory() as name:
+        owner = None if user is None else "nobody"
+        if owner:
+            shutil.chown(name, owner)
+        words = [
+            str(programs / "initdb"),
+            "-N",
+            "-A",
+            "trust",
+            "-U",
+            "load",
+            "-D",
+            name,
+        ]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL, user=owner)
+        # The server wants its folder closed to others.
+        data = shutil.copytree(name, folder / "data")
+    for path in (data, *data.rglob("*")):
+        if user is not None:
+            os.lchown(path, user, user)
+    return _own_script("postgres_load.py", 100, str(programs))(folder, user)
+
+
+def _postgres_programs() -> Path:
+    """Return the folder with the server, which is not in the path everywhere."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.skip("not applicable: PostgreSQL is not installed")
+    return found[-1].parent
+
+
+def _tmux(pager: str, jump: str) -> Callable[[Path, int | None], list[str]]:
+    def prepare(folder: Path, user: int | None) -> list[str]:
+        _found("tmux")
+        _found(pager.split()[0])
+        script = _own_script("tmux_panes.py", 120_000, pager, jump)
+        return script(folder, user)
+
+    return prepare
+
+
+def _xterm(folder: Path, user: int | None) -> list[str]:
+    _found("Xvfb")
+    _found("xterm")
+    return _own_script("xterm_shown.py", 100_000)(folder, user)
+
+
 def _mpi(flavour: str, few: int, *options: str) -> Job:
     """Run processes that pass messages, by one of the implementations of MPI."""
 
@@ -513,7 +580,7 @@ def _mpi(flavour: str, few: int, *options: str) -> Job:
         rounds = str(few * (5 if seeds.FULL else 1))
         return [_found(f"mpirun.{flavour}"), *options, "./ring", rounds]
 
-    return Job(prepare)
+    return Job(prepare, sampled=True)
 
 
 def _agent(folder: Path, user: int | None) -> list[str]:
@@ -541,7 +608,7 @@ def _found(name: str) -> str:
 
 JOBS = {
     "python": Job(_python(PYTHON, 40_000)),
-    "numpy": Job(_numpy, everybody=False),
+    "numpy": Job(_numpy, refuses="user"),
     "xz": Job(_compressor("xz", "-T2", "-1", "--block-size=2MiB"), ("file.xz",)),
     "gzip": Job(_compressor("gzip", "-5", "-n"), ("file.gz",)),
     "sqlite3": Job(_sqlite),
@@ -565,13 +632,18 @@ JOBS = {
     "esbuild": Job(_esbuild, ("all.js", "all.js.map")),
     "ruff": Job(_ruff, ("found",)),
     "redis": Job(_redis),
-    "nginx": Job(_nginx),
+    "nginx": Job(_nginx, sampled=True),
     "openmpi": _mpi(
         "openmpi", 200_000, "-n", "4", "--oversubscribe", "--allow-run-as-root"
     ),
     "mpich": _mpi("mpich", 800_000, "-n", "2"),
+    "tmux-less": Job(_tmux("less", "{}g"), sampled=True),
+    "tmux-vim": Job(_tmux("vim -u NONE", "{}Gzt"), sampled=True),
+    "xterm": Job(_xterm, ("shown",), sampled=True),
+    # The server refuses to run as root.
+    "postgres": Job(_postgres, refuses="root"),
     # The agent lets nobody but root look at it.
-    "ssh-agent": Job(_agent, everybody=False),
+    "ssh-agent": Job(_agent, refuses="user"),
     "vectors": _c_program("vector_rounds", "dynamic", 60_000_000, folder=OWN),
     "mappings-2000": _c_program("mappings_walk", "dynamic", 150_000, folder=OWN),
     "memory": _c_program(
