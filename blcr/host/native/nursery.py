@@ -35,6 +35,7 @@ from blcr.host.native.terminals import Terminals
 _CREDENTIALS = struct.Struct("=3i")
 _ANSWER = 1 << 16
 _INIT = 1
+_PR_SET_PDEATHSIG = 1
 _LOOK_S = 0.0005
 
 Fork = Callable[[int], int]
@@ -189,7 +190,8 @@ class Nursery:
                 self._bear_below(one, orphan, "bear orphan")
             born += below
             born += orphans.get(pid, [])
-        for one in self._all:
+        for index, one in enumerate(self._all):
+            one.ask("have no others", index)
             one.theirs.close()
         root = self._all[0].place.sid
         for one in self.stand_ins:
@@ -379,6 +381,11 @@ class Nursery:
             elif what == "dismiss founder":
                 os.kill(args[0], signal.SIGKILL)
                 os.waitpid(args[0], 0)
+            elif what == "have no others":
+                # The end of one of them is to show.
+                (index,) = args
+                for other in {*range(len(self._all))} - {index}:
+                    self._all[other].theirs.close()
             elif what == "end":
                 _end(*args)
         except BlcrError as error:
@@ -389,12 +396,16 @@ class Nursery:
 
     def _has_founded(self, number: int) -> bool:
         """Have a child that leads a process group; False: its number is taken."""
+        parent = os.getpid()
         try:
             pid = self._fork(number)
         except BusyError:
             return False
         if pid == 0:
-            signal.pause()
+            with contextlib.suppress(OSError):
+                namespaces.call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() == parent:
+                signal.pause()
             os._exit(0)
         os.setpgid(pid, pid)
         return True
