@@ -477,6 +477,12 @@ class NewProcess(Process, Protocol):
     def remove(self, path: str) -> None:
         """Remove a file or an empty folder, even if no call can be made any more."""
 
+    def entrust(self, path: str, aside: str = "") -> None:
+        """Have a file go, `aside` taking its place, if we end before the release."""
+
+    def forget(self, path: str) -> None:
+        """Have it stay after all."""
+
     def opened_elsewhere(self, fd: int) -> int:
         """
         Return a process that has the file at `fd` open, too, as we see it; 0: none.

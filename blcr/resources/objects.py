@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import pairwise
 
 from blcr import remote
@@ -243,15 +242,14 @@ class Making:
         flags |= known["O_CREAT"] | known["O_EXCL"]
         mode = file.mode & 0o7777 or _OWN_MODE
         try:
-            fd = self._call("openat", here, file.name, flags, mode)
+            with self.opening.making(file.name):
+                return self._call("openat", here, file.name, flags, mode)
         except RemoteCallError:
             self.opening.warn(
                 f"'{file.name}' can neither be opened for writing nor made; a copy "
                 "without a name takes its place"
             )
             return self._memory_file(file)
-        self.opening.undo.append(partial(os.unlink, file.name))
-        return fd
 
     def _spare(self, index: int, file: records.SharedMemory) -> int:
         """Open a file, or take the copy of it."""

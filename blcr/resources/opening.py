@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -304,6 +305,17 @@ class Opening:
         for ours in self.written_over.values():
             os.close(ours)
         self.written_over.clear()
+
+    @contextlib.contextmanager
+    def making(self, path: str) -> Iterator[None]:
+        """Make a file, which goes if the restart fails or is killed, in the block."""
+        self.process.entrust(path)
+        try:
+            yield
+        except (RemoteCallError, RestartError):
+            self.process.forget(path)
+            raise
+        self.undo.append(functools.partial(self.process.remove, path))
 
     def abandon(self) -> None:
         """Undo, after a failure, what would be left behind."""

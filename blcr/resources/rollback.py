@@ -57,9 +57,9 @@ def finish(opening: Opening) -> None:
         os.ftruncate(ours, 0)
         contents.write(opening, index, ours)
     for new, old in opening.renames.items():
-        remote.call(opening.task, "renameat2", here, new, here, old, 0)
-        if old in opening.absent:
-            opening.undo.append(functools.partial(opening.process.remove, old))
+        absent = old in opening.absent
+        with opening.making(old) if absent else contextlib.nullcontext():
+            remote.call(opening.task, "renameat2", here, new, here, old, 0)
 
 
 def _place(opening: Opening, target: int, file: records.OpenFile) -> str:
@@ -141,7 +141,6 @@ def _is_written(opening: Opening, file: records.OpenFile) -> bool:
 def _make(opening: Opening, file: records.OpenFile) -> str:
     """Make a file beside the one whose place it will take, and return its path."""
     new, writer = _create_beside(opening, file.path)
-    opening.undo.append(functools.partial(opening.process.remove, new))
     opening.renames[new] = file.path
     contents.fill(opening, opening.aside(writer), file.contents)
     return new
@@ -155,7 +154,10 @@ def _create_beside(opening: Opening, path: str) -> tuple[str, int]:
     while True:
         new = f"{contents.hidden(opening, path)}.{next(numbers)}.new"
         try:
-            return new, remote.call(opening.task, "openat", here, new, create, 0o600)
+            with opening.making(new):
+                return new, remote.call(
+                    opening.task, "openat", here, new, create, 0o600
+                )
         except RemoteCallError as error:
             # A killed restart has left it, or another one runs at the same time.
             if error.errno != errno.EEXIST:
@@ -172,3 +174,4 @@ def make_folder(opening: Opening, path: str) -> None:
         with contextlib.suppress(RemoteCallError):
             remote.call(opening.task, "mkdirat", here, folder, _FOLDER_MODE)
             opening.undo.append(functools.partial(opening.process.remove, folder))
+            opening.process.entrust(folder)

@@ -314,11 +314,11 @@ class _Making:
             return
         if path:
             _clear(opening, saved)
-        _call_with_name(opening, "bind", fd, saved.name)
+        # A relative one is in the working directory.
+        full = os.path.join(opening.record.cwd, path) if path else ""
+        with opening.making(full) if full else contextlib.nullcontext():
+            _call_with_name(opening, "bind", fd, saved.name)
         if path and saved.file:
-            # A relative one is in the working directory.
-            full = os.path.join(opening.record.cwd, path)
-            opening.undo.append(functools.partial(opening.process.remove, full))
             _dress(opening, path, saved.file)
 
     def _bind_unlinked(self, opening: Opening, fd: int, name: bytes) -> None:
@@ -327,14 +327,16 @@ class _Making:
         aside = ""
         if path:
             aside = f"{path}.{opening.record.pid}.blcr"
+            folder = opening.record.cwd
+            full = [os.path.join(folder, one) for one in (path, aside)]
+            opening.process.entrust(*full)
             try:
                 remote.call(opening.task, "renameat2", here, path, here, aside, 0)
             except RemoteCallError as error:
                 if error.errno != errno.ENOENT:
                     raise
-                aside = ""
-            folder = opening.record.cwd
-            full = [os.path.join(folder, one) if one else "" for one in (path, aside)]
+                aside = full[1] = ""
+                opening.process.entrust(*full)
             undo = functools.partial(_put_back, opening, *full)
             opening.undo.append(undo)
             self._unlinked.append((opening, path, aside, undo))
@@ -345,10 +347,12 @@ class _Making:
         unlinked, self._unlinked = self._unlinked, []
         for opening, path, aside, undo in unlinked:
             here = opening.known["AT_FDCWD"]
-            remote.call(opening.task, "unlinkat", here, path, 0)
             if aside:
                 remote.call(opening.task, "renameat2", here, aside, here, path, 0)
+            else:
+                remote.call(opening.task, "unlinkat", here, path, 0)
             opening.undo.remove(undo)
+            opening.process.forget(os.path.join(opening.record.cwd, path))
 
     # Connections that were accepted.
 
@@ -529,10 +533,17 @@ class _Making:
         pid = self._sockets[client].creator[0] if client >= 0 else 0
         who = self._named(pid, holder, "a connection was accepted")
         fd = self._socket(who, saved)
+        before = len(self._unlinked)
         self._bind_unlinked(who, fd, saved.name)
+        own = self._unlinked[before:]
         who.task.call("listen", fd, 1)
         with _taken(who, fd) as server:
             yield server
+        for entry in own:
+            if saved.file and not entry[2]:
+                # A file was left of what it led to, and is gone since.
+                _dress(who, addresses.path(saved.name), saved.file)
+                self._unlinked.remove(entry)
         self._unlink()
 
     def _accepted(

@@ -455,6 +455,12 @@ class FrozenProcess:
         del flags, master
         raise HostError(f"a machine cannot make the terminal {index} yet")
 
+    def entrust(self, path: str, aside: str = "") -> None:
+        """Nobody outlives a machine: files stay that a killed one has made."""
+
+    def forget(self, path: str) -> None:
+        """There is nothing to forget."""
+
     def remove(self, path: str) -> None:
         """Remove a file or an empty folder."""
         try:

@@ -22,6 +22,7 @@ from blcr.errors import RemoteCallError, RestartError, TaskGoneError
 from blcr.host.interface import SCRATCH_SIZE, Call, Run
 from blcr.host.native import (
     birth,
+    caretaker,
     filling,
     lent,
     procfs,
@@ -236,6 +237,7 @@ class MadeProcess(NativeProcess):
         self.held_by_others: Mapping[whereabouts.Identity, int] = {}
         self.terminals: Terminals | None = None
         self.segments: Mapping[int, int] = {}
+        self.caretaker: caretaker.Caretaker | None = None
         self._specials: dict[str, procfs.Range] = {}
         self._page = 0
         self.room: Run | None = None
@@ -407,10 +409,17 @@ class MadeProcess(NativeProcess):
 
     def remove(self, path: str) -> None:
         """Remove a file or an empty folder."""
-        try:
-            os.unlink(path)
-        except IsADirectoryError:
-            os.rmdir(path)
+        caretaker.remove(path)
+
+    def entrust(self, path: str, aside: str = "") -> None:
+        """Have a file go, `aside` taking its place, if we end before the release."""
+        if self.caretaker:
+            self.caretaker.note("file", path, aside)
+
+    def forget(self, path: str) -> None:
+        """Have it stay after all."""
+        if self.caretaker:
+            self.caretaker.note("keep", path)
 
     def opened_elsewhere(self, fd: int) -> int:
         """Return a process that has the file at `fd` open, too; 0: none."""

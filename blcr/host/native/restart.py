@@ -40,6 +40,7 @@ from blcr.host.native import (
     sysv,
     whereabouts,
 )
+from blcr.host.native.caretaker import Caretaker
 from blcr.host.native.host import RESTARTER_NAME
 from blcr.host.native.making import MadeProcess
 from blcr.host.native.nursery import Nursery, StandIn
@@ -104,8 +105,21 @@ class Making:
         self._held_by_others: dict[whereabouts.Identity, int] = {}
         self._terminals: Terminals | None = None
         self._sysv = sysv.Making(plan.context)
+        self._caretaker: Caretaker | None = None
 
     def __enter__(self) -> Self:
+        if _leaves_something(self._plan.context):
+            self._caretaker = Caretaker()
+        try:
+            self._enter()
+        except BaseException:
+            if self._caretaker:
+                self._caretaker.close()
+            raise
+        return self
+
+    def _enter(self) -> None:
+        """Find out what is to be known before, and make the namespaces."""
         namespaces.set_own_name(RESTARTER_NAME)
         files = () if self._plan.keep_grown else self._plan.context.files
         self._held_by_others = whereabouts.held_by_others(files)
@@ -121,7 +135,6 @@ class Making:
             ipc = sysv.needs_namespace(self._plan.context)
             self._spaces = namespaces.enter_new(*now, ipc=ipc)
             self.warnings += self._spaces.warnings
-        return self
 
     def _warn_of_clocks(self, offsets: tuple[int, int]) -> None:
         """Say by how much CLOCK_MONOTONIC jumps, where it does noticeably."""
@@ -139,6 +152,8 @@ class Making:
             self._terminals.close()
         if not self._released:
             self._sysv.remove()
+            if self._caretaker:
+                self._caretaker.close()
         if self._spaces:
             for fd in (self._spaces.mount, self._spaces.time):
                 if fd >= 0:
@@ -172,6 +187,7 @@ class Making:
         if plan.restore_sid:
             _require_session(first)
         try:
+            self._sysv.caretaker = None if self._spaces else self._caretaker
             self._sysv.make()
             self.warnings += self._sysv.warnings
             nursery.bear(own_session=own_session)
@@ -219,6 +235,8 @@ class Making:
         """Have a stand-in become its program; it is traced from here on."""
         pid = stand_in.outer_pid
         ptrace.seize(pid, _options(record))
+        if self._caretaker:
+            self._caretaker.note("process", pid)
         stand_in.tell("become")
         self._await_execve(pid, stand_in)
         grants = 0 if self._spaces else self._rights
@@ -229,6 +247,7 @@ class Making:
         process.held_by_others = self._held_by_others
         process.terminals = self._terminals
         process.segments = self._sysv.segments
+        process.caretaker = self._caretaker
         return process
 
     def _descriptors(self, record: records.Process) -> tuple[int, int]:
@@ -331,6 +350,8 @@ class Making:
                         with contextlib.suppress(ChildProcessError):
                             os.waitpid(task.outer_tid, ptrace.WALL)
             process.close()
+        if self._caretaker:
+            self._caretaker.dismiss()
         self._released = True
 
     def wait(self) -> int:
@@ -343,6 +364,13 @@ def _options(record: records.Process) -> int:
     if any(thread.seccomp for thread in record.threads):
         return _OPTIONS | ptrace.PTRACE_O_SUSPEND_SECCOMP
     return _OPTIONS
+
+
+def _leaves_something(context: records.Context) -> bool:
+    """Tell whether a restart that is killed would leave more than the kernel ends."""
+    named = context.shared_memory or context.semaphores or context.message_queues
+    made = named or context.sockets or context.contents
+    return len(context.processes) > 1 or bool(made)
 
 
 def _has_terminals(context: records.Context) -> bool:

@@ -21,6 +21,7 @@ from blcr.annotations import Any
 from blcr.context import records
 from blcr.errors import BusyError, RefusedError, RestartError
 from blcr.host.native import namespaces, procfs
+from blcr.host.native.caretaker import Caretaker
 
 _IPC_CREAT, _IPC_EXCL, _IPC_NOWAIT = 0o1000, 0o2000, 0o4000
 _IPC_RMID, _IPC_SET, _IPC_STAT = 0, 1, 2
@@ -198,6 +199,7 @@ class Making:
     Attributes:
         segments: Ids by index of the shared memory.
         warnings: What is not as it was.
+        caretaker: Knows of what is made; None: that goes with its namespace.
 
     Raises:
         BusyError: An id or a key is somebody else's.
@@ -205,6 +207,7 @@ class Making:
     """
 
     def __init__(self, context: records.Context) -> None:
+        self.caretaker: Caretaker | None = None
         self.segments: dict[int, int] = {}
         self.warnings: list[str] = []
         self._context = context
@@ -288,6 +291,8 @@ class Making:
             return ipc.id
         with contextlib.suppress(OSError), open(_NEXT.format(kind), "w") as file:
             file.write(str(ipc.id))
+        if self.caretaker:
+            self.caretaker.note("object", kind, ipc.id)
         flags = _IPC_CREAT | _IPC_EXCL | mode & 0o777
         key = ctypes.c_int(ipc.key)
         try:
@@ -297,6 +302,8 @@ class Making:
         except FileExistsError as error:
             raise self._busy(kind, ipc) from error
         self._made.append((kind, number))
+        if self.caretaker and number != ipc.id:
+            self.caretaker.note("object", kind, number)
         if number != ipc.id and not loose:
             raise RestartError(
                 f"the id {ipc.id} of a System V object ({kind}) cannot be given again; "
