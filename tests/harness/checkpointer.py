@@ -140,8 +140,10 @@ EVERY_STEP_UP_TO = 40
 
 
 def next_step(n: int, chance: random.Random) -> int:
-    """Return the next step to die at: every one at first, then some by chance."""
-    return n + 1 if FULL or n < EVERY_STEP_UP_TO else n + chance.randint(1, 30)
+    """Return the next step to die at: every one at first, then fewer by chance."""
+    if FULL or n < EVERY_STEP_UP_TO:
+        return n + 1
+    return n + chance.randint(1, max(30, n // 5))
 
 
 def failing_calls(n: int) -> Callable[[], None]:

@@ -7,6 +7,7 @@ Source: proc(5).
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import re
 import stat
@@ -148,6 +149,23 @@ def is_traced(pid: int) -> bool:
             if status_of(pid, int(task.name))["TracerPid"] != "0":
                 return True
     return False
+
+
+def objects() -> set[tuple[str, int]]:
+    """Return the System V objects that there are: kind and id."""
+    found = set()
+    for kind in ("shm", "sem", "msg"):
+        _head, *lines = (PROC / "sysvipc" / kind).read_text().splitlines()
+        found |= {(kind, int(line.split()[1])) for line in lines}
+    return found
+
+
+def remove_objects(those: set[tuple[str, int]]) -> None:
+    """Remove System V objects."""
+    libc = ctypes.CDLL(None)
+    for kind, number in those & objects():
+        first = (number, 0) if kind == "sem" else (number,)
+        getattr(libc, f"{kind}ctl")(*first, 0, None)
 
 
 def wait_until(

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from blcr import open_context
 from blcr.errors import HostError
 from blcr.host.native import namespaces, ptrace
+from blcr.linux import addresses
 from harness import checkpointer, commands, outside, seeds
 from harness.checkpointer import ENDED, FAILED_WELL, KILLED, THROUGH
 from harness.programs import build
@@ -47,15 +49,69 @@ Programs, each with another kind of state to be rebuilt, and that leave their fi
 they are, so that one context serves again and again.
 """
 
+TREES = (
+    "sock_gifts",
+    "sock_named",
+    "tree_groups",
+    "tree_mqueue",
+    "tree_pipe",
+    "tree_shared_files",
+    "tree_shared_memory",
+    "tree_sysv",
+    "tree_terminal",
+)
+"""Likewise of several processes, or with names that anybody sees."""
+
 
 @pytest.fixture(
-    params=["memory_private", "threads_ids", *seeds.sample("steps", KINDS, 2)]
+    params=[
+        *("memory_private", "threads_ids"),
+        *seeds.sample("steps", KINDS, 2),
+        *seeds.sample("steps of trees", TREES, 1),
+    ]
 )
 def context(request: pytest.FixtureRequest, home: Path) -> Path:
     """The context of a program that waits to be told."""
     with Subject([build(request.param)], cwd=home) as subject:
         subject.ready()
         return subject.checkpoint_and_kill("--save-files")
+
+
+class Belongings:
+    """Files and other objects that a restart may leave behind."""
+
+    def __init__(self, context: Path) -> None:
+        self._context = context
+        with open_context(context) as saved:
+            every = saved.context
+        self._objects = {
+            *(("shm", one.ipc.id) for one in every.shared_memory if one.ipc),
+            *(("sem", one.ipc.id) for one in every.semaphores),
+            *(("msg", one.ipc.id) for one in every.message_queues),
+        }
+
+        # Those whose files were there; others have left theirs behind.
+        names = (addresses.path(one.name) for one in every.sockets if one.file)
+        self._sockets = {context.parent / name for name in names if name}
+
+    def tidied(self) -> list[object]:
+        """Remove what a program that has ended leaves, and return the rest."""
+        for path in self._sockets:
+            path.unlink(missing_ok=True)
+        outside.remove_objects(self._objects)
+        return self.now()
+
+    def now(self) -> list[object]:
+        """Return all that there is."""
+        folder = self._context.parent
+        sockets = sorted(path.name for path in folder.iterdir() if path.is_socket())
+        return [sockets, _files(folder), outside.objects() & self._objects]
+
+
+@pytest.fixture
+def belongings(context: Path) -> Belongings:
+    """Those of the context."""
+    return Belongings(context)
 
 
 def _restart(context: Path, hook: Hook) -> int:
@@ -93,13 +149,18 @@ def nobody_left() -> Callable[[], bool]:
     return is_true
 
 
-def test_killed_at_every_step(context: Path, nobody_left: Callable[[], bool]) -> None:
+def test_killed_at_every_step(
+    context: Path, belongings: Belongings, nobody_left: Callable[[], bool]
+) -> None:
     """SIGKILL before the n-th request takes what was made so far along."""
     status, n, chance = KILLED, 0, seeds.generator("restart dies")
+    before = belongings.tidied()
     while status == KILLED:
         n = checkpointer.next_step(n, chance)
         status = _restart(context, checkpointer.die_at(n))
         outside.wait_until(nobody_left, f"nobody left after step {n}", timeout_s=30)
+        if status == KILLED:
+            assert belongings.now() == before, f"step {n}"
 
     assert status == THROUGH
     assert n > 3
@@ -122,6 +183,7 @@ def test_every_step_failing(
     context: Path,
     hook: Callable[[int], Hook],
     expected: set[int],
+    belongings: Belongings,
     nobody_left: Callable[[], bool],
 ) -> None:
     """
@@ -131,29 +193,34 @@ def test_every_step_failing(
     """
     chance, n, through, ended = seeds.generator("restart fails"), 0, 0, 0
     while through < 3:
+        before = belongings.tidied()
         n = checkpointer.next_step(n, chance)
         status = _restart(context, hook(n))
         assert status in expected, f"step {n}"
         outside.wait_until(nobody_left, f"nobody left after step {n}", timeout_s=30)
+        if status == FAILED_WELL:
+            assert belongings.now() == before, f"step {n}"
         through = through + 1 if status == THROUGH else 0
         ended += status == ENDED
     assert ended <= _THREADS_AT_MOST
 
 
-def test_every_call_failing(context: Path, nobody_left: Callable[[], bool]) -> None:
+def test_every_call_failing(
+    context: Path, belongings: Belongings, nobody_left: Callable[[], bool]
+) -> None:
     """A failing n-th call in the program's name leaves no process and no file."""
     chance, n, status = seeds.generator("calls fail"), 0, FAILED_WELL
     failed = 0
     while status != THROUGH or n < failed + 3:
         # Without some calls a restart goes through, and the program writes.
-        before = _files(context.parent)
+        before = belongings.tidied()
         n = checkpointer.next_step(n, chance)
         status = _restart_prepared(context, checkpointer.failing_calls(n))
         assert status in {THROUGH, FAILED_WELL}, f"step {n}"
         outside.wait_until(nobody_left, f"nobody left after step {n}")
         if status == FAILED_WELL:
             failed = n
-            assert _files(context.parent) == before, f"step {n}"
+            assert belongings.now() == before, f"step {n}"
 
     assert failed > 3
 
