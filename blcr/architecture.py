@@ -55,6 +55,8 @@ class RegisterSet(Record):
         fit: Convert a buffer that another machine saved to one of `size` bytes that
             this machine takes: ``fit(data, size)``.  Raises ArchitectureError naming
             the component that does not fit.  None: sizes must be equal.
+        apart: For a set of one word that some kernels do not have among their sets:
+            the ptrace request that reads it, and the call by which a thread sets it.
     """
 
     name: str
@@ -65,6 +67,7 @@ class RegisterSet(Record):
     byteorder: Literal["little", "big"]
     volatile: Mapping[str, int]
     fit: Callable[[bytes, int], bytes] | None
+    apart: tuple[int, str] | None
     codec: struct.Struct
     masks: Mapping[str, int]
     """The bits of each register, by name, in order."""
@@ -83,6 +86,7 @@ class RegisterSet(Record):
         note_owner: str = "LINUX",
         volatile: Mapping[str, int] | None = None,
         fit: Callable[[bytes, int], bytes] | None = None,
+        apart: tuple[int, str] | None = None,
     ) -> RegisterSet:
         """Return a set of these rows, checked against each other and the size."""
         rows = tuple(registers)
@@ -118,6 +122,7 @@ class RegisterSet(Record):
             byteorder,
             volatile,
             fit,
+            apart,
             struct.Struct("".join(codes)),
             {row.name: (1 << 8 * row.size) - 1 for row in rows},
             sum(row.size for row in rows) != size,
@@ -135,6 +140,7 @@ class RegisterSet(Record):
         byteorder: Literal["little", "big"] = "little",
         note_owner: str = "CORE",
         volatile: Mapping[str, int] | None = None,
+        apart: tuple[int, str] | None = None,
     ) -> RegisterSet:
         """Return a set of equally wide registers, in order of the kernel's struct."""
         rows = [Register(n, i * width, width) for i, n in enumerate(names.split())]
@@ -146,6 +152,7 @@ class RegisterSet(Record):
             byteorder=byteorder,
             note_owner=note_owner,
             volatile=volatile,
+            apart=apart,
         )
 
     def decode(self, data: bytes) -> Registers:
@@ -282,7 +289,7 @@ class SignalFrame(Record):
 
 class Gadget(Record):
     """
-    Code found in a program: system call, then return.
+    Code found in a program: system call, then return, or on to `Gadgets.sigreturn`.
 
     Attributes:
         code: Its bytes.
@@ -303,11 +310,16 @@ class Gadgets(Record):
         sigreturn: Code that calls ``rt_sigreturn``, best first.
         pop_number: Code that takes the call number from the stack and returns; with a
             call gadget it stands in for a missing `sigreturn`.  None: not possible.
+        enter: ``(regs, back)``: the registers with which a call gadget goes on at
+            `back`, which is not on the stack then.  None: it returns to what is there.
+        home: A part of the path of the mapping to search first.
     """
 
     call: tuple[Gadget, ...]
     sigreturn: tuple[bytes, ...]
     pop_number: bytes | None = None
+    enter: Callable[[Registers, int], Registers] | None = None
+    home: str = "libc"
 
 
 class InterruptedCall(Record):
@@ -422,6 +434,10 @@ class Arch(Record):
         redirect_call: ``(regs, number, args)``: from registers of a thread stopped at
             the entry of a call, those with which it makes another one; None: threads
             with seccomp filters are refused.
+        goes_back: The kernel goes back to the instruction of an interrupted call before
+            anybody sees the thread stopped: no registers say then how it ended, and
+            what they say of it later changes nothing.  Behind a call it does not take
+            all of them.
         frame: The signal frame.
         gadgets: Code to look for in programs; None: no injection.
         stubs: Code of ours.
@@ -461,6 +477,7 @@ class Arch(Record):
     stubs: Stubs
     capstone: tuple[str, tuple[str, ...]]
     gadgets: Gadgets | None = None
+    goes_back: bool = False
     redirect_call: Callable[[Registers, int, tuple[int, ...]], Registers] | None = None
     structures: Mapping[str, str] = {}
     constants: Mapping[str, int] = {}

@@ -7,7 +7,7 @@ from blcr.architecture import Arch
 from .abi import CONSTANTS, LAYOUT
 from .registers import REGISTER_SETS, portable_state
 from .signals import FRAME
-from .stubs import STUBS
+from .stubs import GADGETS, STUBS
 from .syscalls import (
     ARGS,
     SYSCALLS,
@@ -41,6 +41,8 @@ ARCH = Arch(
     frame=FRAME,
     stubs=STUBS,
     capstone=("CS_ARCH_ARM64", ("CS_MODE_ARM",)),
+    gadgets=GADGETS,
+    goes_back=True,
     constants=CONSTANTS,
     thread_pointer="tp",
     portable_state=portable_state,

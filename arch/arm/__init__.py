@@ -7,7 +7,7 @@ from blcr.architecture import Arch
 from .abi import CONSTANTS, LAYOUT, STRUCTURES
 from .registers import REGISTER_SETS, start_function
 from .signals import FRAME
-from .stubs import STUBS
+from .stubs import GADGETS, STUBS
 from .syscalls import (
     ARGS,
     SYSCALLS,
@@ -41,6 +41,8 @@ ARCH = Arch(
     frame=FRAME,
     stubs=STUBS,
     capstone=("CS_ARCH_ARM", ("CS_MODE_ARM",)),
+    gadgets=GADGETS,
+    goes_back=True,
     structures=STRUCTURES,
     constants=CONSTANTS,
     thread_pointer="tp",

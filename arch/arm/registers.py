@@ -13,11 +13,14 @@ from blcr.architecture import ReadMemory, Register, Registers, RegisterSet
 NT_PRSTATUS = 1
 NT_ARM_VFP = 0x400
 NT_ARM_TLS = 0x401
+PTRACE_GET_THREAD_AREA = 22
 
 THUMB = 0x20
 """T in cpsr: code is Thumb."""
 USER_MODE = 0x10
 """The mode in cpsr."""
+FLAGS = 0xF800_0000
+"""N, Z, C, V and Q in cpsr."""
 IF_THEN = 0x0600_FC00
 """The state of an IT block in cpsr."""
 
@@ -42,7 +45,13 @@ VFP_REGS = RegisterSet.of(
 )
 
 TLS_REGS = RegisterSet.in_order(
-    "tls", note_type=NT_ARM_TLS, size=4, width=4, names="tp", note_owner="LINUX"
+    "tls",
+    note_type=NT_ARM_TLS,
+    size=4,
+    width=4,
+    names="tp",
+    note_owner="LINUX",
+    apart=(PTRACE_GET_THREAD_AREA, "set_tls"),
 )
 
 REGISTER_SETS = (USER_REGS, VFP_REGS, TLS_REGS)

@@ -8,7 +8,9 @@ Linux 6.12.
 
 from __future__ import annotations
 
-from blcr.architecture import Listing, Stubs
+from blcr.architecture import Gadget, Gadgets, Listing, Registers, Stubs
+
+from .registers import FLAGS, IF_THEN, THUMB
 
 _CALL = ("00 00 00 ef", "svc #0")
 
@@ -29,4 +31,35 @@ STUBS = Stubs(
     # The lower twelve bits of the second instruction.
     fallback_number=(4, 4),
     returns=(RT_SIGRETURN, SIGRETURN),
+)
+
+# In the page that the kernel shows to every program: the call, in the code for frames
+# without siginfo, then that in Thumb, which as ARM code is a call made if "less or
+# equal", then the code for frames with siginfo.  Calls have their number in r7 and,
+# for kernels that know the older convention, in the instruction, too.
+_KERNEL_RT_SIGRETURN = Listing(
+    (
+        ("ad 70 a0 e3", "mov r7, #0xad"),
+        ("ad 00 90 ef", "svc #0x9000ad"),
+    )
+)
+_KERNEL_CALL = Listing(
+    (
+        ("77 00 90 ef", "svc #0x900077"),
+        ("77 27 00 df", "svcle #0x2777"),
+        *_KERNEL_RT_SIGRETURN.rows,
+    )
+)
+
+
+def _enter(regs: Registers, _back: int) -> Registers:
+    """Return registers of ARM code for which nothing is less or equal."""
+    return {**regs, "cpsr": regs["cpsr"] & ~(FLAGS | IF_THEN | THUMB)}
+
+
+GADGETS = Gadgets(
+    call=(Gadget(_KERNEL_CALL.code),),
+    sigreturn=(_KERNEL_RT_SIGRETURN.code,),
+    enter=_enter,
+    home="[sigpage]",
 )

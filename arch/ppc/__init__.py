@@ -7,7 +7,7 @@ from blcr.architecture import Arch
 from .abi import CONSTANTS, LAYOUT, STRUCTURES
 from .registers import REGISTER_SETS
 from .signals import FRAME, RETURNS
-from .stubs import stubs
+from .stubs import gadgets, stubs
 from .syscalls import ARGS, CONVENTION, SYSCALLS
 
 ARCH = Arch(
@@ -32,6 +32,7 @@ ARCH = Arch(
     frame=FRAME,
     stubs=stubs(LAYOUT, *RETURNS),
     capstone=("CS_ARCH_PPC", ("CS_MODE_32", "CS_MODE_BIG_ENDIAN")),
+    gadgets=gadgets(LAYOUT, RETURNS[0]),
     structures=STRUCTURES,
     constants=CONSTANTS,
     thread_pointer="gpr2",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from blcr.architecture import Arch
 
 from ..ppc import ARCH as OF_32_BITS
-from ..ppc.stubs import stubs
+from ..ppc.stubs import gadgets, stubs
 from .abi import LAYOUT, STRUCTURES, TASK_SIZE
 from .registers import portable_state, register_sets
 from .signals import frame, return_code, start_function
@@ -32,6 +32,7 @@ ARCH: Arch = OF_32_BITS._replace(
     frame=frame("big"),
     stubs=stubs(LAYOUT, return_code("big")),
     capstone=("CS_ARCH_PPC", ("CS_MODE_64", "CS_MODE_BIG_ENDIAN")),
+    gadgets=gadgets(LAYOUT, return_code("big")),
     structures=STRUCTURES,
     thread_pointer="gpr13",
     portable_state=portable_state,

@@ -42,6 +42,10 @@ class MemoryPolicy(Record):
     nodes: tuple[tuple[int, int], ...]
 
 
+KERNEL_S = frozenset({"vdso", "vvar", "sigpage"})
+"""Which special mappings the kernel itself makes, where it wants to."""
+
+
 class Mapping(Record):
     """
     One range of an address space.
@@ -51,8 +55,9 @@ class Mapping(Record):
         shared: MAP_SHARED.
         offset: Bytes into the file.
         path: The file; empty for anonymous memory.
-        special: ``"heap"``, ``"stack"``, ``"vdso"``, ``"vvar"``, ``"aio"`` (the ring
-            of a context of io_setup(2)), or ``""``.
+        special: ``"heap"``, ``"stack"``, ``"vdso"``, ``"vvar"``, ``"sigpage"`` (code
+            that handlers return to), ``"aio"`` (the ring of a context of io_setup(2)),
+            or ``""``.
         grows_down: MAP_GROWSDOWN, the stack included.
         object: Index into `Context.shared_memory` of the file; else -1.
         size, mtime: Of the mapped file when saved, to notice a change; -1: unknown.

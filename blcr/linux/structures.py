@@ -575,7 +575,7 @@ DEFINITIONS: Mapping[str, str] = {
         arg_end      u64
         env_start    u64
         env_end      u64
-        auxv         u64
+        auxv         pointer
         auxv_size    u32
         exe_fd       u32
     """,

@@ -165,12 +165,12 @@ def own_pages(process: Process, facts: Sequence[MappingFacts]) -> Iterator[Run]:
     """
     Yield the pages to be saved, in order of address.
 
-    Whole go the vdso, and what is mapped of files that may be gone.
+    Whole go the vdso and the like, and what is mapped of files that may be gone.
     """
     whole = []
     for one in facts:
         record = one.record
-        if record.special == "vdso":
+        if record.special in ("vdso", "sigpage"):
             whole.append(Run(record.start, record.end))
         elif record.saved:
             end = process.readable_end(record.start, record.end)
@@ -204,7 +204,7 @@ def rebuild(made: objects.Making, core: Core) -> list[records.Mapping]:
     process, record = opening.process, opening.record
     keys.allocate(opening)
     layout = _Layout(made)
-    specials = [one for one in record.mappings if one.special in ("vdso", "vvar")]
+    specials = [one for one in record.mappings if one.special in records.KERNEL_S]
     # First these: where they lie in a new process is the kernel's choice.
     foreign = _is_foreign(process, specials, core)
     own = [] if foreign else [one for one in specials if process.place_special(one)]

@@ -8,7 +8,7 @@ from harness import Case, headers
 
 HEADERS = """
     asm/errno.h asm/fcntl.h asm/mman.h asm/auxvec.h linux/termios.h linux/inotify.h
-    asm/socket.h
+    asm/socket.h linux/timerfd.h
 """.split()
 
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Sequence
 
 from blcr.annotations import TYPE_CHECKING
 from blcr.architecture import Arch, InterruptedCall, Registers
@@ -49,6 +50,8 @@ _SLOT_DISTANCE = 512
 _PROCESSOR_FIELD = 39
 _ALL_SIGNALS = (1 << 64) - 1
 _SMALLEST_POINTER = 4096
+_NEVER_MADE_AGAIN = {"pause", "rt_sigsuspend", "sigsuspend"}
+"""Calls without a timeout that every handler ends; signal(7)."""
 
 
 class Seen(Record):
@@ -163,6 +166,8 @@ def put_back(task: NativeTask, seen: Seen | None) -> Waited | None:
     if data is None:
         raise TaskGoneError(f"thread {task.outer_tid} ended while it was held")
     regs = arch.gp.decode(data)
+    if arch.goes_back:
+        return _put_back_from_outside(task, seen, regs, data, stopped_at)
     call = arch.interrupted_call(regs)
     if call is None:
         return None
@@ -198,6 +203,71 @@ def put_back(task: NativeTask, seen: Seen | None) -> Waited | None:
         again = arch.interrupt_call(waited.again, call.number, call.error)
         ptrace.set_register_set(task.outer_tid, note, arch.gp.encode(again, data))
     return waited
+
+
+def _put_back_from_outside(
+    task: NativeTask, seen: Seen | None, regs: Registers, data: bytes, stopped_at: int
+) -> Waited | None:
+    """
+    Likewise, where the registers of a stopped thread do not tell its call.
+
+    It was the one that was seen before the stop if the pc is before, or behind, it.
+    What is put back is the state before it: `enter` leaves the rest to the kernel.
+    """
+    arch, note = task.process.arch, task.process.arch.gp.note_type
+    if seen is None:
+        return None
+    number, args, pc = seen.call
+    name = arch.syscall_name(number)
+    inside = arch.interrupt_call(regs, number, ERESTARTSYS)
+    ahead = inside[arch.pc] == pc and name != "restart_syscall"
+    if ahead and any(
+        regs[one] != arg for one, arg in zip(arch.call_args, args, strict=True)
+    ):
+        return None
+    failed = (
+        regs[arch.pc] == pc
+        and arch.call_result(regs) == -EINTR
+        and _fails(name or "", args)
+    )
+    if name is None or not (ahead or failed):
+        return None
+    kind = blocking.waiting(name, args)
+    waits = kind is not None or name in _NEVER_MADE_AGAIN
+    call = InterruptedCall(number, args, ERESTARTNOHAND if waits else ERESTARTSYS)
+    waited = _waited(
+        task, inside if ahead else regs, call, name, seen, stopped_at, None
+    )
+    if failed:
+        again = arch.gp.encode(waited.again, data)
+        ptrace.set_register_set(task.outer_tid, note, again)
+    return waited
+
+
+def _fails(name: str, args: Sequence[int]) -> bool:
+    """Tell whether a call may return EINTR after a stop."""
+    return blocking.fails(name, args) or name in blocking.TIMED_BY_SOCKET
+
+
+def may_enter(arch: Arch, name: str, args: Sequence[int]) -> bool:
+    """
+    Tell whether a call has to be entered before a thread is let go, and can be.
+
+    Those that fail after any stop would do so: being let go is like one.
+    """
+    return arch.goes_back and not _fails(name, args)
+
+
+def enter(task: NativeTask) -> None:
+    """
+    Take a stopped thread, about to make a call, as far as the call.
+
+    A signal that waits for it so ends the call, as one would have that came earlier.
+    """
+    mask = ptrace.signal_mask(task.outer_tid)
+    ptrace.set_signal_mask(task.outer_tid, _ALL_SIGNALS)
+    _resume_to_call(task.outer_tid)
+    ptrace.set_signal_mask(task.outer_tid, mask)
 
 
 def _waited(
@@ -290,6 +360,7 @@ def resume(task: NativeTask, record: records.BlockedCall) -> None:
         raise TaskGoneError(f"thread {tid} ended while it was made")
     regs = arch.gp.decode(data)
     number, error = arch.syscalls.get(record.name), record.restart
+    task.enters = may_enter(arch, record.name, record.args)
     if number is None:
         raise RestartError(
             f"thread {task.tid}: waits in '{record.name}', not known here"
@@ -298,11 +369,14 @@ def resume(task: NativeTask, record: records.BlockedCall) -> None:
         call = InterruptedCall(number, record.args, error)
         again = with_time_left(task, regs, call, record.name, record.time_left)
         kind = blocking.waiting(record.name, record.args)
-        if kind and kind.after == "block" and error != ERESTARTNOHAND:
+        begun = kind and kind.after == "block" and not arch.goes_back
+        if begun and error != ERESTARTNOHAND:
             ptrace.set_register_set(tid, note, arch.gp.encode(again, data))
             _begin(task, record, regs, number)
             return
         regs = again
+    if arch.goes_back:
+        error = 0
     if error == ERESTART_RESTARTBLOCK:
         # The kernel knows no end of it, so that the code means no more than this one.
         error = ERESTARTNOHAND

@@ -170,7 +170,7 @@ class _Filler:
 
     def watch(self, mapping: records.Mapping) -> bool:
         """Register a mapping; False: it has to be filled in another way."""
-        if mapping.path or mapping.huge_page or mapping.special in ("vdso", "vvar"):
+        if mapping.path or mapping.huge_page or mapping.special in records.KERNEL_S:
             return False
         if self._address + _CHUNK > self._process.arch.task_size:
             return False

@@ -183,7 +183,7 @@ class HeldTask(NativeTask):
         """Its register sets."""
         sets: dict[int, bytes] = {}
         for known in self.process.arch.register_sets:
-            data = ptrace.register_set(self.outer_tid, known.note_type)
+            data = ptrace.known_set(self.outer_tid, known)
             if data is not None:
                 sets[known.note_type] = data
         if self.process.arch.gp.note_type not in sets:
@@ -292,7 +292,8 @@ class HeldProcess(NativeProcess):
 
     def _find_way(self) -> injection.Way | None:
         """Look for code to call through, while the program still runs."""
-        ranges = sorted(self._running, key=lambda part: "libc" not in part.path)
+        home = self.arch.gadgets.home if self.arch.gadgets else ""
+        ranges = sorted(self._running, key=lambda part: home not in part.path)
         number = self.arch.syscalls["rt_sigreturn"]
         return injection.find_way(self.arch, self.memory, ranges, number)
 
@@ -308,7 +309,7 @@ class HeldProcess(NativeProcess):
         self.shown_pid = _shown(self.outer_pid)
         self.memory = Memory(self.shown_pid)
         identity = procfs.program_identity(self.shown_pid)
-        if registry.find(*identity) is not self.arch:
+        if kernel.paged(registry.find(*identity)) is not self.arch:
             raise TaskGoneError(f"process {self.outer_pid} is another program now")
         if self._way and not self._way.is_there(self.memory):
             # It has unloaded a library meanwhile, or has become another program.
@@ -553,6 +554,9 @@ class HeldProcess(NativeProcess):
         put_back = task.sets[gp.note_type]
         if task.waited:
             found = gp.encode(task.waited.again, put_back)
+            if self.arch.goes_back:
+                put_back, call = found, task.waited.call
+                task.enters = blocked.may_enter(self.arch, task.waited.name, call.args)
         else:
             # In no call: where rseq has been aborted, that is where it goes on, too.
             found = task.general
@@ -614,6 +618,9 @@ class HeldProcess(NativeProcess):
         ]
         sleepers.leave(self.outer_pid, notes)
         for task in self.tasks:
+            if task.enters and not self.was_stopped:
+                with contextlib.suppress(OSError, TaskGoneError):
+                    blocked.enter(task)
             let_go(task.outer_tid)
         self.tasks = ()
         self.close()
@@ -823,7 +830,8 @@ class Freezer:
         try:
             if check(pid).seccomp and not seccomp.may_suspend():
                 raise RefusedError(pid, seccomp.REFUSED)
-            arch = registry.find(*procfs.program_identity(_shown(pid)))
+            identity = procfs.program_identity(_shown(pid))
+            arch = kernel.paged(registry.find(*identity))
         except NotPermittedError:
             raise _denied(pid) from None
         except (NoSuchProcessError, TaskGoneError):

@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from blcr.architecture import AlternateStack, Arch, FrameRequest, Gadget, Registers
 from blcr.errors import RefusedError, RemoteCallError, TaskGoneError
 from blcr.host.interface import SCRATCH_SIZE, Call
-from blcr.host.native import procfs, ptrace
+from blcr.host.native import mappings, procfs, ptrace
 from blcr.host.native.memory import Memory
 from blcr.record import Record
 
@@ -88,6 +88,9 @@ def is_returning(arch: Arch, way: Way, memory: Memory, data: bytes) -> bool:
     pc, sp = regs[arch.pc], regs[arch.sp]
     if not any(at <= pc <= at + len(code) for at, code in way.code):
         return False
+    enter = arch.gadgets.enter if arch.gadgets else None
+    if enter:
+        return enter(regs, way.back[-1]) == regs
     head = _head(arch, way)
     try:
         return head in memory.read(sp - len(head), 2 * len(head))
@@ -130,7 +133,7 @@ def find_way(
     returns: dict[bytes, int] = {}
     pop = 0
     for part in ranges:
-        if "x" not in part.permissions or part.path == "[vsyscall]":
+        if "x" not in part.permissions or part.path in mappings.OUTSIDE:
             continue
         for start in range(part.start, part.end, _CHUNK):
             try:
@@ -282,6 +285,7 @@ class Injection:
         self._wanted: Call = "", ()
         self._tid = tid
         self._arch = arch
+        self._enter = arch.gadgets.enter if arch.gadgets else None
         self._area = area
         self._way = way
         self._put_back = put_back
@@ -294,6 +298,8 @@ class Injection:
         self._sets = sets
         self._sp, self._bytes = self._frame(area.end, sets, mask)
         above = way.gadget.pops + len(way.back)
+        if self._enter:
+            above = 0
         self._returned_sp = self._sp + above * arch.word_size
         """The stack pointer once the frame's return address has been used."""
         self._base = arch.gp.decode(put_back)
@@ -413,7 +419,7 @@ class Injection:
         arch = self._arch
         regs = arch.begin_call(self._base, arch.syscalls[name], args)
         regs[arch.pc], regs[arch.sp] = self._way.call, sp
-        return regs
+        return self._enter(regs, self._way.back[-1]) if self._enter else regs
 
     def last_stack(self) -> int:
         """

@@ -32,8 +32,6 @@ _SPLICE_F_NONBLOCK = 2
 _F_GETOWN_EX = 16
 _MQUEUE_MAGIC = 0x19800202
 """Source: linux/magic.h."""
-_TIMERFD_IOC_SET_TICKS = 0x40085400
-"""TFD_IOC_SET_TICKS of linux/timerfd.h."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _syscall = _libc.syscall
@@ -163,9 +161,9 @@ def count_timer(ours: int) -> None:
     _libc.timerfd_gettime(ours, ctypes.create_string_buffer(32))
 
 
-def set_timer_ticks(ours: int, ticks: int) -> None:
-    """Set how often a timer has ended since it was read."""
-    fcntl.ioctl(ours, _TIMERFD_IOC_SET_TICKS, struct.pack("=Q", ticks))
+def set_timer_ticks(ours: int, command: int, ticks: int) -> None:
+    """Set how often a timer has ended since it was read; the command is our ABI's."""
+    fcntl.ioctl(ours, command, struct.pack("=Q", ticks))
 
 
 def contents(pid: int, fd: int) -> Contents:

@@ -24,7 +24,9 @@ from blcr.host.native import (
     birth,
     caretaker,
     filling,
+    kernel,
     lent,
+    mappings,
     procfs,
     ptrace,
     queues,
@@ -33,7 +35,7 @@ from blcr.host.native import (
 )
 from blcr.host.native.injection import ALL_SIGNALS
 from blcr.host.native.memory import Memory
-from blcr.host.native.process import NativeProcess, NativeTask
+from blcr.host.native.process import NativeProcess, NativeTask, own_arch
 from blcr.host.native.terminals import Terminals
 from blcr.linux import constants, structures
 
@@ -41,7 +43,7 @@ _MAX_ERRNO = 4095
 _AT_CALL = signal.SIGTRAP | 0x80
 """The stop before or behind a system call, with PTRACE_O_TRACESYSGOOD."""
 _VDSO = "[vdso]"
-_SPECIAL = {"[vdso]": "vdso", "[vvar]": "vvar", "[vvar_vclock]": "vvar"}
+_SPECIAL = frozenset({"[vdso]", "[vvar]", "[vvar_vclock]", "[sigpage]"})
 _ROOM = 1 << 20
 """Bytes that our page, the vdso on its way and their neighbours keep free."""
 _BATCH_AT = 64
@@ -141,8 +143,27 @@ class PageCaller:
                 break
         return results
 
+    def call_each(self, pid: int, calls: Sequence[Call]) -> list[int]:
+        """Likewise, where there is no code that makes several calls."""
+        results: list[int] = []
+        for name, args in calls:
+            try:
+                results.append(self.call(pid, name, args))
+            except RemoteCallError as error:
+                results.append(-error.errno)
+                break
+        return results
+
     def leave(self, size: int) -> None:
         """Unmap the page and its scratch memory, and stop as after a signal."""
+        self._end_with("munmap", (self._page, size))
+
+    def settle(self) -> None:
+        """Stop as after a signal, where the kernel takes all registers as they are."""
+        self._end_with("gettid", ())
+
+    def _end_with(self, name: str, args: tuple[int, ...]) -> None:
+        """Make a last call, and stop behind it with the registers of now."""
         arch, tid = self._task.process.arch, self._task.outer_tid
         kept, mask = (
             ptrace.register_set(tid, arch.gp.note_type),
@@ -150,7 +171,7 @@ class PageCaller:
         )
         # What is pending is the program's, and must not come before it runs.
         ptrace.set_signal_mask(tid, ALL_SIGNALS)
-        self._enter(arch.syscalls["munmap"], (self._page, size))
+        self._enter(arch.syscalls[name], args)
         ptrace.interrupt(tid)
         ptrace.resume(tid)
         self._await(ptrace.PTRACE_CONT, None)
@@ -249,7 +270,7 @@ class MadeProcess(NativeProcess):
 
     def empty(self) -> None:
         """Bring in our page and the vdso's parts out of the way; remove all else."""
-        ranges = [part for part in self._ranges if part.path != "[vsyscall]"]
+        ranges = [part for part in self._ranges if part.path not in mappings.OUTSIDE]
         self._page = self._free_room(ranges)
         task, arch = self.tasks[0], self.arch
         known = constants.of(arch)
@@ -268,6 +289,7 @@ class MadeProcess(NativeProcess):
         first.call(self.pid, name, (self._page, size, code, flags, none, 0))
         scratch = self._page + size
         extra = SCRATCH_SIZE + (_BATCH_SIZE if arch.stubs.batch else 0)
+        extra = -(-extra // size) * size
         first.call(self.pid, name, (scratch, extra, data, flags, none, 0))
         self.write(self._page, arch.stubs.call.code)
         if arch.stubs.batch:
@@ -279,8 +301,7 @@ class MadeProcess(NativeProcess):
         task.caller = PageCaller(task, self._page)
         at = scratch + extra + size
         for part in ranges:
-            special = _SPECIAL.get(part.path)
-            if special is None:
+            if part.path not in _SPECIAL:
                 task.call("munmap", part.start, part.end - part.start)
                 continue
             self._move(part, at)
@@ -293,6 +314,8 @@ class MadeProcess(NativeProcess):
         """Make calls one after the other until one fails."""
         caller = self.tasks[0].caller
         assert isinstance(caller, PageCaller)
+        if self.arch.stubs.batch is None:
+            return caller.call_each(self.pid, calls)
         results: list[int] = []
         for first in range(0, len(calls), _CALLS_AT_ONCE):
             part = calls[first : first + _CALLS_AT_ONCE]
@@ -429,8 +452,9 @@ class MadeProcess(NativeProcess):
 
     def set_timer_ticks(self, fd: int, ticks: int) -> None:
         """Set a timerfd's ticks: from outside, as compat ioctls do not have it."""
+        known = constants.of(own_arch())
         with lent.lent(self.outer_pid, fd) as ours:
-            lent.set_timer_ticks(ours, ticks)
+            lent.set_timer_ticks(ours, known["TFD_IOC_SET_TICKS"], ticks)
 
     def settle(self) -> None:
         """Close the context inside the process."""
@@ -509,7 +533,7 @@ class MadeProcess(NativeProcess):
     def set_memory_layout(self, layout: records.MemoryLayout, exe: str) -> None:
         """Set the fields of the mm, and the exe link where the execve did not."""
         known = constants.of(self.arch)
-        packing = structures.of(self.arch, "prctl_mm_map")
+        packing = structures.of(kernel.like(self.arch), "prctl_mm_map")
         task = self.tasks[0]
         at = task.scratch
         values = layout._asdict()
@@ -559,6 +583,9 @@ class MadeProcess(NativeProcess):
         """Remove our page and what is left of the kernel's; nothing of ours remains."""
         leader = self.tasks[0]
         assert isinstance(leader.caller, PageCaller)
+        for task in self.tasks[1:] if self.arch.goes_back else ():
+            assert isinstance(task.caller, PageCaller)
+            task.caller.settle()
         end = max(
             [self.room.end if self.room else leader.scratch + SCRATCH_SIZE]
             + [part.end for part in self._specials.values()]

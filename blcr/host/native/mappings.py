@@ -17,6 +17,9 @@ from blcr.host.interface import MappingFacts
 from blcr.host.native import procfs
 from blcr.record import Record
 
+OUTSIDE = frozenset({"[vsyscall]", "[vectors]"})
+"""The kernel's own, which every process has and none can do anything about."""
+
 _DELETED = " (deleted)"
 _ZERO = (1, 5)
 
@@ -26,6 +29,7 @@ _SPECIAL = {
     "[vdso]": "vdso",
     "[vvar]": "vvar",
     "[vvar_vclock]": "vvar",
+    "[sigpage]": "sigpage",
 }
 
 _REFUSED_FLAGS = {
@@ -82,7 +86,7 @@ def facts(
     found = [
         _facts(opener, part, sizes.get(part.start, 0) if "ht" in part.flags else 0)
         for part in ranges
-        if part.path != "[vsyscall]"
+        if part.path not in OUTSIDE
     ]
     for at, one in enumerate(found) if policies else ():
         policy = policies.get(one.record.start) if policies else None
@@ -145,7 +149,9 @@ def _kind(
         noreserve="nr" in flags,
         max_protection=7 & ~2 if shared and "mw" not in flags else 7,
         name=path if named else "",
-        advice=() if special in ("vdso", "vvar", "aio") or droppable else advice,
+        advice=()
+        if special in ("vdso", "vvar", "sigpage", "aio") or droppable
+        else advice,
         locked=2 if "lf" in flags else 1 if "lo" in flags else 0,
         huge_page=huge_page,
         droppable=droppable,

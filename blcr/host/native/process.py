@@ -16,7 +16,7 @@ from functools import cache, cached_property
 
 from blcr import registry
 from blcr.annotations import Protocol
-from blcr.architecture import Arch
+from blcr.architecture import Arch, RegisterSet
 from blcr.context import records
 from blcr.errors import HostError, RefusedError, RestartError, TaskGoneError
 from blcr.host.interface import (
@@ -35,6 +35,7 @@ from blcr.host.native import (
     birth,
     blocked,
     files,
+    kernel,
     lent,
     mappings,
     objects,
@@ -61,7 +62,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 @cache
 def own_arch() -> Arch:
     """Return the architecture of this Python, whose call numbers its own calls have."""
-    return registry.find(*procfs.program_identity(os.getpid()))
+    return kernel.paged(registry.find(*procfs.program_identity(os.getpid())))
 
 
 _FILTERED = 2
@@ -86,6 +87,8 @@ class NativeTask:
         self.tid = tid
         self.caller: Caller | None = None
         self.waited: blocked.Waited | None = None
+        self.enters = False
+        """It is let go inside the call that it is about to make."""
         self.pending_mask = 0
         """Signals that waited for this thread when it stopped."""
         self.catches: tuple[int, int, int] | None = None
@@ -99,8 +102,11 @@ class NativeTask:
 
     def register_set(self, note_type: int) -> bytes | None:
         """Return a register set; the general one about to make a blocked call again."""
-        data = ptrace.register_set(self.outer_tid, note_type)
-        if data is not None and note_type == self.process.arch.gp.note_type:
+        known = self.process.arch.set_of(note_type)
+        if known is None:
+            return None
+        data = ptrace.known_set(self.outer_tid, known)
+        if data is not None and known is self.process.arch.gp:
             return self.rewound(data)
         return data
 
@@ -139,13 +145,28 @@ class NativeTask:
 
     def set_register_set(self, note_type: int, data: bytes) -> None:
         """Set a register set, converted where this CPU's has another size."""
-        present = ptrace.register_set(self.outer_tid, note_type)
+        arch = self.process.arch
+        present, known = (
+            ptrace.register_set(self.outer_tid, note_type),
+            arch.set_of(note_type),
+        )
+        if present is None and known and known.apart:
+            self._set_apart(known, data)
+            return
         if present is None:
             raise HostError(f"this CPU has no register set {note_type:#x}")
-        known = self.process.arch.set_of(note_type)
         if len(present) != len(data) and known and known.fit:
             data = known.fit(data, len(present))
         ptrace.set_register_set(self.outer_tid, note_type, data)
+
+    def _set_apart(self, known: RegisterSet, data: bytes) -> None:
+        """Set a register by a call, which leaves the general ones as they were."""
+        assert known.apart
+        arch, tid = self.process.arch, self.outer_tid
+        general = ptrace.register_set(tid, arch.gp.note_type)
+        self.call(known.apart[1], int.from_bytes(data, arch.layout.byteorder))
+        if general is not None:
+            ptrace.set_register_set(tid, arch.gp.note_type, general)
 
     def signal_mask(self) -> int:
         """Return the blocked signals."""

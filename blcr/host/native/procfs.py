@@ -392,18 +392,20 @@ def timer_slack(tid: int) -> int | None:
 
 
 class SystemCall(Record):
-    """The system call in which a thread sleeps: number and arguments."""
+    """The system call in which a thread sleeps: number, arguments, and the pc then."""
 
     number: int
     args: tuple[int, ...]
+    pc: int = 0
 
 
 def system_call(pid: int, tid: int) -> SystemCall | None:
     """Return the call in which a thread sleeps, or None if it runs."""
     words = read(pid, f"task/{tid}/syscall").split()
-    if len(words) < 7 or words[0] == b"-1":
+    if len(words) < 9 or words[0] == b"-1":
         return None
-    return SystemCall(int(words[0]), tuple(int(word, 16) for word in words[1:7]))
+    args = tuple(int(word, 16) for word in words[1:7])
+    return SystemCall(int(words[0]), args, int(words[8], 16))
 
 
 def exec_start(pid: int, tid: int) -> float | None:

@@ -16,9 +16,13 @@ import struct
 import sys
 from functools import cache
 
+from blcr.annotations import TYPE_CHECKING
 from blcr.errors import HostError, NotPermittedError, TaskGoneError
 from blcr.host.native import kernel
 from blcr.record import Record
+
+if TYPE_CHECKING:
+    from blcr.architecture import RegisterSet
 
 PTRACE_CONT = 7
 PTRACE_SINGLESTEP = 9
@@ -182,15 +186,29 @@ _iovec = IOVec(ctypes.addressof(_buffer), REGISTER_SET_MAX)
 
 
 def register_set(tid: int, note_type: int) -> bytes | None:
-    """Return a register set, or None where CPU or kernel do not have it."""
+    """Return a register set; None: it is not there, or not in use."""
     _iovec.size = REGISTER_SET_MAX
     try:
         request(PTRACE_GETREGSET, tid, note_type, ctypes.addressof(_iovec))
     except OSError as error:
-        if error.errno in (errno.EINVAL, errno.ENODEV):
+        if error.errno in (errno.EINVAL, errno.ENODEV, errno.ENODATA):
             return None
         raise
     return _view[: _iovec.size].tobytes() if _iovec.size else None
+
+
+def known_set(tid: int, known: RegisterSet) -> bytes | None:
+    """Return a register set of an architecture, which the kernel may have apart."""
+    data = register_set(tid, known.note_type)
+    if data is not None or known.apart is None or known.size is None:
+        return data
+    try:
+        request(known.apart[0], tid, 0, ctypes.addressof(_buffer))
+    except OSError as error:
+        if error.errno in (errno.EIO, errno.EINVAL):
+            return None
+        raise
+    return _view[: known.size].tobytes()
 
 
 def set_register_set(tid: int, note_type: int, data: bytes) -> None:

@@ -33,6 +33,8 @@ from blcr.errors import (
 from blcr.host.interface import RestartPlan
 from blcr.host.native import (
     birth,
+    blocked,
+    kernel,
     namespaces,
     procfs,
     ptrace,
@@ -95,7 +97,8 @@ class Making:
     def __init__(self, plan: RestartPlan) -> None:
         self.warnings: list[str] = []
         self.pids: Mapping[int, int] = {}
-        self._plan = plan
+        archs = [kernel.paged(arch) for arch in plan.archs]
+        self._plan = plan = plan._replace(archs=archs)
         self._spaces: namespaces.Namespaces | None = None
         self._made: list[MadeProcess] = []
         self._as_root = os.geteuid() == 0 and _may_choose_pids()
@@ -330,6 +333,9 @@ class Making:
         for process, record in zip(
             self._made, self._plan.context.processes, strict=True
         ):
+            for task in process.tasks:
+                if task.enters:
+                    blocked.enter(task)
             sleepers.leave(process.outer_pid, _notes(process, record))
             if record.stopped and not number:
                 os.kill(process.outer_pid, signal.SIGSTOP)

@@ -48,7 +48,15 @@ from blcr.errors import (
 )
 from blcr.host import runs
 from blcr.host.interface import Process, Run
-from blcr.host.native import files, freeze, mappings, pagemap, procfs, userfaultfd
+from blcr.host.native import (
+    files,
+    freeze,
+    kernel,
+    mappings,
+    pagemap,
+    procfs,
+    userfaultfd,
+)
 from blcr.host.native.helper import Helper
 from blcr.host.native.memory import Memory
 from blcr.host.native.process import NativeProcess, own_arch
@@ -263,7 +271,7 @@ def _pins(pid: int, fd: int) -> str:
         return f"it uses the device '{label}'"
     if stat.S_ISREG(status.st_mode) or stat.S_ISBLK(status.st_mode):
         flags = int(procfs.descriptor_info(pid, fd)["flags"][0], 8)
-        arch = registry.find(*procfs.program_identity(pid))
+        arch = kernel.paged(registry.find(*procfs.program_identity(pid)))
         if flags & constants.of(arch)["O_DIRECT"]:
             return f"it has '{label}' open with O_DIRECT"
     return ""
