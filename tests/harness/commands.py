@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
+import importlib
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +22,18 @@ ORDINARY_USER = 12345
 """A user id that nobody has, without groups and capabilities."""
 
 TIMEOUT_S = (300 if seeds.FULL else 60) * PATIENCE
+
+
+FORKS = "BLCR_FORKS" in os.environ
+"""Commands are forks of the tests' Python, as in machines that are slow."""
+
+_PARTS = """
+    cli.checkpoint cli.restart engine.checkpoint engine.restart host.native.freeze
+    host.native.restart host.native.filling resources.sockets
+""".split()
+"""What commands need."""
+
+_PR_SET_DUMPABLE = 4
 
 
 def users() -> dict[str, int | None]:
@@ -45,6 +63,48 @@ def environment(user: int | None, home: Path) -> dict[str, str]:
     }
 
 
+def _instead(
+    args: Sequence[str], env: Mapping[str, str], pass_fds: Sequence[int] = ()
+) -> Callable[[], None] | None:
+    """
+    Return what a new process shall do instead of execve; None: that.
+
+    A command is a part of this Python, where Python takes seconds to start.
+    """
+    if not FORKS or args[1:2] != ["-m"]:
+        return None
+
+    def be_the_command() -> None:
+        status = 1
+        try:
+            for fd in range(3, 1 << 10):
+                if fd not in pass_fds:
+                    with contextlib.suppress(OSError):
+                        os.close(fd)
+            # Who has changed the user is not to be looked at otherwise.
+            ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+            os.environ.clear()
+            os.environ.update(env)
+            sys.stdin, sys.stdout, sys.stderr = (
+                os.fdopen(fd, "rw"[fd > 0]) for fd in range(3)
+            )
+            sys.argv = list(args[2:])
+            gc.enable()
+            status = importlib.import_module(args[2]).main()
+            sys.stdout.flush()
+        except SystemExit as error:
+            status = error.code if isinstance(error.code, int) else 1
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+
+    for name in _PARTS if FORKS else ():
+        importlib.import_module(f"blcr.{name}")
+    return be_the_command
+
+
 def popen(
     args: Sequence[str | Path],
     *,
@@ -56,10 +116,13 @@ def popen(
     extra: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start something as that user in `cwd`; changing the user drops capabilities."""
+    words = [str(arg) for arg in args]
+    env = {**environment(user, cwd), **(extra or {})}
     return subprocess.Popen(
-        [str(arg) for arg in args],
+        words,
         cwd=cwd,
-        env={**environment(user, cwd), **(extra or {})},
+        env=env,
+        preexec_fn=_instead(words, env),
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
@@ -78,10 +141,12 @@ def call(
     pass_fds: Sequence[int] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run ``cr_COMMAND`` to its end."""
+    words, env = argv(command, *args, user=user), environment(user, cwd)
     return subprocess.run(
-        argv(command, *args, user=user),
+        words,
         cwd=cwd,
-        env=environment(user, cwd),
+        env=env,
+        preexec_fn=_instead(words, env, pass_fds),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -15,6 +15,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -70,6 +71,9 @@ busybox poweroff -f
 """
 
 
+_PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+
 class Recipe(NamedTuple):
     """
     How a machine is made.
@@ -80,6 +84,10 @@ class Recipe(NamedTuple):
         suite: Suite of the root file system.
         qemu: The emulator and its arguments.
         console: The kernel's console.
+        architecture: Debian's name of it.
+        memory: MiB.
+        sums: SHA-256 of ``NAME-vmlinux.xz`` and ``NAME-base.cpio.xz`` among the images,
+            for an architecture that Debian has no kernel of; else empty.
     """
 
     name: str
@@ -87,11 +95,24 @@ class Recipe(NamedTuple):
     suite: str
     qemu: tuple[str, ...]
     console: str
+    architecture: str = "amd64"
+    memory: int = 2048
+    sums: tuple[str, str] | tuple[()] = ()
 
 
 _PC = ("qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2")
 
-RECIPES = {
+_VIRT = ("-M", "virt", "-smp", "1")
+_PSERIES = (
+    *(
+        "qemu-system-ppc64",
+        "-M",
+        "pseries,x-vof=on,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken",
+    ),
+    *("-cpu", "power9", "-smp", "1", "-vga", "none"),
+)
+
+KERNELS = {
     one.name: one
     for one in (
         Recipe(
@@ -100,6 +121,66 @@ RECIPES = {
         Recipe("linux-6.12", ("trixie", "linux-image-amd64"), "bookworm", _PC, "ttyS0"),
     )
 }
+"""Other kernels of this machine's CPU."""
+
+ARCHITECTURES = {
+    one.name: one
+    for one in (
+        Recipe(
+            "arm",
+            ("bookworm", "linux-image-armmp-lpae"),
+            "bookworm",
+            ("qemu-system-arm", *_VIRT, "-cpu", "cortex-a15"),
+            "ttyAMA0",
+            "armhf",
+        ),
+        Recipe(
+            "aarch64",
+            ("bookworm", "linux-image-arm64"),
+            "bookworm",
+            ("qemu-system-aarch64", *_VIRT, "-cpu", "cortex-a57"),
+            "ttyAMA0",
+            "arm64",
+        ),
+        Recipe(
+            "ppc64le",
+            ("bookworm", "linux-image-powerpc64le"),
+            "bookworm",
+            _PSERIES,
+            "hvc0",
+            "ppc64el",
+        ),
+        Recipe(
+            "ppc",
+            ("", ""),
+            "",
+            ("qemu-system-ppc", "-M", "mac99,via=pmu", "-cpu", "g4", "-vga", "none"),
+            "ttyPZ0",
+            memory=768,
+            sums=(
+                "2f18931f2e4bef5b0e917e95a4b8d20f891614ddde3d0ca9f010300bc30661bb",
+                "6b17e91dfd805e7111d0f4817df34a15846494f9cdc75db7982bd34221aa5956",
+            ),
+        ),
+        Recipe(
+            "ppc64",
+            ("", ""),
+            "",
+            _PSERIES,
+            "hvc0",
+            memory=1024,
+            sums=(
+                "4b8bd3b4d2c7c227bc654ad2f203f0cc2e2b3cfcacf581cad461a3492c4ecaef",
+                "b60ef9d407c81285c97a9019eb1e09043859c74ab3f3870c9dc38568b2d96549",
+            ),
+        ),
+    )
+}
+"""Kernels of other CPUs, by the name of blcr's architecture."""
+
+
+_BESIDE = Path(__file__).parents[3] / "shared" / "machines"
+"""Where given images may be, next to the repository."""
 
 
 class MachineError(AssertionError):
@@ -119,7 +200,10 @@ def image(recipe: Recipe) -> tuple[Path, Path]:
     Raises:
         subprocess.CalledProcessError: A tool failed; stderr has what it said.
     """
-    text = repr((recipe.kernel, recipe.suite, PACKAGES, MODULES, INIT))
+    if recipe.sums:
+        return _given(recipe)
+    made_of = (recipe.kernel, recipe.suite, recipe.architecture, PACKAGES, MODULES)
+    text = repr((*made_of, INIT, _PYTHON))
     key = hashlib.sha256(text.encode()).hexdigest()[:12]
     folder = images() / f"{recipe.name}-{key}"
     if not folder.exists():
@@ -132,14 +216,58 @@ def image(recipe: Recipe) -> tuple[Path, Path]:
     return folder / "kernel", folder / "root.cpio"
 
 
+def may_be_had(recipe: Recipe) -> bool:
+    """Tell whether the images can be made, or are there."""
+    return not recipe.sums or all(path.exists() for path in _sources(recipe))
+
+
+def _sources(recipe: Recipe) -> list[Path]:
+    """Return where given images are, kernel first."""
+    folder = images() if (images() / f"{recipe.name}-vmlinux.xz").exists() else _BESIDE
+    return [folder / f"{recipe.name}-{one}.xz" for one in ("vmlinux", "base.cpio")]
+
+
+def _given(recipe: Recipe) -> tuple[Path, Path]:
+    """
+    Unpack given images next to the others.
+
+    Raises:
+        MachineError: They are others than the recipe means.
+    """
+    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    key = hashlib.sha256(repr((*recipe.sums, INIT)).encode()).hexdigest()[:12]
+    folder = default / "blcr-images" / f"{recipe.name}-{key}"
+    if not folder.exists():
+        packed = [path.read_bytes() for path in _sources(recipe)]
+        if tuple(hashlib.sha256(one).hexdigest() for one in packed) != recipe.sums:
+            raise MachineError(f"the images of {recipe.name} are not those expected")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as work:
+            made, over = Path(work, "made"), Path(work, "over")
+            made.mkdir()
+            over.mkdir()
+            init = over / "init"
+            init.write_text(INIT.replace("bash ", "sh "))
+            init.chmod(0o755)
+            kernel, root = map(lzma.decompress, packed)
+            (made / "kernel").write_bytes(kernel)
+            root += bytes(-len(root) % 4)
+            (made / "root.cpio").write_bytes(root + _cpio(over))
+            made.rename(folder)
+    return folder / "kernel", folder / "root.cpio"
+
+
 def _make(recipe: Recipe, work: Path, made: Path) -> None:
     """Download and unpack a kernel and packages, and write the image."""
     root = work / "root"
-    _debootstrap(recipe.suite, root, PACKAGES)
+    architecture = recipe.architecture
+    _debootstrap(architecture, recipe.suite, root, PACKAGES)
     for name in ("doc", "info", "locale", "man"):
         shutil.rmtree(root / "usr" / "share" / name, ignore_errors=True)
+    precompile(root / "usr" / "lib" / _PYTHON)
     unpacked = work / "kernel"
-    _debootstrap(recipe.kernel[0], unpacked, (recipe.kernel[1],))
+    suite, package = recipe.kernel
+    _debootstrap(architecture, suite, unpacked, (package,))
     kernels = sorted((unpacked / "boot").glob("vmlinu*"))
     shutil.copy(kernels[-1], made / "kernel")
     (root / "modules").mkdir()
@@ -156,9 +284,25 @@ def _make(recipe: Recipe, work: Path, made: Path) -> None:
         archive.write(_cpio(root))
 
 
-def _debootstrap(suite: str, folder: Path, packages: Sequence[str]) -> None:
+def precompile(folder: Path) -> None:
+    """
+    Compile Python modules here, which takes seconds there each time.
+
+    Those of another version's library, or that are not there, are left alone.
+    """
+    command = [sys.executable, "-m", "compileall", "-q", str(folder)]
+    # What is unpacked in a machine is of another time than here.
+    command += ["--invalidation-mode", "unchecked-hash"]
+    if folder.exists():
+        subprocess.run(command, check=True)
+
+
+def _debootstrap(
+    architecture: str, suite: str, folder: Path, packages: Sequence[str]
+) -> None:
     """Unpack packages and what they depend on; nothing of them is run."""
     command = ["mmdebstrap", "--mode=root", "--variant=extract", "--quiet"]
+    command += [f"--architectures={architecture}"]
     command += [f"--include={','.join(packages)}", suite, str(folder), MIRROR]
     subprocess.run(command, check=True)
 
@@ -195,8 +339,7 @@ def job(files: Sequence[tuple[Path, str]], script: str) -> Iterator[Path]:
             place = folder / target
             place.parent.mkdir(parents=True, exist_ok=True)
             if source.is_dir():
-                skipped = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(source, place, ignore=skipped, dirs_exist_ok=True)
+                shutil.copytree(source, place, dirs_exist_ok=True)
             else:
                 shutil.copy2(source, place)
         (folder / "run.sh").write_text(f"cd /job\n{script}\n")
@@ -220,7 +363,7 @@ def run(recipe: Recipe, folder: Path, shared: Path, *, timeout_s: float) -> int:
         initrd.write(root.read_bytes() + _cpio(folder))
         initrd.flush()
         share = f"local,path={shared},mount_tag=host,security_model=none"
-        command = [*recipe.qemu, "-m", "2048", "-nographic", "-no-reboot"]
+        command = [*recipe.qemu, "-m", str(recipe.memory), "-nographic", "-no-reboot"]
         command += ["-nodefaults", "-serial", "stdio", "-virtfs", share]
         command += ["-kernel", str(kernel), "-initrd", initrd.name]
         # On a busy machine the emulated timer may come too late for the kernel's check.

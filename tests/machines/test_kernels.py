@@ -50,7 +50,7 @@ NOT_THERE = {
 
 PATIENCE = 5
 
-KERNELS = list(machines.RECIPES) if seeds.FULL else list(machines.RECIPES)[:1]
+KERNELS = list(machines.KERNELS) if seeds.FULL else list(machines.KERNELS)[:1]
 """The sample's is the one that lacks the most."""
 
 CONTEXTS = (("clock_vdso", "musl"), ("compute", "dynamic"))
@@ -143,7 +143,7 @@ def test_native_host_on_another_kernel(
     )
     with machines.job(files, script) as job:
         status = machines.run(
-            machines.RECIPES[name], job, tmp_path, timeout_s=TIMEOUT_S
+            machines.KERNELS[name], job, tmp_path, timeout_s=TIMEOUT_S
         )
 
     said = (tmp_path / "output").read_text(errors="replace")
@@ -173,7 +173,7 @@ def test_restart_on_another_kernel(
         )
     with machines.job(files, "\n".join(lines)) as job:
         status = machines.run(
-            machines.RECIPES[name], job, tmp_path, timeout_s=TIMEOUT_S
+            machines.KERNELS[name], job, tmp_path, timeout_s=TIMEOUT_S
         )
 
     said = (tmp_path / "output").read_text(errors="replace")
@@ -199,7 +199,7 @@ def test_context_of_another_kernel(
     )
     with machines.job(files, script) as job:
         status = machines.run(
-            machines.RECIPES[name], job, tmp_path, timeout_s=TIMEOUT_S
+            machines.KERNELS[name], job, tmp_path, timeout_s=TIMEOUT_S
         )
     assert status == 0, (tmp_path / "output").read_text(errors="replace")
 
