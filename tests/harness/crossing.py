@@ -57,7 +57,7 @@ TO_NATIVE: Mapping[str, str] = {
 }
 """Likewise: what it asks the emulated host for in vain, or what cannot be saved."""
 
-REASONS = 22
+REASONS = 24
 """How many different things are refused."""
 
 OF_ROOT = frozenset({"credentials", "root_directory"})
