@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from harness import machines, programs, seeds, staging
-from harness.missing import missing
 
 TESTS = Path(__file__).parents[1]
 
@@ -68,7 +67,7 @@ pytestmark = pytest.mark.timeout(2 * TIMEOUT_S)
             id=f"native-{one.name}",
             marks=[
                 pytest.mark.skipif(
-                    bool(missing(one.qemu[0], "mmdebstrap", "cpio")),
+                    not all(map(shutil.which, (one.qemu[0], "mmdebstrap", "cpio"))),
                     reason=f"not applicable: {one.qemu[0]}, mmdebstrap or cpio is "
                     "missing",
                 ),
