@@ -49,17 +49,7 @@ Programs, each with another kind of state to be rebuilt, and that leave their fi
 they are, so that one context serves again and again.
 """
 
-TREES = (
-    "sock_gifts",
-    "sock_named",
-    "tree_groups",
-    "tree_mqueue",
-    "tree_pipe",
-    "tree_shared_files",
-    "tree_shared_memory",
-    "tree_sysv",
-    "tree_terminal",
-)
+TREES = ("sock_named", "tree_pipe", "tree_sysv")
 """Likewise of several processes, or with names that anybody sees."""
 
 
