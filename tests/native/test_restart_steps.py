@@ -49,8 +49,11 @@ Programs, each with another kind of state to be rebuilt, and that leave their fi
 they are, so that one context serves again and again.
 """
 
-TREES = ("sock_named", "tree_pipe", "tree_sysv")
-"""Likewise of several processes, or with names that anybody sees."""
+TREES = ("sock_named", "tree_pipe")
+"""
+Likewise with names that anybody sees, or of several processes; of which none waits for
+ever for one that was ended behind its release.
+"""
 
 
 @pytest.fixture(
