@@ -270,8 +270,9 @@ class Nursery:
         for member, number in self._founded:
             member.ask("dismiss founder", number)
         for pid, index in self._terminals.leaders.items():
+            # 0: none, or one outside of the pid namespace, as ours may be.
             saved = self._terminals.foreground[index]
-            members = [one for one in self._all if one.place.pgid == saved]
+            members = [one for one in self._all if saved and one.place.pgid == saved]
             if members and self._leads(self._by_pid[pid]):
                 self._by_pid[pid].ask("bring forward", members[0].ask("tell group"))
 
