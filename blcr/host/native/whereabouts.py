@@ -12,7 +12,7 @@ import errno
 import os
 import struct
 import time
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from itertools import chain
 
 from blcr.context import records
@@ -49,26 +49,22 @@ def other_name(pid: int, old: str, status: os.stat_result) -> str:
 
 def device_opened_by(device: int, users: Container[int]) -> int:
     """Return a process besides `users` that has a device open; 0: none is known."""
-    for pid in procfs.pids():
-        if pid in users or pid == os.getpid():
-            continue
-        with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as fds:
-            for entry in fds:
-                with contextlib.suppress(OSError):
-                    if os.stat(entry.path).st_rdev == device:
-                        return pid
-    return 0
+    return _opened_by(users, lambda other: other.st_rdev == device)
 
 
 def opened_by(status: os.stat_result, users: Container[int]) -> int:
     """Return a process besides `users` that has a file open; 0: none is known."""
+    return _opened_by(users, lambda other: os.path.samestat(other, status))
+
+
+def _opened_by(users: Container[int], is_it: Callable[[os.stat_result], bool]) -> int:
     for pid in procfs.pids():
         if pid in users or pid == os.getpid():
             continue
         with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as fds:
             for entry in fds:
                 with contextlib.suppress(OSError):
-                    if os.path.samestat(os.stat(entry.path), status):
+                    if is_it(os.stat(entry.path)):
                         return pid
     return 0
 
