@@ -9,7 +9,7 @@ import pytest
 
 from blcr.context.records import MemoryPolicy
 from blcr.errors import NoSuchProcessError
-from blcr.host.native import freeze, mappings, procfs, tracking
+from blcr.host.native import held, mappings, procfs, tracking
 from blcr.host.native.process import NativeProcess, NativeTask, own_arch
 
 # As Linux 6.12 prints it, on a CPU with protection keys.
@@ -107,4 +107,4 @@ def test_process_that_is_ending_is_no_kernel_thread(
     monkeypatch.setattr(procfs, "read", without_memory)
 
     with pytest.raises(NoSuchProcessError, match="is ending"):
-        freeze.check(os.getpid())
+        held.check(os.getpid())

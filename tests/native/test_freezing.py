@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import blcr
-from blcr.host.native import freeze, ptrace
+from blcr.host.native import held, ptrace
 from harness import checkpointer, outside
 from harness.programs import build
 from harness.subject import Subject
@@ -89,7 +89,7 @@ def test_only_the_end_of_a_thread_is_taken_note_of(home: Path) -> None:
         options = os.WEXITED | os.WNOWAIT | ptrace.WALL
         os.waitid(os.P_PID, subject.pid, options)
 
-        freeze._bury(subject.pid)
+        held.bury(subject.pid)
 
         stop = ptrace.wait(subject.pid, os.WNOHANG)
         assert stop

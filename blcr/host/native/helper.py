@@ -27,7 +27,7 @@ import time
 
 from blcr.annotations import Self
 from blcr.errors import RemoteCallError, TaskGoneError
-from blcr.host.native import freeze, procfs, ptrace
+from blcr.host.native import held, procfs, ptrace
 from blcr.host.native.injection import ALL_SIGNALS
 from blcr.host.native.process import NativeTask
 from blcr.linux import constants
@@ -53,7 +53,7 @@ class Helper:
         RemoteCallError: The program may not make a thread.
     """
 
-    def __init__(self, process: freeze.HeldProcess, task: NativeTask) -> None:
+    def __init__(self, process: held.HeldProcess, task: NativeTask) -> None:
         self.tid = 0
         self._process = process
         self._maker = task.outer_tid
@@ -66,7 +66,7 @@ class Helper:
             self._make()
         except BaseException:
             for tid in set(procfs.tids(self._process.outer_pid)) - known:
-                freeze.let_go(tid)
+                held.let_go(tid)
             raise
         return self
 
@@ -106,12 +106,12 @@ class Helper:
 
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is not None:
-            freeze.let_go(self.tid)
+            held.let_go(self.tid)
             return
         try:
             ptrace.detach(self.tid)
         except BaseException:
-            freeze.let_go(self.tid)
+            held.let_go(self.tid)
             raise
         self._injection.leave()
         while self.tid in procfs.tids(self._process.outer_pid):

@@ -10,7 +10,7 @@ from functools import partial
 from blcr.annotations import TYPE_CHECKING, cast
 from blcr.errors import HostError, NoSuchProcessError, NotTrackableError, TaskGoneError
 from blcr.host.interface import CheckpointRequest, RestartPlan
-from blcr.host.native import freeze, kernel, procfs, seccomp, yama
+from blcr.host.native import freeze, held, kernel, procfs, seccomp, yama
 from blcr.linux import repair
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class NativeHost:
             if not pids:
                 raise NoSuchProcessError(f"no process has the {scope} {number}")
             return pids
-        freeze.check(number)
+        held.check(number)
         number = self._restarted_by(number)
         if scope == "pid":
             return [number]
@@ -77,9 +77,9 @@ class NativeHost:
 
     def track(self, pid: int, *, timeout_s: float) -> Tracking:
         """Begin to note what a process writes."""
-        freeze.check(pid)
-        if procfs.own_memory(pid) < freeze.LARGE:
-            mib = freeze.LARGE >> 20
+        held.check(pid)
+        if procfs.own_memory(pid) < held.LARGE:
+            mib = held.LARGE >> 20
             raise NotTrackableError(f"it has less than {mib} MiB of its own")
         from blcr.host.native.tracking import Tracking
 

@@ -51,6 +51,7 @@ from blcr.host.interface import Process, Run
 from blcr.host.native import (
     files,
     freeze,
+    held,
     kernel,
     mappings,
     pagemap,
@@ -197,7 +198,7 @@ class Tracking:
             raise NotTrackableError(reason)
 
     @contextmanager
-    def _stopped(self) -> Iterator[freeze.HeldProcess]:
+    def _stopped(self) -> Iterator[held.HeldProcess]:
         """Have every thread stand still."""
         with freeze.Freezer([self._outer_pid], self._timeout_s) as frozen:
             began = time.monotonic()
@@ -299,7 +300,7 @@ def _ask_to_note(fd: int) -> bool:
     return userfaultfd.control(fd, userfaultfd.UFFDIO_API, userfaultfd.API, features, 0)
 
 
-def _userfaultfd(process: freeze.HeldProcess) -> int:
+def _userfaultfd(process: held.HeldProcess) -> int:
     """
     Return a duplicate of a userfaultfd made in the name of a program.
 
