@@ -372,6 +372,7 @@ class Stubs(Record):
             as the kernel's vdso has them.  Empty: the frame holds the code.
         veil: What does nothing, and stands before each of these where there is no real
             vdso: unwinders know them, but expect its unwind tables beside.
+        state: Registers that this code wants to be so, whatever ran there before.
     """
 
     call: Listing
@@ -382,6 +383,7 @@ class Stubs(Record):
     jump_target: Place | None = None
     returns: tuple[Listing, ...] = ()
     veil: Listing = Listing(())
+    state: Registers = {}  # noqa: RUF012  nobody changes it
 
 
 def call_table(text: str) -> dict[str, int]:

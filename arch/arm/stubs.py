@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from blcr.architecture import Gadget, Gadgets, Listing, Registers, Stubs
 
-from .registers import FLAGS, IF_THEN, THUMB
+from .registers import FLAGS, IF_THEN, THUMB, USER_MODE
 
 _CALL = ("00 00 00 ef", "svc #0")
 
@@ -31,6 +31,8 @@ STUBS = Stubs(
     # The lower twelve bits of the second instruction.
     fallback_number=(4, 4),
     returns=(RT_SIGRETURN, SIGRETURN),
+    # Programs may begin in Thumb code.
+    state={"cpsr": USER_MODE},
 )
 
 # In the page that the kernel shows to every program: the call, in the code for frames

@@ -57,6 +57,9 @@ _LOWEST = 1 << 20
 _END_S = 5.0
 
 
+_FAILURES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL)
+
+
 class MadeTask(NativeTask):
     """A thread that is being made, and changes meanwhile."""
 
@@ -84,7 +87,7 @@ class PageCaller:
         if data is None:
             raise TaskGoneError(f"thread {task.outer_tid} ended while it was made")
         self._data = data
-        self._regs = arch.gp.decode(data)
+        self._regs = {**arch.gp.decode(data), **arch.stubs.state}
 
     def call(self, pid: int, name: str, args: tuple[int, ...]) -> int:
         """
@@ -213,7 +216,7 @@ class PageCaller:
                     return
             elif not stop.event and stop.signal == wanted:
                 return
-            elif not stop.event and stop.signal in (signal.SIGSEGV, signal.SIGBUS):
+            elif not stop.event and stop.signal in _FAILURES:
                 raise RestartError(
                     f"thread {tid}: our code in it failed with signal {stop.signal}"
                 )
@@ -277,7 +280,8 @@ class MadeProcess(NativeProcess):
         general = ptrace.register_set(task.outer_tid, arch.gp.note_type)
         if general is None:
             raise TaskGoneError(f"process {self.pid} ended while it was made")
-        start = arch.gp.decode(general)[arch.pc]
+        # Where code begins, code of another kind may have to be aligned.
+        start = arch.gp.decode(general)[arch.pc] & -arch.page_size
         self.write(start, arch.stubs.call.code)
         first = PageCaller(task, start)
         flags = known["MAP_PRIVATE"] | known["MAP_ANONYMOUS"] | known["MAP_FIXED"]
