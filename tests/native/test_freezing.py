@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -78,6 +79,27 @@ def test_child_forked_while_freezing_is_saved_too(home: Path) -> None:
         subject.ready()
         subject.tell()
         assert subject.finish().endswith(b"ok\n")
+
+
+def test_a_signal_may_use_up_the_request_to_stop(home: Path) -> None:
+    """A thread on its way into another stop forgets that it was asked for one."""
+
+    def hook(request: checkpointer.Request) -> checkpointer.Request:
+        asked: list[int] = []
+
+        def forgetful(code: int, tid: int, *args: int) -> int:
+            asked.append(code)
+            if asked.count(code) == 1 and code == ptrace.PTRACE_INTERRUPT:
+                os.kill(tid, signal.SIGWINCH)
+                return 0
+            return request(code, tid, *args)
+
+        return forgetful
+
+    with Subject([build("compute"), "100000000000"], cwd=home) as subject:
+        subject.ready()
+        child = checkpointer.fork_checkpoint(subject.pid, home / "context", hook)
+        assert checkpointer.wait(child) == checkpointer.THROUGH
 
 
 def test_only_the_end_of_a_thread_is_taken_note_of(home: Path) -> None:

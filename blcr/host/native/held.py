@@ -367,7 +367,7 @@ class HeldProcess(NativeProcess):
         known = procfs.with_flags(self.outline, self._running)
         return self._tracking.without_marks(known or procfs.ranges(self.shown_pid))
 
-    def _seize(self, tid: int) -> HeldTask | None:
+    def _seize(self, tid: int, *, again: bool = False) -> HeldTask | None:
         """Begin to trace a thread; None if it has just ended."""
         try:
             self._seen[tid] = blocked.look(self.outer_pid, tid, self.arch)
@@ -375,9 +375,12 @@ class HeldProcess(NativeProcess):
         except (TaskGoneError, NotPermittedError) as error:
             if self._is_one_of_several(tid) and self._is_ending(tid):
                 return None
-            if isinstance(error, NotPermittedError):
+            if not isinstance(error, NotPermittedError):
+                raise
+            if again:
                 raise denied(self.outer_pid) from error
-            raise
+            # When another thread calls execve the main one is a zombie for a moment.
+            return self._seize(tid, again=True)
         return HeldTask(self, tid)
 
     def _interrupt(self, task: NativeTask) -> None:
@@ -433,6 +436,9 @@ class HeldProcess(NativeProcess):
                         tasks.remove(task)
                 else:
                     # A signal on its way; it is delivered, and then the stop comes.
+                    # One that was being stopped for already has used up the request
+                    # (ptrace_stop, kernel/signal.c, Linux 6.18).
+                    self._interrupt(task)
                     ptrace.resume(task.outer_tid, stop.signal)
             if not tasks:
                 return
