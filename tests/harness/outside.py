@@ -228,8 +228,16 @@ def _descriptors(folder: Path) -> Iterator[str]:
         info = [line for line in lines if line.startswith(("pos:", "flags:"))]
         if target.startswith(_TERMINALS):
             # How large a file may be means nothing here.
-            info = [line.replace("flags:\t021", "flags:\t020") for line in info]
+            info = [_without_large_files(line) for line in info]
         yield f"{fd} {target} " + " ".join(" ".join(line.split()) for line in info)
+
+
+def _without_large_files(line: str) -> str:
+    """Return a line of fdinfo without O_LARGEFILE (asm-generic/fcntl.h)."""
+    name, value = line.split("\t")
+    if name != "flags:":
+        return line
+    return f"{name}\t0{int(value, 8) & ~0o100000:o}"
 
 
 def _threads(folder: Path) -> Iterator[ThreadView]:

@@ -7,6 +7,7 @@ they are copied to a place where everybody may.
 
 from __future__ import annotations
 
+import compileall
 import functools
 import importlib.metadata
 import importlib.util
@@ -81,18 +82,20 @@ def _copied_packages() -> Path:
 
 
 def copy_packages(target: Path, others: Sequence[str]) -> None:
-    """Copy blcr as it is now, its entry points, and other packages to a new folder."""
+    """
+    Copy blcr as it is now, its entry points, and other packages to a new folder.
+
+    Compiled: who may not write there would compile all of it at each start.
+    """
     target.mkdir()
-    skipped = shutil.ignore_patterns("__pycache__")
     for name in ("blcr", "blcr.arch", *others):
         spec = importlib.util.find_spec(name)
         if spec and spec.origin and not spec.submodule_search_locations:
             shutil.copy2(spec.origin, target)
         elif spec and spec.origin:
             folder = target.joinpath(*name.split("."))
-            shutil.copytree(
-                Path(spec.origin).parent, folder, ignore=skipped, dirs_exist_ok=True
-            )
+            shutil.copytree(Path(spec.origin).parent, folder, dirs_exist_ok=True)
+    compileall.compile_dir(target, quiet=1)
     entries = importlib.metadata.distribution("blcr").read_text("entry_points.txt")
     metadata = target / "blcr-0.dist-info"
     metadata.mkdir()
