@@ -24,7 +24,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
 import stat
 import struct
 from collections.abc import Callable, Iterable, Sequence
@@ -68,7 +67,8 @@ _PADDING_ID = 0x6C62
 _MAGIC = b"blcr context"
 _UNFINISHED = (1 << 64) - 1
 """The size in the header of a member that is still being written."""
-_NAME = re.compile(rb"[!-~]{1,255}")
+_PRINTABLE = bytes(range(ord("!"), ord("~") + 1))
+"""What a member's name is made of, at most 255 of them."""
 
 
 class Member(Record):
@@ -473,7 +473,11 @@ class ContainerReader:
         fields = _LOCAL.unpack_from(block)
         size_at = _LOCAL.size + fields[9]
         name = block[_LOCAL.size : size_at]
-        if fields[0] != _LOCAL_SIGNATURE or not _NAME.fullmatch(name):
+        if (
+            fields[0] != _LOCAL_SIGNATURE
+            or not 0 < len(name) < 256
+            or name.translate(None, _PRINTABLE)
+        ):
             raise ContextError(f"no member at byte {position}, where one should be")
         text = name.decode("ascii")
         if fields[3] != _STORED:

@@ -103,6 +103,8 @@ def test_commands_start_without_what_they_do_not_need() -> None:
         "importlib.metadata",
         "inspect",
         "pathlib",
+        "re",
+        "socket",
         "subprocess",
         "threading",
         "unicorn",

@@ -11,7 +11,6 @@ from blcr.annotations import TYPE_CHECKING, cast
 from blcr.errors import HostError, NoSuchProcessError, NotTrackableError, TaskGoneError
 from blcr.host.interface import CheckpointRequest, RestartPlan
 from blcr.host.native import freeze, held, kernel, procfs, seccomp, yama
-from blcr.linux import repair
 
 if TYPE_CHECKING:
     from blcr.host import interface
@@ -121,12 +120,15 @@ class NativeHost:
                     f"process {record.pid} runs under seccomp, which takes root "
                     "(CAP_SYS_ADMIN) to set up again"
                 )
-        connected = any(one.connection for one in plan.context.sockets)
-        if connected and not repair.is_permitted():
-            lacking.append(
-                "there are TCP connections to others, which take root (CAP_NET_ADMIN) "
-                "to make again; --close-connections does without them"
-            )
+        if any(one.connection for one in plan.context.sockets):
+            from blcr.linux import repair
+
+            if not repair.is_permitted():
+                lacking.append(
+                    "there are TCP connections to others, which take root "
+                    "(CAP_NET_ADMIN) to make again; --close-connections does without "
+                    "them"
+                )
         return lacking
 
     def restart(self, plan: RestartPlan) -> Making:

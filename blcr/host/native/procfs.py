@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
@@ -264,9 +263,11 @@ def mapping_policies(pid: int) -> dict[int, records.MemoryPolicy]:
 
 def _policy(line: str) -> records.MemoryPolicy | None:
     """Return the NUMA policy in a line of numa_maps; None: the default."""
-    # Compiling the pattern takes longer than all the rest of this.
+    # Importing re and compiling the pattern take longer than all the rest of this.
     if line.split(" ", 2)[1:2] in (["default"], []):
         return None
+    import re
+
     found = re.match(_POLICY, line)
     if not found or found[1] not in _POLICIES:
         return None
@@ -449,6 +450,10 @@ _TIMER = (
 def timers(pid: int) -> list[Timer]:
     """Return the timers that a process has made with timer_create."""
     text = read(pid, "timers").decode()
+    if not text:
+        return []
+    import re
+
     return [
         Timer(
             int(number),
@@ -459,8 +464,8 @@ def timers(pid: int) -> list[Timer]:
             int(target_id),
             int(clock),
         )
-        for number, signal, value, notify, target, target_id, clock in (
-            re.findall(_TIMER, text) if text else ()
+        for number, signal, value, notify, target, target_id, clock in re.findall(
+            _TIMER, text
         )
     ]
 
