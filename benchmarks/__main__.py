@@ -23,6 +23,7 @@ from pathlib import Path
 from benchmarks.rows import Row, command, seconds, show
 
 SOURCE = Path(__file__).parent / "program.c"
+MANY_SOURCE = SOURCE.with_name("many.c")
 
 MIB = 1 << 20
 
@@ -38,6 +39,12 @@ FRESH_COPY_S, FRESH_RESTART_MS = 0.6, 400
 
 SHAPES = {"tiny": (), "64 threads": (0, 0, 64), "2,000 mappings": (0, 0, 0, 2000)}
 """What programs are started with."""
+
+
+MANY = {"processes": (200, 0, 0), "descriptors": (0, 10_000, 0), "pipes": (0, 0, 1_000)}
+"""Of what programs have many, and how many."""
+QUADRATIC = 2.6
+"""What twice as many must not cost; a line through the origin has 2, a square 4."""
 
 
 class Program:
@@ -139,6 +146,29 @@ def small_rows(
         words = command("restart", "--no-restore-pid", context)
         took = median(lambda words=words: seconds(words, b"\n"), count)  # type: ignore[misc]
         yield Row(f"{name}: cr_restart until its end", took * 1000, "ms")
+
+
+def many_rows(folder: Path, count: int) -> Iterator[Row]:
+    """Measure what programs cost that have many of something, and half as many."""
+    executable, context = folder / "many", folder / "many.context"
+    subprocess.run(["cc", "-O2", MANY_SOURCE, "-o", executable], check=True)
+    for name, numbers in MANY.items():
+        took: dict[str, list[float]] = {"checkpoint": [], "restart": []}
+        for part in (2, 1):
+            saved, restarted = [], []
+            for _ in range(count):
+                with running(executable, *(one // part for one in numbers)) as program:
+                    words = command("checkpoint", "--kill", "-f", context, program.pid)
+                    saved.append(seconds(words))
+                words = command("restart", "--no-restore-pid", context)
+                restarted.append(seconds(words, b"\n"))
+            took["checkpoint"].append(statistics.median(saved))
+            took["restart"].append(statistics.median(restarted))
+        for what, (half, whole) in took.items():
+            row = f"{max(numbers):,} {name}: cr_{what}"
+            yield Row(row, whole * 1000, "ms")
+            yield Row(f"{row}, against half as many", whole / half, "", str(QUADRATIC))
+    context.unlink()
 
 
 def restart_rows(
@@ -290,6 +320,7 @@ def _all_rows(
     yield from copy_rows(size_mib, copies)
     yield from start_rows()
     yield from small_rows(executable, folder, memcpy_gb_s)
+    yield from many_rows(folder, count)
     yield from ahead_rows(executable, folder, size_mib, count)
     yield from large_rows(executable, folder, size_mib, count)
     yield from restart_rows(executable, folder, size_mib, count, copies[1])

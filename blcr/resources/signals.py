@@ -65,15 +65,14 @@ def _action(task: Task, number: int) -> records.SignalAction:
 
 
 def rebuild_actions(task: Task, actions: Sequence[records.SignalAction]) -> None:
-    """Set every action: the saved ones, and the default for all others."""
+    """Set the saved ones, and the default where the execve has left signals ignored."""
     known = constants.of(task.process.arch)
     layout = structures.of(task.process.arch, "sigaction")
-    saved = {action.signal: action for action in actions}
-    for number in range(1, known["NSIG"] + 1):
-        if number in (known["SIGKILL"], known["SIGSTOP"]):
-            continue
-        action = saved.get(number)
-        values = action._asdict() if action else {"handler": known["SIG_DFL"]}
+    default = records.SignalAction(0, known["SIG_DFL"], 0, 0, 0)
+    wanted = dict.fromkeys(_numbers(task.process.facts().ignored_signals), default)
+    wanted.update((action.signal, action) for action in actions)
+    for number, action in wanted.items():
+        values = action._asdict()
         packed = layout.pack(**{k: v for k, v in values.items() if k in layout.fields})
         remote.call(task, "rt_sigaction", number, packed, 0, SIGSET_SIZE)
 
