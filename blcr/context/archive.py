@@ -157,7 +157,11 @@ class ContextReader:
         member = self._members[f"files/{index}"]
         return member.offset, member.size
 
-    def verify(self, progress: Callable[[int, int], None] | None = None) -> None:
+    def verify(
+        self,
+        progress: Callable[[int, int], None] | None = None,
+        reached: Callable[[int], None] | None = None,
+    ) -> None:
         """
         Compare the checksums of all members.
 
@@ -165,17 +169,20 @@ class ContextReader:
 
         Args:
             progress: Is called with the bytes done and to do.
+            reached: Is called with the offset in the file up to which they are done.
 
         Raises:
             ContextError: A member is damaged; the message names it.
         """
         done, total = 0, self.size
 
-        def advance(count: int) -> None:
+        def advance(offset: int, count: int) -> None:
             nonlocal done
             done += count
             if progress:
                 progress(done, total)
+            if reached:
+                reached(offset)
 
         with _Named(self._name):
             self._container.verify(self._members.values(), advance)

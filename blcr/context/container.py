@@ -309,8 +309,10 @@ def _from_the_beginning(fd: int) -> int:
     return own
 
 
-def _verify(fd: int, member: Member, progress: Callable[[int], None] | None) -> None:
-    """Compare the checksum of a member, telling how many bytes were looked at since."""
+def _verify(
+    fd: int, member: Member, progress: Callable[[int, int], None] | None
+) -> None:
+    """Compare the checksum of a member; for `progress` see `ContainerReader.verify`."""
     name, offset, size, expected = member
     buffer = memoryview(bytearray(CHUNK))
     crc, end = 0, offset + size
@@ -324,7 +326,7 @@ def _verify(fd: int, member: Member, progress: Callable[[int], None] | None) -> 
         crc = checksum.crc32(buffer[:count], crc)
         offset += count
         if progress:
-            progress(count)
+            progress(offset, count)
     if crc != expected:
         raise ContextError(
             f"member '{name}' is damaged: its checksum is {crc:08x}, not {expected:08x}"
@@ -424,14 +426,17 @@ class ContainerReader:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def verify(
-        self, members: Iterable[Member], progress: Callable[[int], None] | None = None
+        self,
+        members: Iterable[Member],
+        progress: Callable[[int, int], None] | None = None,
     ) -> None:
         """
         Compare the checksums of members.
 
         Args:
             members: Of this archive.
-            progress: Is called with the number of bytes that were looked at since.
+            progress: Is called with the offset in the file up to which members were
+                looked at, and how many of their bytes since.
 
         Raises:
             ContextError: One is damaged or cannot be read; the message names it.

@@ -53,6 +53,8 @@ from blcr.resources import (
 from blcr.resources.opening import Opening, Sharing
 
 _INIT = 1
+_STEP = 4 << 20
+"""Bytes of a context after which the one who checks it says so."""
 
 Warn = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
@@ -210,10 +212,10 @@ def _make_all(
                 sharing,
                 keep_grown=plan.keep_grown,
             )
-            unnamed = _unnamed(opening, reader)
+            unnamed = _unnamed(opening, reader, checking)
             made.append((process, record, unnamed))
             with _named(record):
-                moved.append(_rebuild(process, record, plan, reader, unnamed))
+                moved.append(_rebuild(process, record, plan, reader, checking, unnamed))
         if plan.context.sockets:
             from blcr.resources import sockets
 
@@ -248,6 +250,7 @@ def _rebuild(
     record: records.Process,
     plan: RestartPlan,
     reader: ContextReader,
+    checking: _Checking,
     unnamed: objects.Making,
 ) -> dict[int, bytes]:
     """
@@ -265,7 +268,8 @@ def _rebuild(
     process.set_memory_layout(record.memory, record.exe)
     core = reader.core(record.pid)
     own = memory.rebuild(unnamed, core)
-    process.fill(reader.fd, memory.split(core.runs(), record.mappings, own))
+    pages = memory.split(core.runs(), record.mappings, own)
+    process.fill(reader.fd, pages, checking.wait)
     aio.rebuild(unnamed.opening, record.aio)
     threads.create(process, record, same_ids=plan.restore_pid)
     # Before there are signal actions: a step resets that of SIGTRAP.
@@ -338,7 +342,9 @@ def _attributes(process: NewProcess, record: records.Process) -> list[str]:
     return [f"process {record.pid} has {one}" for one in dict.fromkeys(losses)]
 
 
-def _unnamed(opening: Opening, reader: ContextReader) -> objects.Making:
+def _unnamed(
+    opening: Opening, reader: ContextReader, checking: _Checking
+) -> objects.Making:
     """Return the files that have to be made in a process."""
 
     def runs(index: int, address: int) -> Iterator[tuple[int, int, int]]:
@@ -349,7 +355,7 @@ def _unnamed(opening: Opening, reader: ContextReader) -> objects.Making:
             at += length
 
     def fill(index: int, address: int) -> None:
-        opening.process.fill(reader.fd, runs(index, address))
+        opening.process.fill(reader.fd, runs(index, address), checking.wait)
 
     return objects.Making(opening, fill)
 
@@ -359,23 +365,33 @@ class _Checking:
     The checksums of a context, verified beside the filling of memory.
 
     In a process of its own: one that has entered a pid namespace for its children can
-    make no threads.
+    make no threads.  It tells how far it is by a NUL for each `_STEP` bytes, and in the
+    end what is damaged.
     """
 
     def __init__(self, reader: ContextReader, progress: Progress | None) -> None:
         # Ignored by whoever started us, it would let children vanish without a status.
         set_action(SIGCHLD, SIG_DFL)
         self._answer, answer = os.pipe()
+        self._steps = 0
+        self._text = b""
         self._pid = os.fork()
         if self._pid:
             os.close(answer)
             return
         text = "the checking of the checksums did not end"
+
+        def reached(offset: int) -> None:
+            if steps := offset // _STEP - self._steps:
+                self._steps += steps
+                os.write(answer, bytes(steps))
+
         try:
             reader.verify(
                 (lambda done, total: progress("checking", done, total))
                 if progress
-                else None
+                else None,
+                reached,
             )
             text = ""
         except BlcrError as error:
@@ -398,6 +414,17 @@ class _Checking:
                 os.kill(self._pid, SIGKILL)
                 os.waitpid(self._pid, 0)
 
+    def wait(self, offset: int) -> None:
+        """
+        Wait until what lies in front of an offset of the file has been looked at.
+
+        Raises:
+            ContextError: A member is damaged.
+        """
+        while self._pid and self._steps * _STEP < offset:
+            if not self._hear():
+                self.finish()
+
     def finish(self) -> None:
         """
         Wait for the end.
@@ -405,13 +432,22 @@ class _Checking:
         Raises:
             ContextError: A member is damaged.
         """
-        text = b""
-        while part := os.read(self._answer, 4096):
-            text += part
-        os.waitpid(self._pid, 0)
-        self._pid = 0
-        if text != b"\n":
-            raise ContextError(os.fsdecode(text) or "the checksums were not checked")
+        while self._hear():
+            pass
+        if self._pid:
+            os.waitpid(self._pid, 0)
+            self._pid = 0
+        if self._text != b"\n":
+            raise ContextError(
+                os.fsdecode(self._text) or "the checksums were not checked"
+            )
+
+    def _hear(self) -> bool:
+        """Take up what the other process says next; False: it has ended."""
+        part = os.read(self._answer, 4096)
+        self._steps += part.count(0)
+        self._text += part.replace(b"\0", b"")
+        return bool(part)
 
 
 class _named:  # noqa: N801  reads as a statement

@@ -444,8 +444,15 @@ class NewProcess(Process, Protocol):
     def keep_specials(self) -> int:
         """Leave the host's vdso and vvar where they are; return the vdso's place."""
 
-    def fill(self, fd: int, runs: Iterable[tuple[int, int, int]]) -> None:
-        """Copy in ``(file offset, address, size)`` of `fd`, whatever the protection."""
+    def fill(
+        self, fd: int, runs: Iterable[tuple[int, int, int]], wait: Callable[[int], None]
+    ) -> None:
+        """
+        Copy in ``(file offset, address, size)`` of `fd`, whatever the protection.
+
+        Args:
+            wait: Waits until what lies in front of an offset of the file may be read.
+        """
 
     def lend(self, fd: int) -> int:
         """Return a descriptor of ours for its open file; the caller closes it."""

@@ -609,9 +609,12 @@ class FrozenProcess:
         self.guest.vdso.add(mapping)
         return False
 
-    def fill(self, fd: int, runs: Iterable[tuple[int, int, int]]) -> None:
+    def fill(
+        self, fd: int, runs: Iterable[tuple[int, int, int]], wait: Callable[[int], None]
+    ) -> None:
         """Copy pages in."""
         for offset, address, size in runs:
+            wait(offset + size)
             at = offset
             for piece in self.guest.space.slices(address, size, FORCE | WRITE):
                 done = 0

@@ -13,6 +13,9 @@ Filling the memory of a process that is being made, fast.
    userfaultfd: the process reads them itself.
 4. All else is written through ``/proc/PID/mem``, whatever its protection.
 
+The disk is read once, by whoever checks the context: two readers at the same place of a
+file are slower than one.  So nothing is read here before the checking is behind it.
+
 A mapping is registered as a whole and not in parts: a part that gets its first pages
 while it is registered would stay a mapping of its own.
 
@@ -29,8 +32,7 @@ import mmap
 import os
 import struct
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterable, Sequence
 
 from blcr import remote
 from blcr.context import records
@@ -50,7 +52,7 @@ _WATCHED = 1 << 20
 _CHUNK = 256 << 10
 """Bytes to copy at once: they stay in the CPU's cache between reading and copying."""
 _STAGE = 32 << 20
-"""Bytes of huge pages to be read and moved at once."""
+"""Bytes that the process reads at once, and of huge pages to be moved at once."""
 
 _DONTWAKE = 1
 _TRANSFER = struct.Struct("=4Qq")
@@ -69,6 +71,7 @@ def fill(
     fd: int,
     mappings: Sequence[records.Mapping],
     pieces: Iterable[Piece],
+    wait: Callable[[int], None],
 ) -> None:
     """
     Copy in parts of the context.
@@ -79,6 +82,7 @@ def fill(
         fd: The context's descriptor here.
         mappings: Of the process, in order of address.
         pieces: None of them crosses the end of a mapping.
+        wait: See `blcr.host.interface.NewProcess.fill`.
 
     Raises:
         RestartError: The context is too short.
@@ -93,9 +97,12 @@ def fill(
         inside = at >= 0 and piece[1] + piece[2] <= mappings[at].end
         return at if inside and private[at] else -1
 
-    with _Filler(process, source, fd) as filler:
-        for at, group in groupby(pieces, key=home):
-            inside = list(group)
+    # As they lie in the file, which is read from the beginning to the end.
+    groups: dict[int, list[Piece]] = {}
+    for piece in sorted(pieces):
+        groups.setdefault(home(piece), []).append(piece)
+    with _Filler(process, source, fd, wait) as filler:
+        for at, inside in groups.items():
             large = sum(size for _, _, size in inside) >= _WATCHED
             if large and at >= 0 and filler.watch(mappings[at]):
                 for piece in inside:
@@ -112,11 +119,18 @@ def fill(
 class _Filler:
     """The ways to fill memory; what one needs is made when it is used first."""
 
-    def __init__(self, process: NativeProcess, source: int, fd: int) -> None:
+    def __init__(
+        self,
+        process: NativeProcess,
+        source: int,
+        fd: int,
+        wait: Callable[[int], None],
+    ) -> None:
         self._process = process
         self._task = process.tasks[0]
         self._source = source
         self._fd = fd
+        self._wait = wait
         self._address = _low_memory(_CHUNK)
         room = (ctypes.c_char * _CHUNK).from_address(self._address)
         self._view = memoryview(room).cast("B")
@@ -147,14 +161,18 @@ class _Filler:
     def have_read(self, offset: int, address: int, size: int) -> None:
         """Have the process read a piece."""
         while size:
+            part = min(size, _STAGE)
+            self._wait(offset + part)
             at = remote.halves(self._process.arch, offset)
-            done = self._task.call("pread64", self._source, address, size, *at)
+            done = self._task.call("pread64", self._source, address, part, *at)
             if not done:
                 raise self._too_short()
             offset, address, size = offset + done, address + done, size - done
 
     def _read(self, offset: int, size: int) -> memoryview:
         """Return some bytes of the context, in the buffer."""
+        size = min(size, _CHUNK)
+        self._wait(offset + size)
         count = os.preadv(self._fd, [self._view[:size]], offset)
         if not count:
             raise self._too_short()

@@ -11,7 +11,7 @@ import os
 import signal
 import struct
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from socket import send_fds
 from socket import socket as Socket  # noqa: N812  as its type
@@ -379,9 +379,11 @@ class MadeProcess(NativeProcess):
         self._specials = {}
         return place
 
-    def fill(self, fd: int, runs: Iterable[tuple[int, int, int]]) -> None:
+    def fill(
+        self, fd: int, runs: Iterable[tuple[int, int, int]], wait: Callable[[int], None]
+    ) -> None:
         """Copy in parts of the context."""
-        filling.fill(self, self._source, fd, self._record.mappings, runs)
+        filling.fill(self, self._source, fd, self._record.mappings, runs, wait)
 
     def lend(self, fd: int) -> int:
         """Return a descriptor of ours for its open file."""
