@@ -11,10 +11,11 @@ Copying memory while the program runs, so that little is left to be copied froze
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from blcr.context.archive import ContextWriter
-from blcr.context.core import CoreWriter
 from blcr.engine import pages
+from blcr.engine.behind import Behind
 from blcr.errors import NotTrackableError, RefusedError
 from blcr.host import runs
 from blcr.host.interface import Process, Run, Tracking
@@ -35,16 +36,21 @@ class Ahead:
 
     Attributes:
         tracking: What the host notes.
-        core: The core of the process, begun.
+        core: Gives the core of the process to what is written.
         rounds: Bytes copied in each round.
         reason: Why all of it has to be copied again, or empty.
     """
 
-    def __init__(self, tracking: Tracking, writer: ContextWriter) -> None:
-        self.core: CoreWriter = writer.core(f"{tracking.pid}.core", tracking.arch)
+    def __init__(
+        self, tracking: Tracking, writer: ContextWriter, behind: Behind
+    ) -> None:
+        self.core = behind.in_turn(
+            partial(writer.core, f"{tracking.pid}.core", tracking.arch)
+        )
         self.rounds: list[int] = []
         self.reason = ""
         self.tracking = tracking
+        self._behind = behind
         self._copied: list[Run] = []
 
     def copy(self, progress: Callable[[int, int], None]) -> None:
@@ -79,7 +85,9 @@ class Ahead:
 
         # What cannot be read counts as not copied, and no longer as an older copy.
         self._copied = runs.without(self._copied, written)
-        copied = pages.copy_running(self.tracking, written, self.core, advance)
+        copied = pages.copy_running(
+            self.tracking, written, self._behind, self.core, advance
+        )
         self._copied = runs.union(self._copied, copied)
         self.rounds.append(done)
 

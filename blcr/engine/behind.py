@@ -1,4 +1,4 @@
-"""Writing behind: what has been read is written while more is being read."""
+"""Writing behind: what has been read is written while more is being read, or later."""
 
 from __future__ import annotations
 
@@ -10,73 +10,97 @@ from blcr.annotations import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from queue import SimpleQueue
     from threading import Thread
+    from typing import TypeVar  # noqa: TID251
+
+    T = TypeVar("T")
 
 CHUNK = 1 << 20
 """Bytes written at a time: file systems put them into few large folios."""
 
 _BUFFERS = 3
 """One being read into, one being written, one in between."""
-_WORTH = 8 * CHUNK
-"""Bytes from which on another thread pays."""
+WORTH = 8 * CHUNK
+"""Bytes from which on another thread pays; fewer are kept until the end."""
 
 Write = Callable[[memoryview], None]
+_NOTHING = memoryview(b"")
 
 
 class Behind:
     """
-    Passes on what is put into its buffers, in order, by a thread of its own.
+    Passes on what is put into its buffers, in order.
 
-    A little is passed on at once.  In a ``with`` statement, which ends when all has
-    been passed on, or a function has failed; then it raises that error.
-
-    Args:
-        size: Bytes there will be.
+    The program that is read from stands still meanwhile and waits for no writing: a
+    little is passed on in the end (`finish`), much by a thread of its own.  A ``with``
+    statement ends with that, or, by an error, without.
     """
 
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._buffer: memoryview | None = None
+    def __init__(self) -> None:
+        self._spare = memoryview(bytearray(CHUNK))
+        self._kept: list[tuple[memoryview, Write]] = []
+        self._size = 0
         self._thread: Thread | None = None
         self._free: SimpleQueue[memoryview]
-        self._full: SimpleQueue[tuple[memoryview, int, Write] | None]
+        self._full: SimpleQueue[tuple[memoryview, Write, memoryview | None] | None]
         self._error: BaseException | None = None
 
     def __enter__(self) -> Self:
-        """Start the thread."""
-        if self._size < _WORTH:
-            self._buffer = _buffer()
-            return self
-        from queue import SimpleQueue
-        from threading import Thread
-
-        self._free, self._full = SimpleQueue(), SimpleQueue()
-        for _ in range(_BUFFERS):
-            self._free.put(_buffer())
-        self._thread = Thread(target=self._pass_on, daemon=True)
-        self._thread.start()
         return self
 
-    def buffer(self) -> memoryview:
+    def buffer(self, size: int) -> memoryview:
         """
-        Return the buffer to fill next, of `CHUNK` bytes.
+        Return the buffer to fill, and put, next: some bytes, at most `CHUNK`.
 
         Raises:
             BlcrError: A function that data was put for has failed: its error.
         """
-        if self._buffer is None:
-            self._buffer = self._free.get()
+        if self._thread:
+            if len(self._spare) < CHUNK:
+                self._spare = self._free.get()
+            if self._error:
+                raise self._error
+        elif len(self._spare) < size:
+            self._spare = memoryview(bytearray(CHUNK))
+        return self._spare[:size]
+
+    def put(self, data: memoryview, write: Write) -> None:
+        """Have what the buffer is filled with passed on to a function."""
+        if self._thread:
+            self._full.put((data, write, self._spare))
+            self._spare = self._spare[:0]
+            return
+        self._spare = self._spare[len(data) :]
+        self._kept.append((data, write))
+        self._size += len(data)
+        if self._size >= WORTH:
+            self._start()
+
+    def in_turn(self, make: Callable[[], T]) -> Callable[[], T]:
+        """Have something made in its turn; return a function that gives it later on."""
+        made: list[T] = []
+        self.do(lambda: made.append(make()))
+        return lambda: made[0]
+
+    def do(self, action: Callable[[], None]) -> None:
+        """Have something done in its turn."""
+        if self._thread:
+            self._full.put((_NOTHING, lambda _nothing: action(), None))
+        else:
+            self._kept.append((_NOTHING, lambda _nothing: action()))
+
+    def finish(self) -> None:
+        """
+        Pass on what is left; there must be no error before.
+
+        Raises:
+            BlcrError: A function has failed.
+        """
+        self._end()
         if self._error:
             raise self._error
-        return self._buffer
-
-    def put(self, size: int, write: Write) -> None:
-        """Have the first bytes of the buffer passed on to a function."""
-        assert self._buffer is not None, "no buffer was asked for"
-        if self._thread is None:
-            write(self._buffer[:size])
-            return
-        self._full.put((self._buffer, size, write))
-        self._buffer = None
+        kept, self._kept = self._kept, []
+        for data, write in kept:
+            write(data)
 
     def __exit__(
         self,
@@ -84,24 +108,41 @@ class Behind:
         error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        """Wait for the thread."""
-        if self._thread is None:
+        if error is None:
+            self.finish()
             return
-        self._full.put(None)
-        self._thread.join()
-        if self._error and error is None:
-            raise self._error
+        self._error = self._error or error
+        self._end()
+
+    def _start(self) -> None:
+        """Start the thread."""
+        from queue import SimpleQueue
+        from threading import Thread
+
+        self._free, self._full = SimpleQueue(), SimpleQueue()
+        for data, write in self._kept:
+            self._full.put((data, write, None))
+        self._kept = []
+        for _ in range(_BUFFERS):
+            self._free.put(memoryview(bytearray(CHUNK)))
+        self._spare = self._spare[:0]
+        self._thread = Thread(target=self._pass_on, daemon=True)
+        self._thread.start()
+
+    def _end(self) -> None:
+        """Wait for the thread, which passes on what it has before an error."""
+        if self._thread:
+            self._full.put(None)
+            self._thread.join()
+            self._thread = None
 
     def _pass_on(self) -> None:
         while item := self._full.get():
-            buffer, size, write = item
+            data, write, buffer = item
             try:
                 if self._error is None:
-                    write(buffer[:size])
+                    write(data)
             except BaseException as error:
                 self._error = error
-            self._free.put(buffer)
-
-
-def _buffer() -> memoryview:
-    return memoryview(bytearray(CHUNK))
+            if buffer is not None:
+                self._free.put(buffer)

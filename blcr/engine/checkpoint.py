@@ -25,8 +25,10 @@ from blcr.annotations import Protocol
 from blcr.architecture import Arch
 from blcr.context import records
 from blcr.context.archive import ContextWriter
+from blcr.context.core import CoreWriter
 from blcr.engine import pages
 from blcr.engine.ahead import Ahead
+from blcr.engine.behind import Behind
 from blcr.errors import NoSuchProcessError, NotTrackableError, RefusedError
 from blcr.host import runs
 from blcr.host.interface import (
@@ -151,9 +153,12 @@ def checkpoint(
     pids = host.select(scope, pid)
     with ExitStack() as stack:
         writer = stack.enter_context(ContextWriter(target.fd))
+        behind = stack.enter_context(Behind())
         early, reason = None, "a signal follows, and this is the quickest"
         if not signal:
-            early, reason = _copy_ahead(host, pids, writer, timeout_s, advance, stack)
+            early, reason = _copy_ahead(
+                host, pids, writer, behind, timeout_s, advance, stack
+            )
         tracking = early.tracking if early else None
         tables = files.Tables.empty()
         stack.callback(tables.close)
@@ -162,7 +167,9 @@ def checkpoint(
         ) as frozen:
             froze = time.monotonic()
             pids = list(frozen.pids)
-            saving = _Saving(host, frozen, writer, tables, wanted, early, advance)
+            saving = _Saving(
+                host, frozen, writer, behind, tables, wanted, early, advance
+            )
             saving.copy()
             saving.take_connections(signal)
             if signal:
@@ -190,6 +197,7 @@ def _copy_ahead(
     host: Host,
     pids: Sequence[int],
     writer: ContextWriter,
+    behind: Behind,
     timeout_s: float,
     progress: Progress,
     stack: ExitStack,
@@ -201,7 +209,7 @@ def _copy_ahead(
         tracking = stack.enter_context(host.track(pids[0], timeout_s=timeout_s))
     except NotTrackableError as error:
         return None, str(error)
-    early = Ahead(tracking, writer)
+    early = Ahead(tracking, writer, behind)
     early.copy(partial(progress, "copying memory"))
     return early, early.reason
 
@@ -236,8 +244,8 @@ def save(
     """
     tables = files.Tables.empty()
     try:
-        with ContextWriter(fd) as writer:
-            saving = _Saving(host, frozen, writer, tables, wanted)
+        with ContextWriter(fd) as writer, Behind() as behind:
+            saving = _Saving(host, frozen, writer, behind, tables, wanted)
             saving.copy()
             saving.finish(warn)
     finally:
@@ -249,6 +257,7 @@ class _Saving:
     A context of frozen processes, being written.
 
     Args:
+        behind: Writes it.
         tables: For what the processes share; closed by the caller.
         early: What was copied of the first process while it ran, or None.
 
@@ -265,6 +274,7 @@ class _Saving:
         host: Host,
         frozen: Frozen,
         writer: ContextWriter,
+        behind: Behind,
         tables: files.Tables,
         wanted: Container[str] = (),
         early: Ahead | None = None,
@@ -273,6 +283,7 @@ class _Saving:
         self._host = host
         self._frozen = frozen
         self._writer = writer
+        self._behind = behind
         self._tables = tables
         self._early = early
         self._shared: list[records.SharedMemory] = []
@@ -291,7 +302,6 @@ class _Saving:
         kept = tables.contents.values()
         total += sum(runs.size(one.contents.runs) for one in kept)
         self._counter = _Counter(total, progress)
-        self._end_core: Callable[[], None] = _nothing
         self.page_size = frozen.processes[0].arch.page_size
 
     @property
@@ -301,27 +311,25 @@ class _Saving:
 
     def copy(self) -> None:
         """Copy memory and contents; what is left to do needs the processes no more."""
-        advance, writer = self._counter.advance, self._writer
+        advance, writer, behind = self._counter.advance, self._writer, self._behind
         early = self._early
         for one, left in zip(self._saved, self._left, strict=True):
-            self._end_core()
-            record, process = one.record, one.process
+            name = f"{one.record.pid}.core"
             core = (
-                early.core if early else writer.core(f"{record.pid}.core", process.arch)
+                early.core
+                if early
+                else behind.in_turn(partial(writer.core, name, one.process.arch))
             )
-            pages.copy(process, left, core, advance)
-            present = one.runs if early else None
-            self._end_core = partial(core.finish, record, one.threads, present=present)
+            pages.copy(one.process, left, behind, core, advance)
+            behind.do(partial(_end_core, core, one, whole=not early))
             early = None
-        unnamed, contents = self._tables.objects.items, self._tables.contents.values()
-        if unnamed or contents:
-            self._end_core()
-            self._end_core = _nothing
-        for index, item in enumerate(unnamed):
-            kept = pages.copy_shared(item, writer.shared(index), advance)
+        for index, item in enumerate(self._tables.objects.items):
+            begin = partial(writer.shared, index)
+            kept = pages.copy_shared(item, behind, begin, advance)
             self._shared.append(item.record._replace(runs=kept))
-        for file in contents:
-            kept = pages.copy_file(file.contents, writer.file(file.number), advance)
+        for file in self._tables.contents.values():
+            begin = partial(writer.file, file.number)
+            kept = pages.copy_file(file.contents, behind, begin, advance)
             self._contents.append(file.record(kept))
 
     def take_connections(self, signal: int) -> None:
@@ -345,7 +353,7 @@ class _Saving:
 
     def finish(self, warn: Warn) -> None:
         """Complete the context."""
-        self._end_core()
+        self._behind.finish()
         self._writer.finish(
             records.Context(
                 format=(records.FORMAT_MAJOR, records.FORMAT_MINOR),
@@ -379,10 +387,6 @@ def _waits(saved: Iterable[records.Process]) -> set[tuple[str, int]]:
     return {one for one in found if one is not None}
 
 
-def _nothing() -> None:
-    """Do nothing: no core has been begun."""
-
-
 class _Saved(Record):
     """A process whose records are made and whose pages are known."""
 
@@ -391,6 +395,12 @@ class _Saved(Record):
     threads: list[tuple[records.Thread, dict[int, bytes]]]
     runs: list[Run]
     in_namespace: bool
+
+
+def _end_core(core: Callable[[], CoreWriter], one: _Saved, *, whole: bool) -> None:
+    """Complete a core; what was copied and is no longer there is left out."""
+    present = None if whole else one.runs
+    core().finish(one.record, one.threads, present=present)
 
 
 class _Counter:

@@ -10,7 +10,6 @@ from blcr.annotations import Protocol
 from blcr.engine.behind import CHUNK, Behind
 from blcr.host.interface import Contents, Process, Run, Tracking
 from blcr.host.runs import join
-from blcr.host.runs import size as size_of
 from blcr.resources.objects import Saved
 
 _PIECE = 64 << 10
@@ -35,13 +34,19 @@ class Stream(Protocol):
         """Append bytes."""
 
 
-def copy(process: Process, runs: Sequence[Run], sink: Sink, advance: Advance) -> None:
+def copy(
+    process: Process,
+    runs: Sequence[Run],
+    behind: Behind,
+    sink: Callable[[], Sink],
+    advance: Advance,
+) -> None:
     """Copy the pages of `runs`; small ones are read and written together."""
-    with Behind(size_of(runs)) as behind:
-        for gathered, size in _gathered(join(runs)):
-            process.read_runs(gathered, behind.buffer()[:size])
-            behind.put(size, partial(sink.gathered, gathered))
-            advance(size)
+    for gathered, size in _gathered(join(runs)):
+        buffer = behind.buffer(size)
+        process.read_runs(gathered, buffer)
+        behind.put(buffer, partial(_append, sink, gathered))
+        advance(size)
 
 
 def _gathered(runs: Iterable[Run]) -> Iterator[tuple[list[Run], int]]:
@@ -67,36 +72,44 @@ def _parts(runs: Iterable[Run]) -> Iterator[Run]:
 
 
 def copy_running(
-    tracking: Tracking, runs: Sequence[Run], sink: Sink, advance: Advance
+    tracking: Tracking,
+    runs: Sequence[Run],
+    behind: Behind,
+    sink: Callable[[], Sink],
+    advance: Advance,
 ) -> list[Run]:
     """Copy pages of a running process; return those that were still there."""
     copied = []
-    with Behind(size_of(runs)) as behind:
-        for part in _parts(runs):
-            size = part.end - part.start
-            try:
-                tracking.read_into(part.start, behind.buffer()[:size])
-            except OSError:
-                continue
-            behind.put(size, partial(sink.gathered, [part]))
-            copied.append(part)
-            advance(size)
+    for part in _parts(runs):
+        size = part.end - part.start
+        buffer = behind.buffer(size)
+        try:
+            tracking.read_into(part.start, buffer)
+        except OSError:
+            continue
+        behind.put(buffer, partial(_append, sink, [part]))
+        copied.append(part)
+        advance(size)
     return copied
 
 
+def _append(sink: Callable[[], Sink], gathered: list[Run], data: memoryview) -> None:
+    sink().gathered(gathered, data)
+
+
 def copy_shared(
-    shared: Saved, stream: Stream, advance: Advance
+    shared: Saved, behind: Behind, begin: Callable[[], Stream], advance: Advance
 ) -> tuple[tuple[int, int], ...]:
     """Copy shared memory but for what is zero; return (offset, length) of the rest."""
 
     def read(offset: int, buffer: memoryview) -> None:
         shared.process.read_object(shared.identity, offset, buffer)
 
-    return _copy_but_zero(read, shared.runs, stream, advance)
+    return _copy_but_zero(read, shared.runs, behind, begin, advance)
 
 
 def copy_file(
-    contents: Contents, stream: Stream, advance: Advance
+    contents: Contents, behind: Behind, begin: Callable[[], Stream], advance: Advance
 ) -> tuple[tuple[int, int], ...]:
     """Copy a file but for what is zero; return (offset, length) of the rest."""
 
@@ -105,29 +118,30 @@ def copy_file(
         # Nobody but its process could have made it shorter.
         buffer[done:] = bytes(len(buffer) - done)
 
-    return _copy_but_zero(read, contents.runs, stream, advance)
+    return _copy_but_zero(read, contents.runs, behind, begin, advance)
 
 
 def _copy_but_zero(
     read: Callable[[int, memoryview], None],
     runs: Sequence[Run],
-    stream: Stream,
+    behind: Behind,
+    begin: Callable[[], Stream],
     advance: Advance,
 ) -> tuple[tuple[int, int], ...]:
     """Copy runs of an object but for what is zero."""
     kept: list[tuple[int, int]] = []
-    with Behind(size_of(runs)) as behind:
-        for start, end in _parts(runs):
-            part = behind.buffer()[: end - start]
-            read(start, part)
-            pieces = list(_not_zero(part))
-            behind.put(len(part), partial(_write, stream, pieces))
-            advance(len(part))
-            for offset, size in pieces:
-                if kept and sum(kept[-1]) == start + offset:
-                    kept[-1] = (kept[-1][0], kept[-1][1] + size)
-                else:
-                    kept.append((start + offset, size))
+    stream = behind.in_turn(begin)
+    for start, end in _parts(runs):
+        part = behind.buffer(end - start)
+        read(start, part)
+        pieces = list(_not_zero(part))
+        behind.put(part, partial(_write, stream, pieces))
+        advance(len(part))
+        for offset, size in pieces:
+            if kept and sum(kept[-1]) == start + offset:
+                kept[-1] = (kept[-1][0], kept[-1][1] + size)
+            else:
+                kept.append((start + offset, size))
     return tuple(kept)
 
 
@@ -145,6 +159,8 @@ def _not_zero(data: memoryview) -> Iterator[tuple[int, int]]:
         yield begin, len(data) - begin
 
 
-def _write(stream: Stream, pieces: list[tuple[int, int]], data: memoryview) -> None:
+def _write(
+    stream: Callable[[], Stream], pieces: list[tuple[int, int]], data: memoryview
+) -> None:
     for offset, size in pieces:
-        stream.write(data[offset : offset + size])
+        stream().write(data[offset : offset + size])

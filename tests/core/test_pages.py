@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blcr.engine import pages
+from blcr.engine.behind import Behind
 from blcr.host.interface import Contents, Run
 
 KIB = 1 << 10
@@ -45,7 +46,9 @@ def test_what_is_not_zero_is_kept(written: list[tuple[int, bytes]]) -> None:
         kept = Kept()
         done: list[int] = []
 
-        found = pages.copy_file(Contents(file.fileno(), size, runs), kept, done.append)
+        contents = Contents(file.fileno(), size, runs)
+        with Behind() as behind:
+            found = pages.copy_file(contents, behind, lambda: kept, done.append)
 
     again, at = bytearray(size), 0
     for offset, length in found:
