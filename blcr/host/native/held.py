@@ -219,6 +219,7 @@ class HeldProcess(NativeProcess):
         self.was_stopped = status.state == "T"
         self.prepared = False
         self._running: list[procfs.Range] = []
+        self._seen_mappings: Mapping[procfs.Range, MappingFacts] = {}
         """The address space before the stop, with flags if it is tracked."""
         self._way: injection.Way | None = None
         self._early_policies: Mapping[int, records.MemoryPolicy] | None = None
@@ -236,14 +237,16 @@ class HeldProcess(NativeProcess):
         self.prepared = True
 
     def _look(self) -> list[procfs.Range]:
-        """Return the address space of the running program."""
-        if self._tracking:
-            return procfs.ranges(self.shown_pid)
-        outline = procfs.outline(self.shown_pid)
-        if len(outline) > _MANY and self._is_small:
-            # What is the same when it stands still is not worked out again then.
-            mappings.facts(self.shown_pid, procfs.ranges(self.shown_pid))
-        return outline
+        """
+        Return the address space of the running program.
+
+        What is the same when it stands still is not worked out again then.
+        """
+        if not self._tracking and not self._is_small:
+            return procfs.outline(self.shown_pid)
+        ranges = procfs.ranges(self.shown_pid)
+        self._seen_mappings = mappings.look(self.shown_pid, ranges)
+        return ranges
 
     def _look_at_policies(self) -> Mapping[int, records.MemoryPolicy] | None:
         """
@@ -262,7 +265,8 @@ class HeldProcess(NativeProcess):
         policies = self._early_policies
         if policies is None:
             policies = procfs.mapping_policies(self.shown_pid)
-        return mappings.facts(self.shown_pid, self._ranges, policies)
+        seen = self._seen_mappings
+        return mappings.facts(self.shown_pid, self._ranges, policies, seen)
 
     def pending(self) -> list[bytes]:
         """Return the siginfos queued for it, and of the end of who asks for them."""
@@ -605,12 +609,13 @@ class HeldProcess(NativeProcess):
             for tid, one in waiting
             if one.end
         ]
-        sleepers.leave(self.outer_pid, notes)
+        rows = sleepers.rows(self.outer_pid, notes)
         for task in self.tasks:
             if task.enters and not self.was_stopped:
                 with contextlib.suppress(OSError, TaskGoneError):
                     blocked.enter(task)
             let_go(task.outer_tid)
+        sleepers.leave(self.outer_pid, rows)
         self.tasks = ()
         self.close()
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from blcr.context import records
@@ -20,6 +21,8 @@ from blcr.record import Record
 OUTSIDE = frozenset({"[vsyscall]", "[vectors]"})
 """The kernel's own, which every process has and none can do anything about."""
 
+_AT_REST_NS = 10_000_000_000
+"""Age of a file's last change from which on it is not expected to change just now."""
 _DELETED = " (deleted)"
 _ZERO = (1, 5)
 
@@ -70,6 +73,7 @@ def facts(
     pid: int,
     ranges: list[procfs.Range],
     policies: Mapping[int, records.MemoryPolicy] | None = None,
+    seen: Mapping[procfs.Range, MappingFacts] | None = None,
 ) -> list[MappingFacts]:
     """
     Return the mappings that belong to the process; the kernel's own page is none.
@@ -78,13 +82,16 @@ def facts(
         pid: The process.
         ranges: Its address space.
         policies: NUMA policies by the first address of mappings.
+        seen: What `look` has returned just before.
     """
+    seen = seen or {}
     sizes = {}
     if any("ht" in part.flags for part in ranges):
         sizes = procfs.page_sizes(pid)
     opener = _Opener(pid)
     found = [
-        _facts(opener, part, sizes.get(part.start, 0) if "ht" in part.flags else 0)
+        seen.get(part)
+        or _facts(opener, part, sizes.get(part.start, 0) if "ht" in part.flags else 0)
         for part in ranges
         if part.path not in OUTSIDE
     ]
@@ -92,6 +99,27 @@ def facts(
         policy = policies.get(one.record.start) if policies else None
         found[at] = one._replace(record=one.record._replace(policy=policy))
     return found
+
+
+def look(pid: int, ranges: Sequence[procfs.Range]) -> dict[procfs.Range, MappingFacts]:
+    """
+    Return what can be told of mappings, before a process is stopped, that will be so.
+
+    Of a file that is being written to the time and the size will not.
+    """
+    opener = _Opener(pid)
+    found = {
+        part: _facts(opener, part, 0)
+        for part in ranges
+        if part.path not in OUTSIDE and "ht" not in part.flags
+    }
+    at_rest = time.time_ns() - _AT_REST_NS
+    return {
+        part: one
+        for part, one in found.items()
+        if one.record.mtime < at_rest
+        and not (part.permissions[3] == "s" and "mw" in part.flags)
+    }
 
 
 class _Backing(Record):
@@ -181,13 +209,8 @@ def _facts(opener: _Opener, part: procfs.Range, huge_page: int) -> MappingFacts:
     )
 
 
-@lru_cache(1 << 16)
 def _bare(part: procfs.Range, huge_page: int) -> MappingFacts:
-    """
-    Return a mapping without what is behind it.
-
-    What was seen while the process ran is not put together again while it stands still.
-    """
+    """Return a mapping without what is behind it."""
     kind, refused = _kind(part.permissions, part.flags, part.path, huge_page)
     record = records.Mapping(part.start, part.end, *kind[2:])
     return MappingFacts(record, part.device, part.inode, deleted=False, refused=refused)

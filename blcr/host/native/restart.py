@@ -336,7 +336,8 @@ class Making:
             for task in process.tasks:
                 if task.enters:
                     blocked.enter(task)
-            sleepers.leave(process.outer_pid, _notes(process, record))
+            rows = sleepers.rows(process.outer_pid, _notes(process, record))
+            sleepers.leave(process.outer_pid, rows)
             if record.stopped and not number:
                 os.kill(process.outer_pid, signal.SIGSTOP)
             elif number:

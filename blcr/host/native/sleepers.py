@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from blcr.errors import BlcrError
 from blcr.host import runtime
@@ -41,20 +41,26 @@ class Note(Record):
     end: int
 
 
-def leave(pid: int, notes: Iterable[Note]) -> None:
-    """Leave notes about threads that stand still and are about to go on."""
-    rows = []
+def rows(pid: int, notes: Iterable[Note]) -> list[str]:
+    """Return what is to be left about threads that stand still."""
+    found = []
     with contextlib.suppress(BlcrError, OSError):
         for note in notes:
             life = _life(pid, note.tid)
             row = (note.tid, *life, note.end, note.name, *note.args)
-            rows.append(" ".join(map(str, row)))
-        folder = runtime.make() if rows else None
+            found.append(" ".join(map(str, row)))
+    return found
+
+
+def leave(pid: int, noted: Sequence[str]) -> None:
+    """Leave notes about threads that go on."""
+    with contextlib.suppress(OSError):
+        folder = runtime.make() if noted else None
         if folder:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
             fd = os.open(f"{folder}/sleepers.{pid}", flags, 0o600)
             with os.fdopen(fd, "w") as file:
-                file.write("\n".join(rows))
+                file.write("\n".join(noted))
 
 
 def find(
