@@ -92,6 +92,10 @@ class RefusedError(BlcrError):
         super().__init__(f"process {pid}: {what}" + (f"; {hint}" if hint else ""))
 
 
+class PassingError(RefusedError):
+    """Likewise, for what it does just now: soon it may be saved."""
+
+
 class RestartError(BlcrError):
     """
     A process could not be rebuilt; none of the context's processes is left.

@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Container, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 
 from blcr import __version__, registry
@@ -29,7 +29,12 @@ from blcr.context.core import CoreWriter
 from blcr.engine import pages
 from blcr.engine.ahead import Ahead
 from blcr.engine.behind import Behind
-from blcr.errors import NoSuchProcessError, NotTrackableError, RefusedError
+from blcr.errors import (
+    NoSuchProcessError,
+    NotTrackableError,
+    PassingError,
+    RefusedError,
+)
 from blcr.host import runs
 from blcr.host.interface import (
     CheckpointRequest,
@@ -57,6 +62,10 @@ from blcr.resources import (
 Warn = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
 """Told what is being done, and how many bytes of how many are."""
+
+_PASSING_S = 2.0
+"""How long to wait for the end of what cannot be saved: a message is read by then."""
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.01, 0.2
 
 
 class Target(Protocol):
@@ -122,7 +131,8 @@ def checkpoint(
         guest: A process inside the machine that `pid` is; 0: all of them.
         scope: ``"tree"``, ``"pid"``, ``"pgid"`` or ``"sid"``.
         signal: Sent to the processes before they run another instruction; 0: none.
-        timeout_s: How long to wait for threads to stop.
+        timeout_s: How long to wait for threads to stop, and how long to try again if
+            they do what cannot be saved and is soon over, though 2 seconds at most.
         wanted: Of which mapped files the contents are to be saved: ``"exe"``,
             ``"private"``, ``"shared"``; with ``"files"`` those of open files are; with
             ``"connections"`` those that lead outside are saved, too, to be closed.
@@ -132,13 +142,51 @@ def checkpoint(
     Raises:
         BlcrError: Nothing was changed, and the target is not final.
     """
-    began = time.monotonic()
-    host = claim(pid)
-    warnings = host.forward(
-        CheckpointRequest(
-            pid, guest, scope, signal, timeout_s, target.fd, tuple(wanted)
-        )
+    began, pause_s = time.monotonic(), _FIRST_PAUSE_S
+    request = CheckpointRequest(
+        pid, guest, scope, signal, timeout_s, target.fd, tuple(wanted)
     )
+    rewind = _rewinding(target.fd)
+    while True:
+        try:
+            return _take(claim(pid), request, target, began, warn, progress)
+        except PassingError:
+            if time.monotonic() + pause_s > began + min(timeout_s, _PASSING_S):
+                raise
+        rewind()
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, _LAST_PAUSE_S)
+
+
+def _rewinding(fd: int) -> Callable[[], None]:
+    """Return what puts a target back to where it is now."""
+    try:
+        start = os.lseek(fd, 0, os.SEEK_CUR)
+    except OSError:
+        # Into a pipe nothing goes before the context is complete.
+        return lambda: None
+    was_end = start == os.fstat(fd).st_size
+
+    def rewind() -> None:
+        os.lseek(fd, start, os.SEEK_SET)
+        if was_end:
+            with suppress(OSError):
+                os.ftruncate(fd, start)
+
+    return rewind
+
+
+def _take(
+    host: Host,
+    request: CheckpointRequest,
+    target: Target,
+    began: float,
+    warn: Warn,
+    progress: Progress | None,
+) -> CheckpointResult:
+    """Try once to save processes."""
+    pid, _guest, scope, signal, timeout_s, _fd, wanted = request
+    warnings = host.forward(request)
     if warnings is not None:
         for message in warnings:
             warn(message)

@@ -76,6 +76,7 @@ class DescriptorFacts(Record):
         leads_outside: It is refused as a connection to somebody else; `Process.socket`
             returns it as one that was closed.
         keepable: It need not be refused: `Process.socket` can keep it.
+        passing: It is refused for what may be over soon.
     """
 
     fd: int
@@ -89,6 +90,7 @@ class DescriptorFacts(Record):
     names: int = 0
     leads_outside: bool = False
     keepable: bool = False
+    passing: bool = False
 
 
 class Contents(Record):

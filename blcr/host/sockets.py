@@ -26,7 +26,7 @@ import termios
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from blcr.context import records
-from blcr.errors import HostError, RefusedError
+from blcr.errors import HostError, PassingError, RefusedError
 from blcr.host import inet
 from blcr.host.interface import SocketFacts
 from blcr.linux import addresses
@@ -327,7 +327,8 @@ class Sockets:
         found = inet.info(one)
         if found.state == inet.LISTEN and found.waiting:
             raise RefusedSocketError(
-                f"a TCP socket with {found.waiting} connections to be accepted"
+                f"a TCP socket with {found.waiting} connections to be accepted",
+                passing=True,
             )
         if found.state in (inet.LISTEN, inet.CLOSE):
             return
@@ -443,7 +444,7 @@ class Sockets:
         elif self._waits(shown):
             state = "waiting"
             if unsent(one):
-                raise UnsavedError("that has sent something and is not accepted yet")
+                raise _not_shown()
         elif shown.peer == 0:
             state = "reset" if events & select.POLLERR else "closed"
         elif shown.peer and shown.peer not in self.holders:
@@ -531,7 +532,7 @@ class Sockets:
         with socket.socket(fileno=self.holders[peer]()) as other:
             arrived = inet.info(other).received
         if found.unsent or found.sent > arrived:
-            raise UnsavedError(f"with {count} bytes that are under way")
+            raise UnsavedError(f"with {count} bytes that are under way", passing=True)
 
     def _require_all(self, shown: Unix, waiting: Sequence[_Seen]) -> None:
         """
@@ -553,7 +554,16 @@ class Sockets:
 
 
 class RefusedSocketError(Exception):
-    """A socket that cannot be saved; the message says what it is."""
+    """
+    A socket that cannot be saved; the message says what it is.
+
+    Attributes:
+        passing: It may be over soon.
+    """
+
+    def __init__(self, what: str, *, passing: bool = False) -> None:
+        super().__init__(what)
+        self.passing = passing
 
 
 class OutsideError(RefusedSocketError):
@@ -570,12 +580,28 @@ class OutsideError(RefusedSocketError):
 
 
 class UnsavedError(Exception):
-    """Something of a socket cannot be saved."""
+    """
+    Something of a socket cannot be saved.
+
+    Args:
+        what: What it is.
+        passing: It may be over soon.
+    """
+
+    def __init__(self, what: str, *, passing: bool = False) -> None:
+        super().__init__(what)
+        self.passing = passing
+
+
+def _not_shown() -> UnsavedError:
+    """Return how a connection is refused whose bytes nobody sees but who accepts it."""
+    return UnsavedError("that has sent something and is not accepted yet", passing=True)
 
 
 def refusal(pid: int, fd: int, error: UnsavedError) -> RefusedError:
     """Return how a socket is refused of which something cannot be saved."""
-    return RefusedError(
+    kind = PassingError if error.passing else RefusedError
+    return kind(
         pid,
         f"descriptor {fd} is a socket {error}",
         hint="have the program read it, or close it, before the checkpoint",

@@ -17,7 +17,7 @@ from collections.abc import Callable, Container, Mapping
 
 from blcr import remote
 from blcr.context import records
-from blcr.errors import RefusedError, RemoteCallError
+from blcr.errors import PassingError, RefusedError, RemoteCallError
 from blcr.host.interface import (
     DescriptorFacts,
     Frozen,
@@ -205,7 +205,8 @@ def _refusal(process: Process, facts: DescriptorFacts) -> RefusedError:
     if facts.leads_outside:
         hint += ", or save it to be closed by --close-connections"
     what = f"descriptor {facts.fd} ({facts.label}) is {facts.refused}"
-    return RefusedError(process.pid, what, hint=hint)
+    kind = PassingError if facts.passing else RefusedError
+    return kind(process.pid, what, hint=hint)
 
 
 def _open_file(

@@ -30,7 +30,7 @@ PASSING = (
 What nobody can see from outside of a connection or a terminal, and is refused for as
 long.
 """
-TRIES = 20
+TRIES = 5
 
 
 def _users(name: str, job: Job) -> list[str]:

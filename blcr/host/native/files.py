@@ -148,6 +148,7 @@ class _Kind(Record):
         watches: Of an inotify.
         outside: A socket that is connected to somebody else.
         keepable: It can be saved all the same.
+        passing: It is refused for what may be over soon.
     """
 
     kind: str
@@ -158,6 +159,7 @@ class _Kind(Record):
     watches: tuple[records.Watch, ...] = ()
     outside: bool = False
     keepable: bool = False
+    passing: bool = False
 
 
 def ranks(pid: int, kcmp: int) -> dict[int, int]:
@@ -518,6 +520,7 @@ class _Looking:
             status.st_nlink if found.deleted else 0,
             leads_outside=found.outside and bool(refused),
             keepable=found.keepable and bool(refused),
+            passing=found.passing and bool(refused),
         )
 
     def _owned(self, one: _Seen, file: records.OpenFile) -> records.OpenFile:
@@ -570,7 +573,12 @@ class _Looking:
         except RefusedSocketError as error:
             outside = isinstance(error, OutsideError)
             keepable = isinstance(error, OutsideError) and error.keepable
-            return _Kind("", str(error), outside=outside, keepable=keepable)
+            return _Kind(
+                *("", str(error)),
+                outside=outside,
+                keepable=keepable,
+                passing=error.passing,
+            )
         return _Kind("socket")
 
     def _anonymous(self, one: _Seen) -> _Kind:
@@ -605,7 +613,9 @@ class _Looking:
             unread = lent.unread(ours)
         if unread:
             return _Kind(
-                "", f"an inotify with {unread} bytes of events that were not read yet"
+                "",
+                f"an inotify with {unread} bytes of events that were not read yet",
+                passing=True,
             )
         found = []
         for watch in fdinfo.watches(one.info):

@@ -187,7 +187,7 @@ def _connection(
             connection = look(one, data)
             break
     else:
-        raise UnsavedError("that receives more all the time")
+        raise UnsavedError("that receives more all the time", passing=True)
     record = record._replace(
         shutdown=inet.shutdown(inet.info(one).state, 0),
         messages=(records.SocketMessage(data),) if data else (),
@@ -206,7 +206,7 @@ def _netlink(one: socket.socket, inode: int) -> SocketFacts:
     events = poll(one)
     require_plain(one, events)
     if events & (select.POLLIN | select.POLLERR) or netlink.is_listing(inode):
-        raise UnsavedError("of netlink with messages that were not read")
+        raise UnsavedError("of netlink with messages that were not read", passing=True)
     record = bare_record(one)
     record = record._replace(
         options=(*record.options, *netlink.options(one), *netlink.memberships(one)),
