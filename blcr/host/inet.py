@@ -26,8 +26,12 @@ _HEARS_ON = frozenset({ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2})
 
 _INFO_SIZE = 216
 _WAITING_AT, _BACKLOG_AT = 24, 28
+_QUIET_AT = 52
 _RECEIVED_AT, _UNSENT_AT, _SENT_AT = 128, 144, 200
-"""Offsets in struct tcp_info: unacked, sacked; bytes received; notsent; bytes sent."""
+"""
+Offsets in struct tcp_info: unacked, sacked; last_data_recv; bytes received; notsent;
+bytes sent.
+"""
 
 _WORD = 4
 OPTIONS: Mapping[int, Mapping[int, int]] = {
@@ -60,6 +64,7 @@ class Info(Record):
         waiting, backlog: Of a listening one, how many are to be accepted, and may be.
         received, sent: Bytes in all, in order and once.
         unsent: Bytes that have not been sent yet.
+        quiet_ms: Since when nothing has been received, the connection itself included.
     """
 
     state: int
@@ -68,6 +73,7 @@ class Info(Record):
     received: int
     sent: int
     unsent: int
+    quiet_ms: int
 
 
 def levels(one: socket.socket) -> Iterator[tuple[int, Mapping[int, int]]]:
@@ -87,7 +93,8 @@ def info(one: socket.socket) -> Info:
     (received,) = struct.unpack_from("=Q", data, _RECEIVED_AT)
     (unsent,) = struct.unpack_from("=I", data, _UNSENT_AT)
     sent, again = struct.unpack_from("=QQ", data, _SENT_AT)
-    return Info(data[0], waiting, backlog, received, sent - again, unsent)
+    (quiet_ms,) = struct.unpack_from("=I", data, _QUIET_AT)
+    return Info(data[0], waiting, backlog, received, sent - again, unsent, quiet_ms)
 
 
 def shutdown(state: int, events: int) -> int:
@@ -135,15 +142,30 @@ def is_held(here: End, there: End) -> bool:
 
     Where the process is gone the kernel keeps one without an inode, or none.
     """
+    return any(
+        (_shown(own), _shown(other)) == (there, here)
+        for own, other, _state, inode in _every()
+        if inode
+    )
+
+
+def waiting() -> set[tuple[End, End]]:
+    """Return the ends of connections, the server's first, that wait to be accepted."""
+    return {
+        (_shown(own), _shown(other))
+        for own, other, state, inode in _every()
+        if state == ESTABLISHED and not inode
+    }
+
+
+def _every() -> Iterator[tuple[str, str, int, int]]:
+    """Yield both ends, state and inode (0: nobody has it) of each TCP socket."""
     for path in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(OSError), open(path) as file:
             next(file)
             for line in file:
                 fields = line.split()
-                shown = (_shown(fields[1]), _shown(fields[2]))
-                if shown == (there, here) and fields[9] != "0":
-                    return True
-    return False
+                yield fields[1], fields[2], int(fields[3], 16), int(fields[9])
 
 
 def is_local(address: str) -> bool:

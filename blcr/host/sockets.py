@@ -93,6 +93,7 @@ _PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
 _INODE = (1 << 32) - 1
 """Of an inode's number, what netlink shows of it."""
 _SHUT_RECEIVE, _SHUT_BOTH = 1, 3
+_ATTEMPTS = 8
 _ORDERED = (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)
 
 
@@ -280,7 +281,7 @@ class Sockets:
             raise RefusedSocketError(f"a socket, and {error}") from error
         with socket.socket(fileno=ours) as one:
             if one.family in addresses.INTERNET:
-                self._check_internet(one)
+                self._check_internet(inode, one)
                 return
             if one.family != socket.AF_UNIX:
                 self.check_other(one)
@@ -311,7 +312,7 @@ class Sockets:
         is_ordered = shown.type in _ORDERED
         return bool(shown.peer) and shown.peer not in self.holders and is_ordered
 
-    def _check_internet(self, one: socket.socket) -> None:
+    def _check_internet(self, inode: int, one: socket.socket) -> None:
         """
         Likewise, of the Internet families.
 
@@ -326,16 +327,19 @@ class Sockets:
             )
         found = inet.info(one)
         if found.state == inet.LISTEN and found.waiting:
-            raise RefusedSocketError(
-                f"a TCP socket with {found.waiting} connections to be accepted",
-                passing=True,
-            )
+            known = len(self._awaited.get(inode, ()))
+            if found.waiting != known:
+                raise RefusedSocketError(
+                    f"a TCP socket with {found.waiting} connections to be accepted, "
+                    f"of which {known} are from among them and open",
+                    passing=True,
+                )
         if found.state in (inet.LISTEN, inet.CLOSE):
             return
         ends = inet.ends(one)
         if found.state not in inet.CONNECTED or ends is None:
             raise RefusedSocketError("a TCP socket that is being connected")
-        if self._is_outside(found.state, *ends):
+        if self._is_outside(found.state, *ends) and inode not in self._expected:
             there, port = ends[1]
             why = self.obstacle(one, found.state)
             raise OutsideError(
@@ -390,6 +394,53 @@ class Sockets:
                     found[ends] = inode
         return found
 
+    @functools.cached_property
+    def _awaited(self) -> Mapping[int, Sequence[int]]:
+        """TCP sockets that wait to be accepted, the oldest first, by who listens."""
+        listeners: dict[inet.End, int] = {}
+        for inode, lend in self.holders.items():
+            with socket.socket(fileno=lend()) as one:
+                if one.proto == socket.IPPROTO_TCP and (
+                    one.family in addresses.INTERNET
+                ):
+                    found = inet.info(one)
+                    if found.state == inet.LISTEN and found.waiting:
+                        host, port, *_ = one.getsockname()
+                        listeners[addresses.plain(host), port] = inode
+        awaited: dict[int, list[int]] = {}
+        waiting = inet.waiting() if listeners else set()
+        for (here, there), inode in self._connections.items():
+            if (there, here) in waiting:
+                places = (there, *((host, there[1]) for host in ("0.0.0.0", "::")))
+                by = next((listeners[one] for one in places if one in listeners), 0)
+                awaited.setdefault(by, []).append(inode)
+        ages = self._ages([one for inodes in awaited.values() for one in inodes])
+        for inodes in awaited.values():
+            inodes.sort(key=lambda one: (-ages[one], one))
+        return awaited
+
+    def _ages(self, inodes: Sequence[int]) -> Mapping[int, int]:
+        """Return, as of one instant, since when TCP sockets are connected, in ms."""
+        ages: dict[int, int] = {}
+        with contextlib.ExitStack() as stack:
+            lent = {
+                inode: stack.enter_context(socket.socket(fileno=self.holders[inode]()))
+                for inode in inodes
+            }
+            for _ in range(_ATTEMPTS):
+                ages = {inode: inet.info(one).quiet_ms for inode, one in lent.items()}
+                # Read in different ticks of the kernel's clock, they do not compare.
+                if not any(
+                    inet.info(lent[one]).quiet_ms != ages[one] for one in inodes[:1]
+                ):
+                    break
+        return ages
+
+    @functools.cached_property
+    def _expected(self) -> set[int]:
+        """TCP sockets that wait to be accepted by one of them."""
+        return {inode for by, inodes in self._awaited.items() if by for inode in inodes}
+
     def facts(self, ours: int, pid: int, fd: int) -> SocketFacts:
         """
         Return what a socket is, and what waits in it.
@@ -406,7 +457,7 @@ class Sockets:
             try:
                 if one.family in addresses.INTERNET:
                     is_tcp = one.proto == socket.IPPROTO_TCP
-                    return self._tcp(one) if is_tcp else _udp(one)
+                    return self._tcp(one, inode) if is_tcp else _udp(one)
                 facts = self._facts(one, inode, self._unix[inode])
                 return self._placed(pid, facts, self._unix[inode])
             except UnsavedError as error:
@@ -485,7 +536,7 @@ class Sockets:
             tuple(part.descriptors for part in waiting),
         )
 
-    def _tcp(self, one: socket.socket) -> SocketFacts:
+    def _tcp(self, one: socket.socket, inode: int) -> SocketFacts:
         """
         Return what a TCP socket is, and what waits in it.
 
@@ -495,16 +546,25 @@ class Sockets:
         found, events, ends = inet.info(one), poll(one), inet.ends(one)
         require_plain(one, events)
         peer, state = 0, "open"
+        pending: Sequence[int] = ()
         if found.state == inet.LISTEN:
             state = "listening"
+            pending = self._awaited[inode] if found.waiting else ()
         elif ends:
             peer = self._connections.get((ends[1], ends[0]), 0)
-            state = "open" if peer else "closed"
+            waits = not peer and inode in self._expected
+            state = "open" if peer else "waiting" if waits else "closed"
+            if waits and (found.sent or found.unsent):
+                raise _not_shown()
         elif events & select.POLLRDHUP:
             state = "reset" if events & select.POLLERR else "closed"
         if peer:
             self._require_delivered(one, found, peer)
-        outside = ends is not None and self._is_outside(found.state, *ends)
+        outside = (
+            ends is not None
+            and state == "closed"
+            and self._is_outside(found.state, *ends)
+        )
         waiting = [] if state == "listening" or not unread(one) else stream(one)
         record = bare_record(one)._replace(
             state=state,
@@ -515,7 +575,7 @@ class Sockets:
             target=b"" if outside else inet.target(one),
             backlog=found.backlog if state == "listening" else 0,
         )
-        return SocketFacts(record, peer, (), ((),) * len(waiting))
+        return SocketFacts(record, peer, tuple(pending), ((),) * len(waiting))
 
     def _require_delivered(
         self, one: socket.socket, found: inet.Info, peer: int

@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from blcr import remote
 from blcr.context import records
 from blcr.errors import RemoteCallError, RestartError
+from blcr.host import inet
 from blcr.host.interface import SCRATCH_SIZE, Run, SocketFacts
 from blcr.linux import addresses, structures
 from blcr.resources import connections, files, objects
@@ -46,7 +47,7 @@ _PORT_RANGE, _BIND_NO_PORT = 51, 24
 _PORTS = "/proc/sys/net/ipv4/ip_local_port_range"
 _LOCKS = 72
 """SO_BUF_LOCK."""
-_PATIENCE_S, _LOOK_S = 5.0, 0.02
+_PATIENCE_S, _LOOK_S, _TICK_S = 5.0, 0.02, 0.001
 """For a connection, and for what the kernel remembers of an older one to be gone."""
 _TOKEN = 16
 _ATTEMPTS = 8
@@ -234,7 +235,8 @@ class _Making:
             if saved.family == socket.AF_NETLINK:
                 self._ours[index] = self._internet(index)
             elif saved.family in addresses.INTERNET:
-                if not (self._is_accepted(index) or saved.connection):
+                waits = saved.state == "waiting"
+                if not (self._is_accepted(index) or saved.connection or waits):
                     self._ours[index] = self._internet(index)
             elif self._is_accepted(index):
                 other = self._sockets[saved.peer] if saved.peer >= 0 else None
@@ -359,7 +361,9 @@ class _Making:
     def accept(self) -> None:
         """Make those that have been accepted, and have others wait for that."""
         for index, saved in enumerate(self._sockets):
-            if saved.connection:
+            if saved.connection or (
+                saved.state == "waiting" and saved.family in addresses.INTERNET
+            ):
                 # Those that listen have to have their ports before.
                 continue
             if index not in self._ours:
@@ -371,10 +375,21 @@ class _Making:
         for index, saved in enumerate(self._sockets):
             if saved.state == "listening":
                 for waiting in saved.pending:
-                    holder = self._holders[waiting]
-                    self._connect(holder, waiting, saved.name)
+                    self._have_wait(waiting, saved.name)
             if saved.connection:
                 self._ours[index] = self._connected_outside(index)
+
+    def _have_wait(self, index: int, name: bytes) -> None:
+        """Connect a socket to one that listens at a name, which does not accept it."""
+        saved, holder = self._sockets[index], self._holders[index]
+        if saved.family in addresses.INTERNET:
+            ours = self._connected(holder, saved, saved.name, saved.target)
+            self._ours[index] = ours
+            # Only the kernel's clock tells their order: it is to go on first.
+            while not inet.info(ours).quiet_ms:
+                time.sleep(_TICK_S)
+        else:
+            self._connect(holder, index, name)
 
     def _connected_outside(self, index: int) -> socket.socket:
         """Make one that is connected to one outside, which is not told of it yet."""

@@ -76,6 +76,65 @@ def test_connections_that_lead_outside_are_closed_where_asked(
             assert said[-4:] == 2 * ["b'said before' b''", "closed"]
 
 
+UNACCEPTED = """
+import socket, sys
+family, name = (
+    (socket.AF_INET, ("127.0.0.1", 0)) if sys.argv[1] == "tcp"
+    else (socket.AF_UNIX, "server")
+)
+server = socket.socket(family)
+server.bind(name)
+server.listen()
+print(server.getsockname()[1], flush=True)
+client = socket.socket(family)
+client.connect(server.getsockname())
+if "sent" in sys.argv:
+    client.sendall(b"x")
+print("ready", flush=True)
+input()
+if "sent" in sys.argv:
+    assert server.accept()[0].recv(9) == b"x"
+print("ok")
+"""
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_what_was_sent_before_it_is_accepted_is_refused_by_name(
+    kind: str, user: int | None, home: Path
+) -> None:
+    """Only who accepts a connection gets to see it, so nobody may in its place."""
+    python = commands.argv("checkpoint", user=user)[0]
+    with Subject([python, "-c", UNACCEPTED, kind, "sent"], cwd=home, user=user) as one:
+        one.ready()
+        words = ("--time", "3", "-f", home / "context", str(one.pid))
+
+        done = commands.call("checkpoint", *words, user=user, cwd=home)
+
+        assert done.returncode == NOT_SUPPORTED
+        assert "has sent something and is not accepted yet" in done.stderr
+        one.tell()
+        assert one.finish().endswith(b"ok\n")
+
+
+def test_connection_from_outside_to_be_accepted_is_refused_by_name(
+    user: int | None, home: Path
+) -> None:
+    """Among others that are from inside, which could be kept."""
+    python = commands.argv("checkpoint", user=user)[0]
+    with Subject([python, "-c", UNACCEPTED, "tcp"], cwd=home, user=user) as subject:
+        subject.ready()
+        port = int(subject.output.split()[0])
+        with socket.create_connection(("127.0.0.1", port)):
+            words = ("--time", "3", "-f", home / "context", str(subject.pid))
+
+            done = commands.call("checkpoint", *words, user=user, cwd=home)
+
+        assert done.returncode == NOT_SUPPORTED
+        assert "2 connections to be accepted, of which 1 are" in done.stderr
+        subject.tell()
+        assert subject.finish().endswith(b"ok\n")
+
+
 @pytest.fixture
 def named(home: Path, user: int | None) -> Subject:
     """A program that has sockets with names."""
