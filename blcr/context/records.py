@@ -383,6 +383,8 @@ class OpenFile(Record):
         socket: Index into `Context.sockets` for a socket, else -1.
         messages: Of a POSIX message queue, priority and text of each, in the order in
             which they are received; of several open files of one queue one has them.
+        notifies: Likewise, whom it tells of the next message if it is empty: process,
+            ``SIGEV_*``, signal and value; mq_notify(3).
     """
 
     kind: str
@@ -405,6 +407,7 @@ class OpenFile(Record):
     object: int = -1
     socket: int = -1
     messages: tuple[tuple[int, bytes], ...] = ()
+    notifies: tuple[int, ...] = ()
 
 
 class SocketMessage(Record):

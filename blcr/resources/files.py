@@ -286,6 +286,7 @@ def finish(opening: Opening) -> None:
         RestartError: A lock cannot be taken again.
     """
     locks.rebuild(opening)
+    messages.notify(opening)
     events.set_timers(opening)
     events.watch_descriptors(opening)
     events.try_watches(opening)

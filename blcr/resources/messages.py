@@ -95,6 +95,23 @@ def _fill(opening: Opening, target: int, file: records.OpenFile, fd: int) -> Non
         ) from error
 
 
+def notify(opening: Opening) -> None:
+    """Have queues tell the process of their messages again."""
+    arch = opening.process.arch
+    done = set()
+    for descriptor in opening.record.descriptors:
+        file = opening.context.files[descriptor.file]
+        if not file.notifies or file.inode in done:
+            continue
+        pid, how, signal, value = file.notifies
+        if pid != opening.record.pid:
+            continue
+        event = structures.of(arch, "sigevent")
+        packed = event.pack(notify=how, signo=signal, value=value)
+        remote.call(opening.task, "mq_notify", descriptor.fd, packed)
+        done.add(file.inode)
+
+
 def _saved(opening: Opening, file: records.OpenFile) -> tuple[tuple[int, bytes], ...]:
     """Return the messages of a queue."""
     queues = (one for one in opening.context.files if one.kind == file.kind)

@@ -35,7 +35,6 @@ TO_EMULATED: Mapping[str, str] = {
     "sock_signed": "ancillary",
     "sock_netlink": "netlink_socket",
     "terminal_pair": "pty",
-    **dict.fromkeys(("tree_mqueue", "tree_mqueue_full"), "mqueue"),
     "tree_terminal": "pty",
 }
 """By program or scenario: the kind of the record that the emulated host lacks."""
@@ -51,13 +50,11 @@ TO_NATIVE: Mapping[str, str] = {
     "sock_netlink": "is a socket of family AF_NETLINK",
     "sock_signed": "not served: setsockopt, level 1",
     "terminal_pair": "not served: ioctl(TIOCSPTLCK)",
-    "tree_mqueue": "not served: mq_open",
-    "tree_mqueue_full": "not served: mq_open",
     "tree_terminal": "not served: ioctl(TIOCSPTLCK)",
 }
 """Likewise: what it asks the emulated host for in vain, or what cannot be saved."""
 
-REASONS = 24
+REASONS = 22
 """How many different things are refused."""
 
 OF_ROOT = frozenset({"credentials", "root_directory"})

@@ -126,7 +126,7 @@ _APART = {
     *("asks_itself", "refused_sharing", "relay", "session"),
     *("threads_parted", "timer_orphaned", "tree_random"),
     *("seccomp_filter", "seccomp_shared", "seccomp_sleep", "seccomp_strict"),
-    "refused_descriptor",
+    *("mqueue_notifies", "refused_descriptor"),
 }
 """Programs that tests of their own start."""
 

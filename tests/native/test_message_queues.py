@@ -46,7 +46,7 @@ def test_queue_that_is_there_gets_its_messages_only_if_it_is_empty(
     libc = ctypes.CDLL(None)
     with Subject([build("tree_mqueue_full")], cwd=home, user=user) as subject:
         subject.ready()
-        name = f"/blcr-full-{outside.inner_id(subject.pid)}".encode()
+        name = f"/blcr-full-{home.stat().st_ino}".encode()
         path = subject.checkpoint_and_kill()
         queue = libc.mq_open(name, os.O_RDWR | os.O_NONBLOCK)
         for _ in range(count):

@@ -23,6 +23,7 @@ LAYERS = (
         "blcr.emulation",
         "blcr.host.inet",
         "blcr.host.interface",
+        "blcr.host.queues",
         "blcr.host.runs",
         "blcr.host.runtime",
         "blcr.host.several",

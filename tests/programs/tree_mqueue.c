@@ -1,21 +1,20 @@
 /* POSIX message queues: with and without a name, shared and opened by both. */
 #include "judge.h"
+#include "queues.h"
 #include <fcntl.h>
-#include <mqueue.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 int main(void)
 {
-    char name[30], text[32];
+    char name[60], text[32];
     unsigned priority;
     int status;
     struct stat now;
     struct mq_attr wanted = {.mq_maxmsg = 4, .mq_msgsize = 32}, found;
-    snprintf(name, sizeof name, "/blcr-%d", getpid());
+    mq_unlink(strcpy(name, own_name("own")));
     mqd_t named = mq_open(name, O_RDWR | O_CREAT | O_EXCL | O_NONBLOCK, 0640, &wanted);
-    mqd_t lost = mq_open("/blcr-lost", O_RDWR | O_CREAT, 0600, &wanted);
-    check(named != (mqd_t)-1 && lost != (mqd_t)-1 && mq_unlink("/blcr-lost") == 0);
+    mqd_t lost = mq_open(own_name("lost"), O_RDWR | O_CREAT, 0600, &wanted);
+    check(named != (mqd_t)-1 && lost != (mqd_t)-1 && mq_unlink(own_name("lost")) == 0);
     check(fcntl(lost, F_SETFD, 0) == 0);
     pid_t child = fork();
     if (child == 0) {
@@ -36,6 +35,6 @@ int main(void)
     check(mq_receive(named, text, sizeof text, &priority) == 4 && priority == 9);
     check(mq_receive(named, text, sizeof text, &priority) == 3 && priority == 1);
     check(mq_receive(named, text, sizeof text, &priority) == -1 && errno == EAGAIN);
-    check(mq_unlink(name) == 0 && mq_open("/blcr-lost", O_RDONLY) == (mqd_t)-1);
+    check(mq_unlink(name) == 0 && mq_open(own_name("lost"), O_RDONLY) == (mqd_t)-1);
     return ok();
 }

@@ -3,9 +3,8 @@
  * a name; a child waits for a message, another one for room.
  */
 #include "judge.h"
+#include "queues.h"
 #include <fcntl.h>
-#include <mqueue.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 enum { MOST = 5, SIZE = 3000 };
@@ -42,14 +41,14 @@ static int left(mqd_t queue)
 int main(void)
 {
     static char much[SIZE], back[SIZE];
-    char name[30], other[30];
+    char name[60], other[60];
     int status;
     struct stat now;
-    snprintf(name, sizeof name, "/blcr-full-%d", getpid());
-    snprintf(other, sizeof other, "/blcr-wait-%d", getpid());
-    mqd_t queue = made(name, O_RDWR, 0640), lost = made("/blcr-lost-full", O_RDWR, 0600);
+    mq_unlink(strcpy(name, own_name("full")));
+    mq_unlink(strcpy(other, own_name("wait")));
+    mqd_t queue = made(name, O_RDWR, 0640), lost = made(own_name("lost-full"), O_RDWR, 0600);
     mqd_t empty = made(other, O_RDONLY, 0600);
-    check(mq_unlink("/blcr-lost-full") == 0);
+    check(mq_unlink(own_name("lost-full")) == 0);
     said(queue, "second", 7);
     said(queue, "last", 0);
     said(queue, "third", 7);

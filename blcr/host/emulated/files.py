@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, count
 
 from blcr.annotations import TYPE_CHECKING
+from blcr.host import queues
 from blcr.host.emulated import locks
 from blcr.linux import addresses
 from blcr.record import Record
@@ -86,13 +87,22 @@ class OpenFile:
     @property
     def can_wait(self) -> bool:
         """Whether reading or writing it may have to wait."""
-        return not self.is_regular and self.kind != "directory"
+        return not self.is_regular and self.kind not in {"directory", "mqueue"}
 
     def release(self) -> None:
         """Close it when nobody refers to it any more."""
         self.references -= 1
         if not self.references and not self.kept:
             os.close(self.fd)
+
+
+class Notification(Record):
+    """Who is told of a message in a queue: ``SIGEV_*``, signal and value; mq_notify."""
+
+    pid: int
+    notify: int
+    signal: int
+    value: int
 
 
 class Descriptor(Record):
@@ -111,6 +121,8 @@ class Descriptors:
         """How many processes share it (CLONE_FILES)."""
         self.lockers: dict[tuple[int, int], int] = {}
         """What has the process's locks, by device and inode: descriptors of ours."""
+        self.notifications: dict[locks.Key, Notification] = {}
+        """Queues of whose messages the process is told."""
         self._table: dict[int, Descriptor] = {}
 
     def __iter__(self) -> Iterator[tuple[int, Descriptor]]:
@@ -162,7 +174,9 @@ class Descriptors:
         del self._table[fd]
 
     def _let_go(self, file: OpenFile) -> None:
-        """Give up an open file, and all locks of the process's on what it is."""
+        """Give up an open file, and what the process has of it by whatever number."""
+        if self.notifications and file.kind == "mqueue":
+            self.notifications.pop(locks.key_of(file), None)
         if self.lockers:
             locker = self.lockers.pop(locks.key_of(file), None)
             if locker is not None:
@@ -349,10 +363,12 @@ def received(guest: Guest, fd: int) -> OpenFile:
         kind = "epoll" if name == "eventpoll" else name
     elif path.startswith("/memfd:"):
         kind = "memfd"
+    elif kind == "file" and queues.is_queue(fd):
+        kind = "mqueue"
     elif kind == "pipe" and not path.startswith("pipe:"):
         kind = "fifo"
     flags = to_guest_flags(guest.constants, fcntl.fcntl(fd, fcntl.F_GETFL))
-    if kind == "socket":
+    if kind in {"socket", "mqueue"}:
         # Ours never wait.
         os.set_blocking(fd, False)
         flags &= ~guest.constants["O_NONBLOCK"]

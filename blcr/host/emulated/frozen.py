@@ -29,7 +29,7 @@ from blcr.errors import (
     RemoteCallError,
     RestartError,
 )
-from blcr.host import interface, several
+from blcr.host import interface, queues, several
 from blcr.host.emulated import family, loader, opened, signals
 from blcr.host.emulated.files import (
     Descriptors,
@@ -420,13 +420,15 @@ class FrozenProcess:
         return (ours > theirs) - (ours < theirs)
 
     def messages(self, fd: int) -> tuple[tuple[int, bytes], ...]:
-        """Refuse: a machine has no message queues yet."""
-        raise HostError(f"a machine has no message queue {fd} yet")
+        """Return priority and text of each message in the queue at `fd`."""
+        ours = self.guest.descriptors.get(fd).fd
+        count = queues.attributes(ours).waiting
+        return queues.saved(f"/proc/self/fd/{ours}") if count else ()
 
     def fill_queue(self, fd: int, messages: Sequence[tuple[int, bytes]]) -> None:
-        """Refuse likewise."""
-        del messages
-        raise HostError(f"a machine cannot make the message queue {fd} yet")
+        """Put messages into the POSIX message queue at `fd`."""
+        ours = self.guest.descriptors.get(fd).fd
+        queues.fill(f"/proc/self/fd/{ours}", messages)
 
     def socket(self, fd: int, *, keep: bool) -> SocketFacts:
         """Return what a socket is, and what waits in it; no connection is kept."""

@@ -42,6 +42,7 @@ class EmulatedHost:
             "inotify",
             "lock",
             "memfd",
+            "mqueue",
             "pidfd",
             "contents",
             "signalfd",

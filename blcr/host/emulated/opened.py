@@ -19,6 +19,7 @@ from functools import cached_property, partial
 from blcr.annotations import TYPE_CHECKING
 from blcr.context import records
 from blcr.errors import RefusedError
+from blcr.host import queues
 from blcr.host.emulated import locks, proc
 from blcr.host.emulated.calls.timers import timer_left
 from blcr.host.interface import Contents, DescriptorFacts, Run
@@ -134,6 +135,7 @@ def _facts(
     status = os.fstat(file.fd)
     kind, state, refused = file.kind, _state(file), ""
     path, deleted, outside = file.path, False, False
+    notifies: tuple[int, ...] = ()
     watches: tuple[records.Watch, ...] = ()
     if kind in _BY_PATH and not file.is_ours:
         path, deleted = place(file.fd, status)
@@ -143,6 +145,8 @@ def _facts(
         refused = "a folder in /proc that is being read"
     elif kind == "inherited" and not file.kept and not os.isatty(file.fd):
         refused = "a second open file of what came from outside"
+    elif kind == "mqueue":
+        state, notifies, refused = _message_queue(guest, file, status, family)
     elif file.process is not None:
         state, refused = _pidfd(file.process, family)
     elif kind == "socket":
@@ -168,6 +172,7 @@ def _facts(
         terminal=os.isatty(file.fd),
         state=state,
         watches=watches,
+        notifies=notifies,
     )
     return DescriptorFacts(
         fd,
@@ -180,6 +185,34 @@ def _facts(
         names=status.st_nlink if deleted else 0,
         leads_outside=outside,
     )
+
+
+_State = tuple[tuple[int, ...], ...]
+
+
+def _message_queue(
+    guest: Guest, file: OpenFile, status: os.stat_result, family: Family
+) -> tuple[_State, tuple[int, ...], str]:
+    """Return state of a queue, who is told of its messages, and why it is refused."""
+    from blcr.host.emulated.calls.messages import notified
+
+    most, size, count = queues.attributes(file.fd)
+    state = ((most, size, int(not status.st_nlink)),)
+    if count:
+        try:
+            os.close(queues.reopened(f"/proc/self/fd/{file.fd}"))
+        except OSError as error:
+            return state, (), f"a POSIX message queue: {error.strerror}"
+    found = notified(guest, locks.key_of(file))
+    if found is None:
+        return state, (), ""
+    told, how = found
+    if not family.has(told):
+        why = (
+            f"a POSIX message queue that notifies process {told.pid}, which is outside"
+        )
+        return state, (), why
+    return state, tuple(how), ""
 
 
 def _socket(inode: int, family: Family) -> tuple[str, bool]:

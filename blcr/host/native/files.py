@@ -19,12 +19,12 @@ from collections.abc import Callable, Mapping, Sequence
 from blcr.annotations import TYPE_CHECKING
 from blcr.context import records
 from blcr.errors import HostError, TaskGoneError
+from blcr.host import queues
 from blcr.host.interface import DescriptorFacts
 from blcr.host.native import (
     fdinfo,
     lent,
     procfs,
-    queues,
     terminals,
     whereabouts,
 )
@@ -648,7 +648,7 @@ class _Looking:
         if kind == "directory":
             return _Kind("", "a directory that was deleted", deleted=True)
         with self._lender.lent(one.fd) as ours:
-            if lent.is_message_queue(ours):
+            if queues.is_queue(ours):
                 return self._message_queue(one, ours)
         old = one.label.removesuffix(_DELETED)
         if one.stat.st_nlink:
@@ -659,7 +659,7 @@ class _Looking:
 
     def _message_queue(self, one: _Seen, ours: int) -> _Kind:
         """Return the kind of a POSIX message queue."""
-        most, size, count = lent.message_queue(ours)
+        most, size, count = queues.attributes(ours)
         try:
             with open(f"/proc/{self._pid}/fd/{one.fd}", "rb") as file:
                 notifies = b"NOTIFY_PID:0" not in file.read()

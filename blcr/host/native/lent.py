@@ -30,8 +30,6 @@ _PIDFD_THREAD = os.O_EXCL
 """Source: linux/pidfd.h, Linux 6.9."""
 _SPLICE_F_NONBLOCK = 2
 _F_GETOWN_EX = 16
-_MQUEUE_MAGIC = 0x19800202
-"""Source: linux/magic.h."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _syscall = _libc.syscall
@@ -121,24 +119,6 @@ def owner(ours: int) -> tuple[int, int, int]:
         return (0, 0, 0)
     kind, number = struct.unpack("=ii", data)
     return (kind, number, signal) if number else (0, 0, signal)
-
-
-def is_message_queue(ours: int) -> bool:
-    """Tell whether an open file is a POSIX message queue."""
-    room = ctypes.create_string_buffer(256)
-    if _libc.fstatfs(ours, room):
-        return False
-    return int.from_bytes(room.raw[:4], "little") == _MQUEUE_MAGIC
-
-
-def message_queue(ours: int) -> tuple[int, int, int]:
-    """Return how many messages of how many bytes fit in a queue, and are there."""
-    room = (ctypes.c_long * 8)()
-    if _libc.mq_getattr(ours, room):
-        code = ctypes.get_errno()
-        raise HostError(f"mq_getattr: {os.strerror(code)}")
-    _flags, most, size, count, *_rest = room
-    return most, size, count
 
 
 def unread(ours: int) -> int:

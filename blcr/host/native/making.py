@@ -19,6 +19,7 @@ from socket import socket as Socket  # noqa: N812  as its type
 from blcr.architecture import Arch
 from blcr.context import records
 from blcr.errors import RemoteCallError, RestartError, TaskGoneError
+from blcr.host import queues
 from blcr.host.interface import SCRATCH_SIZE, Call, Run
 from blcr.host.native import (
     birth,
@@ -29,7 +30,6 @@ from blcr.host.native import (
     mappings,
     procfs,
     ptrace,
-    queues,
     whereabouts,
     yama,
 )
@@ -393,11 +393,7 @@ class MadeProcess(NativeProcess):
 
     def fill_queue(self, fd: int, messages: Sequence[tuple[int, bytes]]) -> None:
         """Put messages into the POSIX message queue at `fd`."""
-        queue = queues.reopened(f"/proc/{self.outer_pid}/fd/{fd}")
-        try:
-            queues.send(queue, messages)
-        finally:
-            os.close(queue)
+        queues.fill(f"/proc/{self.outer_pid}/fd/{fd}", messages)
 
     def close(self) -> None:
         """Give up what was opened to look at the process."""

@@ -19,6 +19,7 @@ from blcr.annotations import Protocol
 from blcr.architecture import Arch, RegisterSet
 from blcr.context import records
 from blcr.errors import HostError, RefusedError, RestartError, TaskGoneError
+from blcr.host import queues
 from blcr.host.interface import (
     Contents,
     DescriptorFacts,
@@ -42,7 +43,6 @@ from blcr.host.native import (
     pagemap,
     procfs,
     ptrace,
-    queues,
     scheduling,
     seccomp,
     transfers,
@@ -603,14 +603,8 @@ class NativeProcess:
     def messages(self, fd: int) -> queues.Messages:
         """Return priority and text of each message in the queue at `fd`."""
         with lent.lent(self.shown_pid, fd) as ours:
-            _most, size, count = lent.message_queue(ours)
-        if not count:
-            return ()
-        queue = queues.reopened(f"/proc/{self.shown_pid}/fd/{fd}")
-        try:
-            return queues.look(queue, size)
-        finally:
-            os.close(queue)
+            count = queues.attributes(ours).waiting
+        return queues.saved(f"/proc/{self.shown_pid}/fd/{fd}") if count else ()
 
     def socket(self, fd: int, *, keep: bool) -> SocketFacts:
         """Return what the socket at `fd` is, and what waits in it."""

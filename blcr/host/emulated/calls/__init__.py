@@ -17,6 +17,7 @@ from blcr.host.emulated.calls import (
     ipc,
     locks,
     memory,
+    messages,
     paths,
     pidfds,
     polling,

@@ -68,8 +68,8 @@ def _set_flags(guest: Guest, file: OpenFile, flags: int) -> None:
         # Whether ours waits is for others, too.
         waits = host_fcntl.fcntl(file.fd, host_fcntl.F_GETFL) & os.O_NONBLOCK
         host = host & ~os.O_NONBLOCK | waits
-    # A socket of ours never waits, nor what tells of signals.
-    if file.kind not in {"socket", "signalfd"}:
+    # A socket of ours never waits, nor what tells of signals, nor a message queue.
+    if file.kind not in {"socket", "signalfd", "mqueue"}:
         host_fcntl.fcntl(file.fd, host_fcntl.F_SETFL, host)
     file.flags = flags
 
