@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 from pathlib import Path
@@ -10,35 +9,10 @@ from pathlib import Path
 import pytest
 
 from harness import commands, outside, seeds
-from harness.subject import GoneError, Subject, SubjectError
+from harness.subject import GoneError, Subject
+from harness.typist import SHELL, Typist
 
 EVERY_USER = pytest.mark.parametrize("user_name", list(commands.users()), indirect=True)
-
-SHELL = "exec bash --norc --noprofile -i"
-
-
-class Typist(Subject):
-    """A program that is typed to."""
-
-    def type(self, keys: str) -> None:
-        """Press keys."""
-        assert self.command.stdin
-        self.command.stdin.write(keys.encode())
-        self.command.stdin.flush()
-
-    _heard = 0
-
-    def _find(self, pattern: str) -> re.Match[bytes] | None:
-        return re.compile(pattern.encode(), re.DOTALL).search(self.output, self._heard)
-
-    def hear(self, pattern: str) -> str:
-        """Wait until something is on the screen that was not there; return it."""
-        end = time.monotonic() + 20 * outside.PATIENCE
-        while not (found := self._find(pattern)):
-            if not self._read(end):
-                raise SubjectError(f"no {pattern}: {self.output!r} {self.errors()!r}")
-        self._heard = found.end()
-        return found[0].decode()
 
 
 @pytest.mark.skipif(not shutil.which("script"), reason="not applicable: no script(1)")

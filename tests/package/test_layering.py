@@ -28,6 +28,7 @@ LAYERS = (
         "blcr.host.runtime",
         "blcr.host.several",
         "blcr.host.sockets",
+        "blcr.host.terminals",
         "blcr.linux",
         "blcr.registry",
         "blcr.remote",

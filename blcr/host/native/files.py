@@ -19,13 +19,12 @@ from collections.abc import Callable, Mapping, Sequence
 from blcr.annotations import TYPE_CHECKING
 from blcr.context import records
 from blcr.errors import HostError, TaskGoneError
-from blcr.host import queues
+from blcr.host import queues, terminals
 from blcr.host.interface import DescriptorFacts
 from blcr.host.native import (
     fdinfo,
     lent,
     procfs,
-    terminals,
     whereabouts,
 )
 from blcr.record import Record
@@ -38,12 +37,6 @@ _MEMORY_DEVICES = {(1, 3), (1, 5), (1, 7), (1, 8), (1, 9)}
 """null, zero, full, random, urandom: nothing of them is anybody's own."""
 
 _TERMINAL_MAJORS = {4, 136, 137, 138, 139, 140, 141, 142, 143, 204}
-_CONTROLLING_TERMINAL = (5, 0)
-
-_SLAVE_MAJOR = 136
-"""Of pseudo terminals; the minor number is theirs."""
-_NAMED_TERMINALS = {4, 204}
-"""Consoles and serial lines, which are the same for everybody."""
 
 _KCMP_FILE, _KCMP_VM, _KCMP_FILES, _KCMP_FS, _KCMP_EPOLL = 0, 1, 2, 3, 7
 _ALL_SHOWN = frozenset({"file", "directory", "path"})
@@ -709,24 +702,29 @@ class _Looking:
         if "tty-index" in one.info:
             return self._master(one, int(one.info["tty-index"][0]))
         major, minor = one.device
-        if major == _SLAVE_MAJOR and self._is_inside(minor):
+        if major == terminals.SLAVE_MAJOR and self._is_inside(minor):
             with self._lender.lent(one.fd) as ours:
-                return _Kind("pty", _unread(ours), state=((minor, 0),))
-        if one.device == _CONTROLLING_TERMINAL or major in _TERMINAL_MAJORS:
+                return _Kind(
+                    "pty", terminals.unread(ours), state=((minor, 0),), passing=True
+                )
+        if one.device == terminals.CONTROLLING_TERMINAL or major in _TERMINAL_MAJORS:
             return self._terminal(one)
         return _Kind("", f"the character device {one.label}")
 
     def _master(self, one: _Seen, index: int) -> _Kind:
         """Return the kind of the master of a pseudo terminal."""
-        slave = os.makedev(_SLAVE_MAJOR, index)
+        slave = os.makedev(terminals.SLAVE_MAJOR, index)
         if other := self._family.stranger(slave):
             return _Kind("", f"a pseudo terminal that process {other} has open, too")
         with self._lender.lent(one.fd) as ours:
-            state = terminals.master_state(ours, index, self._family)
-            session = terminals.session_of(ours)
-            if session and not self._family.inner_session(session):
-                return _Kind("", f"the terminal of session {session}, which is outside")
-            return _Kind("pty", _unread(ours), state=state)
+            outer = terminals.session_of(ours)
+            session = self._family.inner_session(outer) if outer else 0
+            if outer and not session:
+                return _Kind("", f"the terminal of session {outer}, which is outside")
+            group = terminals.foreground_of(ours) if session else 0
+            group = self._family.inner_group(group) if group else 0
+            state = terminals.master_state(ours, index, session, group)
+            return _Kind("pty", terminals.unread(ours), state=state, passing=True)
 
     def _is_inside(self, number: int) -> bool:
         """Tell whether the master of a pseudo terminal is among those that are held."""
@@ -737,10 +735,11 @@ class _Looking:
         own = procfs.stat(self._pid).field(7)
         # As new_encode_dev of linux/kdev_t.h has it.
         major, minor = own >> 8 & 0xFFF, own & 0xFF | own >> 12 & 0xFFF00
-        controlled = one.device == _CONTROLLING_TERMINAL and major == _SLAVE_MAJOR
-        if controlled and self._is_inside(minor):
+        is_own = one.device == terminals.CONTROLLING_TERMINAL
+        if is_own and major == terminals.SLAVE_MAJOR and self._is_inside(minor):
             return _Kind("device")
-        named = one.device[0] in _NAMED_TERMINALS and one.device != (major, minor)
+        is_named = one.device[0] in terminals.NAMED_MAJORS
+        named = is_named and one.device != (major, minor)
         if not named or self._shared[one.fd] in self._standard:
             return _Kind("terminal")
         with self._lender.lent(one.fd) as ours:
@@ -762,12 +761,6 @@ def is_plain_device(rdev: int) -> bool:
     device = os.major(rdev), os.minor(rdev)
     return (
         device in _MEMORY_DEVICES
-        or device == _CONTROLLING_TERMINAL
+        or device == terminals.CONTROLLING_TERMINAL
         or device[0] in _TERMINAL_MAJORS
     )
-
-
-def _unread(ours: int) -> str:
-    """Return why a terminal is refused: bytes in it cannot be copied."""
-    count = lent.unread(ours)
-    return f"a pseudo terminal with {count} bytes that were not read" if count else ""

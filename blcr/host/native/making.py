@@ -36,7 +36,7 @@ from blcr.host.native import (
 from blcr.host.native.injection import ALL_SIGNALS
 from blcr.host.native.memory import Memory
 from blcr.host.native.process import NativeProcess, NativeTask, own_arch
-from blcr.host.native.terminals import Terminals
+from blcr.host.terminals import Terminals
 from blcr.linux import constants, structures
 
 _MAX_ERRNO = 4095

@@ -30,7 +30,7 @@ from blcr.annotations import Any, NoReturn
 from blcr.context import records
 from blcr.errors import BlcrError, BusyError, RestartError
 from blcr.host.native import namespaces, procfs
-from blcr.host.native.terminals import Terminals
+from blcr.host.terminals import Terminals
 
 _CREDENTIALS = struct.Struct("=3i")
 _ANSWER = 1 << 16

@@ -46,7 +46,7 @@ from blcr.host.native.caretaker import Caretaker
 from blcr.host.native.host import RESTARTER_NAME
 from blcr.host.native.making import MadeProcess
 from blcr.host.native.nursery import Nursery, StandIn
-from blcr.host.native.terminals import Terminals
+from blcr.host.terminals import Terminals
 
 _OPTIONS = (
     1  # TRACESYSGOOD
