@@ -34,8 +34,6 @@ TO_EMULATED: Mapping[str, str] = {
     "sock_family": "ancillary",
     "sock_signed": "ancillary",
     "sock_netlink": "netlink_socket",
-    "terminal_pair": "pty",
-    "tree_terminal": "pty",
 }
 """By program or scenario: the kind of the record that the emulated host lacks."""
 
@@ -49,12 +47,10 @@ TO_NATIVE: Mapping[str, str] = {
     "sock_family": "not served: setsockopt, level 1",
     "sock_netlink": "is a socket of family AF_NETLINK",
     "sock_signed": "not served: setsockopt, level 1",
-    "terminal_pair": "not served: ioctl(TIOCSPTLCK)",
-    "tree_terminal": "not served: ioctl(TIOCSPTLCK)",
 }
 """Likewise: what it asks the emulated host for in vain, or what cannot be saved."""
 
-REASONS = 22
+REASONS = 20
 """How many different things are refused."""
 
 OF_ROOT = frozenset({"credentials", "root_directory"})

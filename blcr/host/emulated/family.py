@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from blcr.annotations import TYPE_CHECKING
 from blcr.errors import NoSuchProcessError
-from blcr.host.emulated import loader, signals
+from blcr.host.emulated import loader, signals, terminals
 from blcr.host.emulated.tasks import NO_ALTSTACK, Action, Ended, Guest, Thread, Wait
 from blcr.host.emulated.vdso import Vdso
 from blcr.linux.constants import GENERIC
@@ -162,14 +162,41 @@ def end(guest: Guest, status: int) -> None:
     guest.descriptors.leave()
     guest.let_go()
     machine.ipc.undo(guest)
+    if guest.sid == guest.pid:
+        terminals.take(guest)
     for child in list(children(guest)):
+        _let_orphans_go(child, guest)
         child.ppid = _next_parent(guest)
         if child.parent_death_signal:
             info = signals.sent_by(guest, child.parent_death_signal, "SI_USER")
             signals.send(child, info)
         if child.status is not None:
             tell_parent(child, ended(child.status))
+    if guest.ppid in machine.guests:
+        _let_orphans_go(guest, machine.guests[guest.ppid])
     tell_parent(guest, ended(status))
+
+
+def _let_orphans_go(guest: Guest, parent: Guest) -> None:
+    """Wake a group that nobody would any more, if one of these two was who could."""
+    leads_out = parent.pgid != guest.pgid and parent.sid == guest.sid
+    if not leads_out or not is_orphaned(guest.machine, guest.pgid):
+        return
+    if any(one.stopped for one in group(guest.machine, guest.pgid)):
+        for name in ("SIGHUP", "SIGCONT"):
+            terminals.signal_group(guest.machine, guest.pgid, name)
+
+
+def is_orphaned(machine: Machine, pgid: int) -> bool:
+    """Tell whether nobody in its session is there to care for a process group."""
+    return not any(
+        (parent := machine.guests.get(one.ppid))
+        and parent.threads
+        and parent.pgid != pgid
+        and parent.sid == one.sid
+        for one in group(machine, pgid)
+        if one.threads
+    )
 
 
 def _next_parent(guest: Guest) -> int:

@@ -24,6 +24,7 @@ from blcr.record import Record
 if TYPE_CHECKING:
     from blcr.host.emulated.machine import Machine
     from blcr.host.emulated.tasks import Guest
+    from blcr.host.emulated.terminals import Terminal
 
 _OPEN_FLAGS = """
     O_CREAT O_EXCL O_NOCTTY O_TRUNC O_APPEND O_NONBLOCK O_DSYNC O_DIRECT O_LARGEFILE
@@ -78,6 +79,10 @@ class OpenFile:
         """Of a directory: bits less in offsets; None: not looked at yet."""
         self.kept = False
         """It is one of ours, too, and stays open when the guest closes it."""
+        self.terminal: Terminal | None = None
+        """The pseudo terminal of guests of which it is an end."""
+        self.is_master = False
+        """It is the end of who keeps that for others."""
 
     @property
     def is_regular(self) -> bool:
@@ -94,6 +99,8 @@ class OpenFile:
         self.references -= 1
         if not self.references and not self.kept:
             os.close(self.fd)
+            if self.terminal is not None:
+                self.terminal.closed(self)
 
 
 class Notification(Record):

@@ -69,6 +69,7 @@ from blcr.linux.constants import GENERIC
 if TYPE_CHECKING:
     from blcr.host.emulated.machine import Machine
     from blcr.host.emulated.memory import Area
+    from blcr.host.emulated.terminals import Terminal
 
 _ERESTARTSYS = GENERIC["ERESTARTSYS"]
 _RESTARTING = {_ERESTARTSYS, GENERIC["ERESTARTNOINTR"]}
@@ -233,6 +234,8 @@ class FrozenProcess:
         self._page = self.scratch // PAGE
         self._dismissed: FrozenTask | None = None
         self.segments: Mapping[int, int] = {}
+        self.terminals: Mapping[int, Terminal] = {}
+        """Pseudo terminals by the numbers that they had."""
 
     def open(self) -> None:
         """Make the scratch memory."""
@@ -453,9 +456,10 @@ class FrozenProcess:
         return opened.contents(self.guest, fd)
 
     def receive_terminal(self, index: int, flags: int, *, master: bool) -> int:
-        """Make none: a machine has no pseudo terminals yet."""
-        del flags, master
-        raise HostError(f"a machine cannot make the terminal {index} yet")
+        """Return a new descriptor in the guest for an end of a pseudo terminal."""
+        terminal = self.terminals[index]
+        file = terminal.master(flags) if master else terminal.slave(flags)
+        return self.guest.descriptors.add(file)
 
     def entrust(self, path: str, aside: str = "") -> None:
         """Nobody outlives a machine: files stay that a killed one has made."""

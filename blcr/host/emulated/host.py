@@ -44,6 +44,7 @@ class EmulatedHost:
             "memfd",
             "mqueue",
             "pidfd",
+            "pty",
             "contents",
             "signalfd",
             "socket",

@@ -35,6 +35,7 @@ from blcr.host.emulated.ipc import Objects
 from blcr.host.emulated.memory import Ram, pages_of
 from blcr.host.emulated.peers import Peers
 from blcr.host.emulated.tasks import Blocked, Ended, Guest, Thread, Wait
+from blcr.host.emulated.terminals import Terminal
 from blcr.host.interface import Bounds
 from blcr.linux import constants
 
@@ -123,7 +124,13 @@ class Machine:
         self._running: Thread | None = None
         self._turn_began = 0
         self.foreground = 0
-        """The process group that the terminal's signals are for."""
+        """The process group that the signals of our terminal are for."""
+        self.session = 0
+        """The session that has our terminal."""
+        self.terminals: dict[int, Terminal] = {}
+        """Pseudo terminals of guests, by number."""
+        self.chosen: Sequence[Guest] = ()
+        """Those who alone run at the moment; empty: all."""
         self._wakeup: int | None = None
 
     # Time, in ns.
@@ -226,7 +233,7 @@ class Machine:
         program = loader.find(path, argv, self.host_path)
         guest = self.add_guest(program.executable.arch)
         loader.load(guest, program, [f"{key}={value}" for key, value in env.items()])
-        self.foreground = guest.pgid
+        self.foreground, self.session = guest.pgid, guest.sid
         return guest
 
     def host_path(self, path: str) -> str:
@@ -282,10 +289,13 @@ class Machine:
             self._stand_still()
             if not self._goes_on(first):
                 return []
-        ready = [thread for thread in self.threads() if self._can_go_on(thread)]
+        threads = [
+            one for one in self.threads() if not self.chosen or one.guest in self.chosen
+        ]
+        ready = [thread for thread in threads if self._can_go_on(thread)]
         waiting: dict[int, list[Thread]] = {}
         events: dict[int, int] = {}
-        for thread in self.threads():
+        for thread in threads:
             for fd, wanted in thread.wait.events if thread.wait else ():
                 waiting.setdefault(fd, []).append(thread)
                 events[fd] = events.get(fd, 0) | wanted

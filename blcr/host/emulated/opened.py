@@ -19,7 +19,7 @@ from functools import cached_property, partial
 from blcr.annotations import TYPE_CHECKING
 from blcr.context import records
 from blcr.errors import RefusedError
-from blcr.host import queues
+from blcr.host import queues, terminals
 from blcr.host.emulated import locks, proc
 from blcr.host.emulated.calls.timers import timer_left
 from blcr.host.interface import Contents, DescriptorFacts, Run
@@ -28,6 +28,7 @@ from blcr.host.runs import data_of
 if TYPE_CHECKING:
     from blcr.host.emulated.files import OpenFile
     from blcr.host.emulated.tasks import Guest
+    from blcr.host.emulated.terminals import Terminal
     from blcr.host.sockets import Credentials, Sockets
 
 _BY_PATH = {"file", "directory", "device", "path", "fifo"}
@@ -82,6 +83,35 @@ class Family:
         guest = machine.guests.get(pid, self._guests[0])
         return os.path.join(machine.host_path(guest.cwd), path)
 
+    def stranger(self, terminal: Terminal) -> int:
+        """Return a guest that is not among them and has a terminal open; 0: none."""
+        return next(
+            (
+                guest.pid
+                for guest in self._guests[0].machine.guests.values()
+                if guest not in self._guests
+                for _fd, entry in guest.descriptors
+                if entry.file.terminal is terminal
+            ),
+            0,
+        )
+
+    def holds(self, terminal: Terminal) -> bool:
+        """Tell whether one of them has the master of a terminal."""
+        return any(
+            entry.file.terminal is terminal and entry.file.is_master
+            for guest in self._guests
+            for _fd, entry in guest.descriptors
+        )
+
+    def inner_session(self, number: int) -> int:
+        """Return a session that one of them is in; 0: none is."""
+        return number if any(guest.sid == number for guest in self._guests) else 0
+
+    def inner_group(self, number: int) -> int:
+        """Return a process group likewise."""
+        return number if any(guest.pgid == number for guest in self._guests) else 0
+
     def close(self) -> None:
         """Give up descriptors of ours."""
         if "sockets" in self.__dict__:
@@ -134,7 +164,8 @@ def _facts(
     """
     status = os.fstat(file.fd)
     kind, state, refused = file.kind, _state(file), ""
-    path, deleted, outside = file.path, False, False
+    path, deleted, outside, passing = file.path, False, False, False
+    rdev = status.st_rdev
     notifies: tuple[int, ...] = ()
     watches: tuple[records.Watch, ...] = ()
     if kind in _BY_PATH and not file.is_ours:
@@ -145,6 +176,16 @@ def _facts(
         refused = "a folder in /proc that is being read"
     elif kind == "inherited" and not file.kept and not os.isatty(file.fd):
         refused = "a second open file of what came from outside"
+    elif file.terminal is not None:
+        kind, state, refused = _terminal(file, file.terminal, family, standard)
+        passing = kind == "pty"
+        rdev = os.makedev(*terminals.CONTROLLING_TERMINAL) if kind == "device" else rdev
+    elif kind == "device" and os.isatty(file.fd):
+        # Another one of ours, which it has opened by name.
+        if os.major(rdev) in terminals.NAMED_MAJORS:
+            state = (terminals.settings(file.fd),)
+        else:
+            kind = "inherited"
     elif kind == "mqueue":
         state, notifies, refused = _message_queue(guest, file, status, family)
     elif file.process is not None:
@@ -158,6 +199,7 @@ def _facts(
             kind, state = "inherited", ((standard,),)
         else:
             refused = "a pipe whose other end is outside"
+    is_inherited_terminal = kind == "inherited" and os.isatty(file.fd)
     record = records.OpenFile(
         kind=kind,
         path=path,
@@ -168,8 +210,8 @@ def _facts(
         inode=0 if file.is_ours else status.st_ino,
         mode=status.st_mode,
         size=status.st_size if stat.S_ISREG(status.st_mode) and not file.is_ours else 0,
-        rdev=status.st_rdev,
-        terminal=os.isatty(file.fd),
+        rdev=rdev,
+        terminal=bool(state) if kind == "device" else is_inherited_terminal,
         state=state,
         watches=watches,
         notifies=notifies,
@@ -182,12 +224,33 @@ def _facts(
         path,
         deleted,
         refused,
+        passing=passing,
         names=status.st_nlink if deleted else 0,
         leads_outside=outside,
     )
 
 
 _State = tuple[tuple[int, ...], ...]
+
+
+def _terminal(
+    file: OpenFile, terminal: Terminal, family: Family, standard: int
+) -> tuple[str, _State, str]:
+    """Return kind and state of an end of a pseudo terminal, and why it is refused."""
+    if not family.holds(terminal):
+        return "inherited", ((standard,),) if standard >= 0 else (), ""
+    if file.kind == "device":
+        return "device", (), ""
+    if not file.is_master:
+        return "pty", ((terminal.number, 0),), terminals.unread(file.fd)
+    if other := family.stranger(terminal):
+        return "", (), f"a pseudo terminal that process {other} has open, too"
+    session = family.inner_session(terminal.session)
+    if terminal.session and not session:
+        return "", (), f"the terminal of session {terminal.session}, which is outside"
+    group = family.inner_group(terminal.foreground)
+    state = terminals.master_state(file.fd, terminal.number, session, group)
+    return "pty", state, terminals.unread(file.fd)
 
 
 def _message_queue(

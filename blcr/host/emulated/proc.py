@@ -13,6 +13,7 @@ from contextlib import suppress
 from blcr.annotations import TYPE_CHECKING
 from blcr.host.emulated.files import own_link, own_proc
 from blcr.host.emulated.memory import PAGE, WRITE
+from blcr.host.terminals import SLAVE_MAJOR
 from blcr.linux.constants import GENERIC
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def _state(guest: Guest) -> str:
 
 def _stat(guest: Guest) -> bytes:
     fields = [0] * 49
-    fields[0:4] = [guest.ppid, guest.pgid, guest.sid, 0]
+    fields[0:5] = [guest.ppid, guest.pgid, guest.sid, *_terminal(guest)]
     fields[10], fields[12] = guest.cpu_time() // 10**7, guest.children_ns // 10**7
     fields[16] = len(guest.threads)
     fields[19] = sum(area.end - area.start for area in guest.space.areas)
@@ -194,6 +195,17 @@ def _stat(guest: Guest) -> bytes:
     fields[24] = guest.layout.start_stack
     text = " ".join(map(str, fields))
     return os.fsencode(f"{guest.pid} ({guest.comm}) {_state(guest)[0]} {text}\n")
+
+
+def _terminal(guest: Guest) -> tuple[int, int]:
+    """Return the number of a guest's terminal and its foreground; none, if ours."""
+    found = guest.machine.terminals.values()
+    for one in found:
+        if one.session == guest.sid:
+            # As new_encode_dev of linux/kdev_t.h has it.
+            minor = one.number & 0xFF | (one.number & ~0xFF) << 12
+            return SLAVE_MAJOR << 8 | minor, one.foreground or -1
+    return 0, 0
 
 
 def _statm(guest: Guest) -> bytes:

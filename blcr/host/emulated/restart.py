@@ -11,6 +11,8 @@ from blcr.host.emulated import family, ipc, service, signals
 from blcr.host.emulated.files import Lending
 from blcr.host.emulated.frozen import FrozenProcess
 from blcr.host.emulated.machine import Machine
+from blcr.host.emulated.terminals import Terminal
+from blcr.host.terminals import Terminals
 
 if TYPE_CHECKING:
     from blcr.architecture import Arch
@@ -37,6 +39,7 @@ class Making:
         self._machine.hold_clocks(plan.context.clocks)
         self._processes: list[FrozenProcess] = []
         self._lending = Lending()
+        self._terminals: Terminals | None = None
         self._doomed: list[int] = []
         """Segments that were destroyed, by id."""
 
@@ -60,6 +63,8 @@ class Making:
 
     def __exit__(self, _kind: object, error: object, _trace: object) -> None:
         self._lending.end()
+        if self._terminals is not None:
+            self._terminals.close()
         # Else what is left runs on in a process with the same memory.
         for process in self._processes if error is not None else ():
             self._machine.end_guest(process.guest, 0)
@@ -83,16 +88,35 @@ class Making:
             self._relate(record)
         for ended in context.ended:
             self._relate(ended)
-        self._machine.foreground = self._processes[0].guest.pgid
+        first = self._processes[0].guest
+        self._machine.foreground, self._machine.session = first.pgid, first.sid
         self._doomed = self._machine.ipc.restore(context, self.pids)
         segments = {
             index: one.ipc.id
             for index, one in enumerate(context.shared_memory)
             if one.kind == "sysv" and one.ipc
         }
+        made = self._make_terminals(context)
         for process in self._processes:
-            process.segments = segments
+            process.segments, process.terminals = segments, made
         return self._processes
+
+    def _make_terminals(self, context: records.Context) -> dict[int, Terminal]:
+        """Make pseudo terminals; return them by the numbers that they had."""
+        self._terminals = terminals = Terminals(context, as_root=False)
+        self.warnings += terminals.notices
+        guests = [one.guest for one in self._processes]
+        sessions: dict[int, int] = {}
+        groups: dict[int, int] = {}
+        for record, guest in zip(context.processes, guests, strict=True):
+            sessions[record.sid], groups[record.pgid] = guest.sid, guest.pgid
+        made = {}
+        for index in terminals.indices:
+            made[index] = Terminal(self._machine, os.dup(terminals.master(index)))
+        for session, index in terminals.leaders.items():
+            made[index].session = sessions.get(session, 0)
+            made[index].foreground = groups.get(terminals.foreground[index], 0)
+        return made
 
     def _add(self, place: records.Process | records.EndedProcess, arch: Arch) -> Guest:
         """Add a process with its id, or another one, and without any relations."""
@@ -120,6 +144,8 @@ class Making:
     def release(self, signal: int) -> None:
         """Let the guests live, from `wait` on."""
         self._lending.end()
+        if self._terminals is not None:
+            self._terminals.close()
         for number in self._doomed:
             self._machine.ipc.segments[number].mode |= ipc.DESTROYED
         self._machine.set_clocks_going(from_held=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from blcr.annotations import TYPE_CHECKING, Any
 from blcr.errors import BlcrError, NotPermittedError
 from blcr.host import runtime
-from blcr.host.emulated import family
+from blcr.host.emulated import family, terminals
 from blcr.host.emulated.frozen import FrozenMachine
 from blcr.host.emulated.request import LINE_LIMIT
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from blcr.host.emulated.tasks import Guest
 
 _ANSWER_TIMEOUT_S = 10.0
+_PASSING_S = 2.0
+"""How long bytes in terminals may take to be read."""
 
 
 def _clear(folder: Path) -> None:
@@ -46,6 +48,8 @@ class _Request:
         self.fds: list[int] = []
         self.patient_until = 0.0
         """How long it waits for guests that cannot be saved just now."""
+        self.reading_until = 0.0
+        """Likewise for what is on its way through terminals."""
 
     def receive(self) -> bool:
         """Receive what is wanted; False: somebody only asks whether we are here."""
@@ -54,7 +58,9 @@ class _Request:
         if not data:
             return False
         self.wanted = json.loads(data)
-        self.patient_until = time.monotonic() + float(self.wanted["timeout_s"])
+        now, timeout_s = time.monotonic(), float(self.wanted["timeout_s"])
+        self.patient_until = now + timeout_s
+        self.reading_until = now + min(timeout_s, _PASSING_S)
         return True
 
     def close(self) -> None:
@@ -107,6 +113,7 @@ class Listener:
     def serve(self) -> None:
         """Answer one request, or keep it for later."""
         request, self._waiting = self._waiting, None
+        self._machine.chosen = ()
         if request is None:
             request = _Request(self._socket.accept()[0])
         answer: dict[str, object] | None
@@ -129,9 +136,16 @@ class Listener:
 
     def _has_to_wait(self, request: _Request) -> bool:
         """Tell whether a request cannot be answered just now."""
-        return (
-            family.is_midway(self._machine) and time.monotonic() < request.patient_until
-        )
+        machine, now = self._machine, time.monotonic()
+        if family.is_midway(machine):
+            return now < request.patient_until
+        typed, readers = terminals.under_way(machine)
+        if now >= request.reading_until or not (typed or readers):
+            return False
+        if not typed:
+            # Who writes to them stands still meanwhile.
+            machine.chosen = readers
+        return True
 
     def _checkpoint(self, wanted: dict[str, Any], fd: int) -> list[str]:
         # The engine calls hosts; this host is called by itself here.

@@ -68,6 +68,11 @@ def from_outside(guest: Guest, number: int) -> bytes:
     return guest.structure("siginfo_kill").pack(signo=number, code=GENERIC["SI_USER"])
 
 
+def from_kernel(guest: Guest, number: int) -> bytes:
+    """Return the siginfo of a signal that the kernel sends by itself."""
+    return guest.structure("siginfo").pack(signo=number, code=GENERIC["SI_KERNEL"])
+
+
 def send(target: Guest | Thread, info: bytes) -> None:
     """Queue a signal for a process, or for one of its threads."""
     if isinstance(target, Thread):

@@ -272,6 +272,8 @@ class Guest:
         """The wait of a parent whose memory it runs in (vfork)."""
         self.cpu_ns = self.children_ns = 0
         """CPU time in finished turns, and that of children that were waited for."""
+        self.left_foreground = 0
+        """The foreground group of the terminal that its session has lost."""
         self._structures: dict[str, structures.Structure] = {}
         self._bits: dict[str, int] = {}
 

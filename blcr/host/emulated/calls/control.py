@@ -12,7 +12,7 @@ import fcntl as host_fcntl
 import os
 import termios
 
-from blcr.host.emulated.calls import locks
+from blcr.host.emulated.calls import locks, terminals
 from blcr.host.emulated.calls.table import call, fail, not_served
 from blcr.host.emulated.files import (
     OpenFile,
@@ -68,6 +68,8 @@ def _set_flags(guest: Guest, file: OpenFile, flags: int) -> None:
         # Whether ours waits is for others, too.
         waits = host_fcntl.fcntl(file.fd, host_fcntl.F_GETFL) & os.O_NONBLOCK
         host = host & ~os.O_NONBLOCK | waits
+    if file.terminal is not None:
+        host |= os.O_NONBLOCK
     # A socket of ours never waits, nor what tells of signals, nor a message queue.
     if file.kind not in {"socket", "signalfd", "mqueue"}:
         host_fcntl.fcntl(file.fd, host_fcntl.F_SETFL, host)
@@ -94,26 +96,8 @@ def ioctl(thread: Thread, fd: int, request: int, argument: int) -> int:
     elif request in {names["FIOCLEX"], names["FIONCLEX"]}:
         cloexec = request == names["FIOCLEX"]
         guest.descriptors.set_cloexec(signed(fd), cloexec=cloexec)
-    elif request == names["TIOCGWINSZ"]:
-        size = os.get_terminal_size(file.fd)
-        guest.store("winsize", argument, row=size.lines, col=size.columns)
-    elif request == names["TIOCGPTN"]:
-        count = array.array("I", [0])
-        host_fcntl.ioctl(file.fd, _TIOCGPTN, count)
-        guest.store_int(argument, count[0])
-    elif request == names["TIOCGPGRP"]:
-        os.tcgetpgrp(file.fd)
-        guest.store_int(argument, guest.machine.foreground)
-    elif request == names["TIOCSPGRP"]:
-        os.tcgetpgrp(file.fd)
-        guest.machine.foreground = guest.fetch_int(argument)
-    elif request == names["TCGETS"]:
-        _get_terminal(guest, file, argument)
-    elif request in {names["TCSETS"], names["TCSETSW"], names["TCSETSF"]}:
-        when = request - names["TCSETS"]
-        _set_terminal(guest, file, argument, when)
     elif os.isatty(file.fd):
-        raise not_served(thread, "ioctl", "T", request)
+        return terminals.control(thread, file, request, argument)
     elif request >> 8 & 0xFF in _OF_TERMINALS:
         raise fail(errno.ENOTTY)
     else:
@@ -122,31 +106,6 @@ def ioctl(thread: Thread, fd: int, request: int, argument: int) -> int:
 
 
 # Of the machine that we run on, as asm-generic has it.
-_TIOCGPTN, _INOTIFY_IOC_SETNEXTWD = 0x8004_5430, 0x4004_4900
+_INOTIFY_IOC_SETNEXTWD = 0x4004_4900
 # The second byte of requests.
 _OF_TERMINALS = {ord("T"), ord("t")}
-_TERMIOS = ("iflag", "oflag", "cflag", "lflag")
-
-
-def _get_terminal(guest: Guest, file: OpenFile, address: int) -> None:
-    """Store the settings of a terminal; the bits are ours, not translated."""
-    try:
-        *flags, _, _, control = termios.tcgetattr(file.fd)
-    except termios.error as error:
-        raise fail(error.args[0]) from None
-    characters = b"".join(c if isinstance(c, bytes) else bytes([c]) for c in control)
-    structure = guest.structure("termios")
-    size = structure.fields["cc"].type.size
-    values = dict(zip(_TERMIOS, flags, strict=True))
-    guest.space.write(address, structure.pack(cc=characters[:size], **values))
-
-
-def _set_terminal(guest: Guest, file: OpenFile, address: int, when: int) -> None:
-    try:
-        settings = termios.tcgetattr(file.fd)
-        row = guest.fetch("termios", address)
-        settings[:4] = [row[name] for name in _TERMIOS]
-        settings[6] = [bytes([c]) for c in row["cc"]] + settings[6][len(row["cc"]) :]
-        termios.tcsetattr(file.fd, when, settings)
-    except termios.error as error:
-        raise fail(error.args[0]) from None

@@ -15,12 +15,13 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from blcr.host.emulated import proc, signals
+from blcr.host.emulated import proc, signals, terminals
 from blcr.host.emulated.calls.inotify import read_events
 from blcr.host.emulated.calls.locks import RETRY_NS
 from blcr.host.emulated.calls.polling import ready, wait_for
 from blcr.host.emulated.calls.signalfds import read_signals
 from blcr.host.emulated.calls.table import call, fail, only
+from blcr.host.emulated.calls.terminals import may_write, opened_by, wait_to_read
 from blcr.host.emulated.files import (
     TRANSIENT,
     Gate,
@@ -46,6 +47,7 @@ _COPY_CHUNK = 1 << 20
 # Files that tell numbers, of 8 bytes or in structures.
 _COUNTERS = {"eventfd", "timerfd", "signalfd", "inotify"}
 _COUNTER_SIZE = 8
+_MAYBE_TERMINALS = {"pty", "inherited", "device"}
 _NOT_TO_READ = {"epoll", "pidfd"}
 """Nor to write to."""
 
@@ -91,6 +93,11 @@ def _open(thread: Thread, directory: int, path: str, flags: int, mode: int) -> i
         path = own_link(guest, path) or path
     if proc.is_hidden(guest, path):
         raise _not_there(guest, path)
+    kept = _kept_flags(guest, flags)
+    if path == "/dev/tty" and not flags & names["O_PATH"]:
+        made = terminals.own(guest, kept)
+        if made is not None:
+            return guest.descriptors.add(made, cloexec=cloexec)
     fd = _open_path(thread, directory, path, flags, mode)
     real = os.readlink(f"/proc/self/fd/{fd}")
     shown = proc.shown(real)
@@ -102,12 +109,13 @@ def _open(thread: Thread, directory: int, path: str, flags: int, mode: int) -> i
             raise _not_there(guest, shown)
         return guest.descriptors.add(made, cloexec=cloexec)
     status = os.fstat(fd)
-    kept = _kept_flags(guest, flags)
     kind = kind_of(status.st_mode)
     if flags & names["O_PATH"]:
         kind = "path"
-    elif guest.arch.word_size == 8:
-        kept |= names["O_LARGEFILE"]
+    if kind == "device":
+        made = opened_by(guest, fd, kept, flags)
+        if made is not None:
+            return guest.descriptors.add(made, cloexec=cloexec)
     file = OpenFile(fd, "fifo" if kind == "pipe" else kind, shown, kept)
     return guest.descriptors.add(file, cloexec=cloexec)
 
@@ -120,7 +128,7 @@ def _kept_flags(guest: Guest, flags: int) -> int:
     kept = flags & ~names["O_CLOEXEC"]
     for name in TRANSIENT:
         kept &= ~names[name]
-    return kept
+    return kept | (names["O_LARGEFILE"] if guest.arch.word_size == 8 else 0)
 
 
 def _not_there(guest: Guest, path: str) -> OSError:
@@ -184,8 +192,11 @@ def _open_proc(guest: Guest, path: str, flags: int) -> OpenFile | None:
         host = to_host_flags(guest.constants, flags)
         if file.kind == "socket":
             raise fail(errno.ENXIO)
-        fd = os.open(f"/proc/self/fd/{file.fd}", host)
-        return OpenFile(fd, file.kind, file.path, _kept_flags(guest, flags))
+        fd = os.open(f"/proc/self/fd/{file.fd}", host | os.O_NOCTTY)
+        kept = _kept_flags(guest, flags)
+        if file.terminal is not None:
+            return opened_by(guest, fd, kept, flags)
+        return OpenFile(fd, file.kind, file.path, kept)
     content = proc.render(guest, path)
     if content is not None:
         fd = os.memfd_create("proc")
@@ -350,7 +361,11 @@ def _read(thread: Thread, fd: int, parts: list[tuple[int, int]]) -> int:
         raise fail(errno.EISDIR)
     if file.kind in _NOT_TO_READ:
         raise fail(errno.EINVAL)
-    wait_for(file, _POLLIN, guest)
+    if file.kind in _MAYBE_TERMINALS and os.isatty(file.fd):
+        if not wait_to_read(thread, file):
+            return 0
+    else:
+        wait_for(file, _POLLIN, guest)
     if file.kind in _COUNTERS:
         return scatter(guest, parts, _read_counter(thread, file, parts))
     buffers = _slices(guest, parts, WRITE)
@@ -451,8 +466,10 @@ def _write(thread: Thread, fd: int, parts: list[tuple[int, int]]) -> int:
     if file.kind == "eventfd" and len(data) >= _COUNTER_SIZE:
         number = int.from_bytes(data[:_COUNTER_SIZE], guest.arch.layout.byteorder)
         data = number.to_bytes(_COUNTER_SIZE, sys.byteorder)
+    if file.terminal is not None and not done:
+        may_write(thread, file)
     if file.flags & guest.constants["O_NONBLOCK"] and not file.kept:
-        return _sending(thread, partial(os.write, file.fd, data))
+        return _put(thread, file, data)
     while done < len(data):
         if not ready(file.fd, _POLLOUT):
             if file.flags & guest.constants["O_NONBLOCK"]:
@@ -460,9 +477,20 @@ def _write(thread: Thread, fd: int, parts: list[tuple[int, int]]) -> int:
                     raise fail(errno.EAGAIN)
                 break
             raise Blocked(Wait(events=((file.fd, _POLLOUT),), progress=done))
-        chunk = data[done : done + _PIPE_CHUNK]
-        done += _sending(thread, partial(os.write, file.fd, chunk))
+        try:
+            done += _put(thread, file, data[done : done + _PIPE_CHUNK])
+        except BlockingIOError:
+            # A terminal that has room for less than what one byte becomes.
+            retry = Wait(guest.machine.monotonic() + RETRY_NS, progress=done)
+            raise Blocked(retry) from None
     return done
+
+
+def _put(thread: Thread, file: OpenFile, data: bytes) -> int:
+    """Write to what may have to wait; return how many bytes it has taken."""
+    if file.terminal is not None:
+        return file.terminal.write(file, data)
+    return _sending(thread, partial(os.write, file.fd, data))
 
 
 def _sending(thread: Thread, write: Callable[[], int]) -> int:
@@ -782,7 +810,7 @@ def _send_file(
         at = _place(signed(guest.fetch_int(address, width), 8 * width))
     start = os.lseek(source.fd, 0, os.SEEK_CUR) if at is None else at
     data = os.pread(source.fd, size, start)
-    count = _sending(thread, partial(os.write, sink.fd, data)) if data else 0
+    count = _put(thread, sink, data) if data else 0
     if address:
         guest.store_int(address, start + count, width)
     else:
