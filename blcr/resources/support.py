@@ -47,8 +47,8 @@ def _kinds(context: records.Context) -> Iterator[str]:
 
 
 _TELLING = {
-    # Who has sent something; when; what was lost.
-    *((1, name) for name in (16, 29, 34, 35, 37, 40, 41, 63, 64, 65, 76)),
+    # When something was sent, by whom (a label, a pidfd), and what was lost.
+    *((1, name) for name in (29, 34, 35, 37, 40, 41, 63, 64, 65, 76)),
     # Options, interfaces, errors, lifetimes, services, addresses, sums, fragments.
     *((0, name) for name in (6, 7, 8, 11, 12, 13, 18, 20, 23, 25)),
     *((41, name) for name in (25, 49, 51, 53, 56, 58, 60, 66, 74, 77)),

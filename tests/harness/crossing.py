@@ -31,8 +31,6 @@ TO_EMULATED: Mapping[str, str] = {
     "process_modes": "controls",
     "registers_vector": "uses AVX",
     "root_directory": "root",
-    "sock_family": "ancillary",
-    "sock_signed": "ancillary",
     "sock_netlink": "netlink_socket",
 }
 """By program or scenario: the kind of the record that the emulated host lacks."""
@@ -44,13 +42,11 @@ TO_NATIVE: Mapping[str, str] = {
     "file_leases": "not served: fcntl(F_SETLEASE)",
     "file_owner": "not served: fcntl(F_SETOWN_EX)",
     "process_modes": "not served: prctl(PR_SET_THP_DISABLE)",
-    "sock_family": "not served: setsockopt, level 1",
     "sock_netlink": "is a socket of family AF_NETLINK",
-    "sock_signed": "not served: setsockopt, level 1",
 }
 """Likewise: what it asks the emulated host for in vain, or what cannot be saved."""
 
-REASONS = 20
+REASONS = 18
 """How many different things are refused."""
 
 OF_ROOT = frozenset({"credentials", "root_directory"})

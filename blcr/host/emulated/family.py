@@ -162,6 +162,7 @@ def end(guest: Guest, status: int) -> None:
     guest.descriptors.leave()
     guest.let_go()
     machine.ipc.undo(guest)
+    machine.senders.end(guest.pid)
     if guest.sid == guest.pid:
         terminals.take(guest)
     for child in list(children(guest)):

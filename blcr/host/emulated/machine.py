@@ -34,6 +34,7 @@ from blcr.host.emulated.guard import Guard
 from blcr.host.emulated.ipc import Objects
 from blcr.host.emulated.memory import Ram, pages_of
 from blcr.host.emulated.peers import Peers
+from blcr.host.emulated.senders import Senders
 from blcr.host.emulated.tasks import Blocked, Ended, Guest, Thread, Wait
 from blcr.host.emulated.terminals import Terminal
 from blcr.host.interface import Bounds
@@ -108,6 +109,7 @@ class Machine:
         self.guests: dict[int, Guest] = {}
         self.futexes = Futexes()
         self.peers = Peers()
+        self.senders = Senders()
         self.ipc = Objects(self)
         self.monotonic_offset = 0
         self.boottime_offset = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Sequence
 
 from blcr.annotations import TYPE_CHECKING
@@ -37,6 +38,11 @@ class Making:
         self._machine = Machine(sysroot=plan.sysroot, bounds=plan.bounds)
         self._require_memory(plan.context.processes)
         self._machine.hold_clocks(plan.context.clocks)
+        self._machine.senders.wanted = any(
+            option[:2] == (socket.SOL_SOCKET, socket.SO_PASSCRED)
+            for one in plan.context.sockets
+            for option in one.options
+        )
         self._processes: list[FrozenProcess] = []
         self._lending = Lending()
         self._terminals: Terminals | None = None

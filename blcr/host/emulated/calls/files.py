@@ -14,6 +14,7 @@ import struct
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from socket import MSG_DONTWAIT, MSG_NOSIGNAL
 
 from blcr.host.emulated import proc, signals, terminals
 from blcr.host.emulated.calls.inotify import read_events
@@ -490,7 +491,15 @@ def _put(thread: Thread, file: OpenFile, data: bytes) -> int:
     """Write to what may have to wait; return how many bytes it has taken."""
     if file.terminal is not None:
         return file.terminal.write(file, data)
+    if file.kind == "socket" and thread.guest.machine.senders.wanted:
+        return _sending(thread, partial(_send, thread, file.fd, data))
     return _sending(thread, partial(os.write, file.fd, data))
+
+
+def _send(thread: Thread, fd: int, data: bytes) -> int:
+    """Send to a socket."""
+    senders, flags = thread.guest.machine.senders, MSG_DONTWAIT | MSG_NOSIGNAL
+    return senders.send(thread.guest.pid, fd, flags, b"", data, ())
 
 
 def _sending(thread: Thread, write: Callable[[], int]) -> int:

@@ -16,7 +16,6 @@ import struct
 import sys
 from collections.abc import Callable, Iterator
 
-from blcr.annotations import Any
 from blcr.host.emulated import signals
 from blcr.host.emulated.calls.files import gather, scatter, vectors
 from blcr.host.emulated.calls.table import call, fail, not_served, only, timed
@@ -29,6 +28,7 @@ from blcr.host.emulated.files import (
     own_name,
     received,
 )
+from blcr.host.emulated.senders import CONTROL, CREDENTIALS, libc, pass_message
 from blcr.host.emulated.tasks import Blocked, Guest, Thread, Wait, signed
 from blcr.linux import addresses
 from blcr.record import Record
@@ -39,18 +39,16 @@ _ADDRESS_LIMIT = 128
 _CHUNK = 1 << 18
 _CONTROL_LIMIT = 4096
 _PID_SIZE = 4
+_SCM_CREDENTIALS = 2
+"""Source: linux/socket.h."""
 _KINDS = 0xF
 """SOCK_TYPE_MASK."""
 _LARGEST = 0x7FFF_F000
 _FAMILY = struct.Struct("=H")
 _TIME = struct.Struct("=qq")
-# struct cmsghdr of this machine, which is aligned to words.
-_CONTROL = struct.Struct("@Nii")
 _WORD = ctypes.sizeof(ctypes.c_size_t)
 _MESSAGE_LIMIT, _WAIT_FOR_ONE = 1024, 0x1_0000
 _NONBLOCK, _CLOEXEC = host_socket.SOCK_NONBLOCK, host_socket.SOCK_CLOEXEC
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _check(result: int) -> int:
@@ -157,7 +155,7 @@ def socket(thread: Thread, family: int, kind: int, protocol: int) -> int:
     """Make a socket."""
     _check_family(thread, family)
     only(thread, "socket", "SOCK_", kind & ~_KINDS, "O_NONBLOCK O_CLOEXEC")
-    fd = _check(_libc.socket(family, kind | _NONBLOCK | _CLOEXEC, protocol))
+    fd = _check(libc.socket(family, kind | _NONBLOCK | _CLOEXEC, protocol))
     return _enter(thread.guest, fd, kind)
 
 
@@ -177,7 +175,7 @@ def socketpair(
     """Make two sockets that are connected with each other."""
     guest, pair = thread.guest, (ctypes.c_int * 2)()
     only(thread, "socketpair", "SOCK_", kind & ~_KINDS, "O_NONBLOCK O_CLOEXEC")
-    _check(_libc.socketpair(family, kind | _NONBLOCK | _CLOEXEC, protocol, pair))
+    _check(libc.socketpair(family, kind | _NONBLOCK | _CLOEXEC, protocol, pair))
     guest.machine.peers.paired(guest.pid, *pair)
     for i, fd in enumerate(pair):
         guest.store_int(result + 4 * i, _enter(guest, fd, kind))
@@ -191,7 +189,7 @@ def bind(thread: Thread, fd: int, address: int, size: int) -> int:
     old = os.umask(thread.guest.umask)
     try:
         with _where(thread.guest, data):
-            return _check(_libc.bind(file.fd, data, len(data)))
+            return _check(libc.bind(file.fd, data, len(data)))
     finally:
         os.umask(old)
 
@@ -200,8 +198,8 @@ def bind(thread: Thread, fd: int, address: int, size: int) -> int:
 def listen(thread: Thread, fd: int, backlog: int) -> int:
     """Let others connect to a socket."""
     file, guest = _socket(thread, fd), thread.guest
-    _check(_libc.listen(file.fd, signed(backlog)))
-    name = _asked(_libc.getsockname, file.fd)
+    _check(libc.listen(file.fd, signed(backlog)))
+    name = _asked(libc.getsockname, file.fd)
     if _is_unix(name):
         guest.machine.peers.listens(guest.pid, file.fd, name)
     return 0
@@ -218,7 +216,7 @@ def accept4(thread: Thread, fd: int, address: int, size_at: int, kind: int) -> i
     guest, file = thread.guest, _socket(thread, fd)
     buffer = ctypes.create_string_buffer(_ADDRESS_LIMIT)
     size = ctypes.c_uint(_ADDRESS_LIMIT)
-    made = _libc.accept4(file.fd, buffer, ctypes.byref(size), _NONBLOCK | _CLOEXEC)
+    made = libc.accept4(file.fd, buffer, ctypes.byref(size), _NONBLOCK | _CLOEXEC)
     if made < 0:
         raise _wait_after(ctypes.get_errno(), file, thread, _POLLIN)
     name = buffer.raw[: size.value]
@@ -242,7 +240,7 @@ def _wait_after(code: int, file: OpenFile, thread: Thread, events: int) -> Block
     option = host_socket.SO_RCVTIMEO if events == _POLLIN else host_socket.SO_SNDTIMEO
     buffer, size = ctypes.create_string_buffer(_TIME.size), ctypes.c_uint(_TIME.size)
     arguments = (buffer, ctypes.byref(size))
-    _check(_libc.getsockopt(file.fd, host_socket.SOL_SOCKET, option, *arguments))
+    _check(libc.getsockopt(file.fd, host_socket.SOL_SOCKET, option, *arguments))
     seconds, rest = _TIME.unpack(buffer.raw)
     end = thread.deadline((seconds * 10**6 + rest) * 1000 or None)
     if end is not None and guest.machine.monotonic() >= end:
@@ -262,10 +260,10 @@ def connect(thread: Thread, fd: int, address: int, size: int) -> int:
         if error.value:
             raise fail(error.value)
     with _where(guest, data):
-        code = ctypes.get_errno() if _libc.connect(file.fd, data, len(data)) else 0
+        code = ctypes.get_errno() if libc.connect(file.fd, data, len(data)) else 0
     if not code:
         if len(data) > _FAMILY.size and _is_unix(data):
-            name = _asked(_libc.getpeername, file.fd)
+            name = _asked(libc.getpeername, file.fd)
             guest.machine.peers.connected(guest.pid, file.fd, name)
         return 0
     if code == errno.EISCONN and thread.resumed is not None:
@@ -279,7 +277,7 @@ def connect(thread: Thread, fd: int, address: int, size: int) -> int:
 
 def _option(fd: int, option: int, value: ctypes.c_int) -> None:
     size = ctypes.c_uint(4)
-    result = _libc.getsockopt(
+    result = libc.getsockopt(
         *(fd, host_socket.SOL_SOCKET, option),
         *(ctypes.byref(value), ctypes.byref(size)),
     )
@@ -289,13 +287,13 @@ def _option(fd: int, option: int, value: ctypes.c_int) -> None:
 @call("shutdown")
 def shutdown(thread: Thread, fd: int, how: int) -> int:
     """End a connection in one direction, or both."""
-    return _check(_libc.shutdown(_socket(thread, fd).fd, signed(how)))
+    return _check(libc.shutdown(_socket(thread, fd).fd, signed(how)))
 
 
 @call("getsockname")
 def getsockname(thread: Thread, fd: int, address: int, size_at: int) -> int:
     """Tell a socket's address."""
-    data = _asked(_libc.getsockname, _socket(thread, fd).fd)
+    data = _asked(libc.getsockname, _socket(thread, fd).fd)
     _store_address(thread.guest, data, address, size_at)
     return 0
 
@@ -303,7 +301,7 @@ def getsockname(thread: Thread, fd: int, address: int, size_at: int) -> int:
 @call("getpeername")
 def getpeername(thread: Thread, fd: int, address: int, size_at: int) -> int:
     """Tell the address at the other end."""
-    data = _asked(_libc.getpeername, _socket(thread, fd).fd)
+    data = _asked(libc.getpeername, _socket(thread, fd).fd)
     _store_address(thread.guest, data, address, size_at)
     return 0
 
@@ -315,12 +313,12 @@ def getpeername(thread: Thread, fd: int, address: int, size_at: int) -> int:
 # translated, or add control messages.
 _SOCKET, _IP, _TCP, _UDP, _IPV6, _NETLINK = 1, 0, 6, 17, 41, 270
 _NUMBERS = {
-    # DEBUG to SNDBUF, RCVBUF to OOBINLINE, PRIORITY, LINGER, REUSEPORT, RCVLOWAT to
-    # SNDTIMEO, ACCEPTCONN, the buffers by force, MARK, PROTOCOL, DOMAIN, PEEK_OFF,
-    # BUSY_POLL, INCOMING_CPU.
+    # DEBUG to SNDBUF, RCVBUF to OOBINLINE, PRIORITY, LINGER, REUSEPORT, PASSCRED,
+    # RCVLOWAT to SNDTIMEO, ACCEPTCONN, the buffers by force, MARK, PROTOCOL, DOMAIN,
+    # PEEK_OFF, BUSY_POLL, INCOMING_CPU.
     _SOCKET: {
         *range(1, 11),
-        *(12, 13, 15, 18, 19, 20, 21, 30, 32, 33, 36, 38, 39, 42, 46, 49, 66, 67),
+        *(12, 13, 15, 16, 18, 19, 20, 21, 30, 32, 33, 36, 38, 39, 42, 46, 49, 66, 67),
     },
     # TOS, TTL, MTU_DISCOVER, MTU, FREEBIND, BIND_ADDRESS_NO_PORT, MULTICAST_TTL, _LOOP
     # and _ALL.
@@ -400,7 +398,9 @@ def setsockopt(
     else:
         data = guest.space.read(value, min(size, _CONTROL_LIMIT))
         data = _numbers(data, guest) if numbers else data
-    return _check(_libc.setsockopt(file.fd, level, option, data, len(data)))
+    if (level, option) == (_SOCKET, host_socket.SO_PASSCRED):
+        guest.machine.senders.wanted = True
+    return _check(libc.setsockopt(file.fd, level, option, data, len(data)))
 
 
 def _numbers(data: bytes, guest: Guest) -> bytes:
@@ -424,7 +424,7 @@ def getsockopt(
     if unit:
         size.value = _TIME.size
     arguments = (buffer, ctypes.byref(size))
-    _check(_libc.getsockopt(file.fd, level, option, *arguments))
+    _check(libc.getsockopt(file.fd, level, option, *arguments))
     data = buffer.raw[: size.value]
     if (level, option) == (_SOCKET, host_socket.SO_PEERCRED):
         pid = int.from_bytes(data[:_PID_SIZE], sys.byteorder)
@@ -442,23 +442,6 @@ def getsockopt(
 # Data.
 
 
-class _Vector(ctypes.Structure):
-    """``struct iovec`` of this machine."""
-
-    _fields_ = (("base", ctypes.c_char_p), ("len", ctypes.c_size_t))
-
-
-class _Header(ctypes.Structure):
-    """``struct msghdr`` of this machine."""
-
-    _fields_ = (
-        *(("name", ctypes.c_char_p), ("namelen", ctypes.c_uint)),
-        *(("iov", ctypes.POINTER(_Vector)), ("iovlen", ctypes.c_size_t)),
-        *(("control", ctypes.c_char_p), ("controllen", ctypes.c_size_t)),
-        ("flags", ctypes.c_int),
-    )
-
-
 class _Message(Record):
     """
     What is sent or received.
@@ -466,6 +449,8 @@ class _Message(Record):
     Attributes:
         size: Of the data, also where there was no room for all.
         flags: ``MSG_*``.
+        credentials: Process, user and group of the sender, as the kernel tells them.
+            Of what is sent: they are told in any case.
     """
 
     address: bytes
@@ -473,34 +458,7 @@ class _Message(Record):
     fds: tuple[int, ...]
     flags: int
     size: int = 0
-
-
-def _pass(
-    function: Any,  # noqa: ANN401
-    fd: int,
-    flags: int,
-    *parts: bytes | ctypes.Array[ctypes.c_char],
-) -> tuple[int, _Header]:
-    """
-    Make a call with a message, and return its result.
-
-    Args:
-        function: Of the C library.
-        fd, flags: Its other arguments.
-        parts: Address, data and control messages.
-    """
-    sizes = [len(part) for part in parts]
-    name, data, control = (
-        ctypes.cast(part, ctypes.c_char_p)  # type: ignore[arg-type]
-        for part in parts
-    )
-    vector = _Vector(data, sizes[1])
-    header = _Header(
-        *(name if sizes[0] else None, sizes[0], ctypes.pointer(vector), 1),
-        *(control if sizes[2] else None, sizes[2]),
-    )
-    function.restype = ctypes.c_ssize_t
-    return _check(function(fd, ctypes.byref(header), flags)), header
+    credentials: tuple[int, int, int] | None = None
 
 
 def _send(thread: Thread, file: OpenFile, message: _Message) -> int:
@@ -511,13 +469,13 @@ def _send(thread: Thread, file: OpenFile, message: _Message) -> int:
     waits = not message.flags & host_socket.MSG_DONTWAIT
     while True:
         data = message.data[done : done + _CHUNK] if is_stream else message.data
-        control = b"" if done else _packed(message.fds)
+        fds = () if done else message.fds
         try:
             with _where(guest, message.address):
-                sent, _ = _pass(
-                    *(_libc.sendmsg, file.fd, flags, message.address, data, control)
+                done += guest.machine.senders.send(
+                    *(guest.pid, file.fd, flags, message.address, data, fds),
+                    signed=message.credentials is not None,
                 )
-            done += sent
         except BrokenPipeError:
             if not message.flags & host_socket.MSG_NOSIGNAL:
                 number = guest.constants["SIGPIPE"]
@@ -533,15 +491,6 @@ def _send(thread: Thread, file: OpenFile, message: _Message) -> int:
             raise blocked from None
         if done >= len(message.data) or not is_stream:
             return done
-
-
-def _packed(fds: tuple[int, ...]) -> bytes:
-    """Return the control message, of ours, that passes descriptors on."""
-    if not fds:
-        return b""
-    data = struct.pack(f"={len(fds)}i", *fds)
-    level, kind = host_socket.SOL_SOCKET, host_socket.SCM_RIGHTS
-    return _CONTROL.pack(_CONTROL.size + len(data), level, kind) + data
 
 
 def _kind(fd: int) -> int:
@@ -596,27 +545,33 @@ def _receive_once(file: OpenFile, size: int, flags: int) -> _Message:
     host = flags & ~host_socket.MSG_WAITALL | host_socket.MSG_CMSG_CLOEXEC
     host |= host_socket.MSG_DONTWAIT
     part = (ctypes.c_char * min(size, _CHUNK)).from_buffer(data)
-    count, header = _pass(_libc.recvmsg, file.fd, host, address, part, control)
-    fds, lost = _unpacked(control.raw[: header.controllen])
+    count, header = pass_message(libc.recvmsg, file.fd, host, address, part, control)
+    fds, credentials, lost = _unpacked(control.raw[: header.controllen])
     told = header.flags & ~host_socket.MSG_CMSG_CLOEXEC
     told |= host_socket.MSG_CTRUNC if lost else 0
     received = data.raw[: min(count, len(part))]
-    return _Message(address.raw[: header.namelen], received, fds, told, count)
+    source = address.raw[: header.namelen]
+    return _Message(source, received, fds, told, count, credentials)
 
 
-def _unpacked(control: bytes) -> tuple[tuple[int, ...], bool]:
-    """Return the descriptors in control messages of ours; whether there was more."""
+def _unpacked(
+    control: bytes,
+) -> tuple[tuple[int, ...], tuple[int, int, int] | None, bool]:
+    """Return descriptors and credentials in control messages; whether there is more."""
     fds: list[int] = []
+    credentials = None
     at, lost = 0, False
-    while at + _CONTROL.size <= len(control):
-        size, level, kind = _CONTROL.unpack_from(control, at)
-        data = control[at + _CONTROL.size : at + size]
+    while at + CONTROL.size <= len(control):
+        size, level, kind = CONTROL.unpack_from(control, at)
+        data = control[at + CONTROL.size : at + size]
         if (level, kind) == (host_socket.SOL_SOCKET, host_socket.SCM_RIGHTS):
             fds += struct.unpack(f"={len(data) // 4}i", data)
+        elif (level, kind) == (host_socket.SOL_SOCKET, _SCM_CREDENTIALS):
+            credentials = CREDENTIALS.unpack(data[: CREDENTIALS.size])
         else:
             lost = True
         at += -(-size // _WORD) * _WORD
-    return tuple(fds), lost
+    return tuple(fds), credentials, lost
 
 
 @call("sendto")
@@ -665,14 +620,18 @@ def sendmsg(thread: Thread, fd: int, message: int, flags: int) -> int:
     if row["name"]:
         target = _fetch_address(guest, row["name"], row["namelen"])
     data = gather(guest, vectors(guest, row["iov"], row["iovlen"]))
-    fds = _rights(thread, row["control"], row["controllen"])
-    return _send(thread, file, _Message(target, data, fds, flags))
+    fds, credentials = _passed(thread, row["control"], row["controllen"])
+    message_ = _Message(target, data, fds, flags, credentials=credentials)
+    return _send(thread, file, message_)
 
 
-def _rights(thread: Thread, control: int, size: int) -> tuple[int, ...]:
-    """Return our descriptors for those that a control message passes on."""
+def _passed(
+    thread: Thread, control: int, size: int
+) -> tuple[tuple[int, ...], tuple[int, int, int] | None]:
+    """Return our descriptors for those, and credentials, that are passed on."""
     guest = thread.guest
     head, word, found = guest.structure("cmsghdr"), guest.arch.word_size, []
+    credentials = None
     if size > _CONTROL_LIMIT:
         raise fail(errno.ENOBUFS)
     at, end = control, control + size
@@ -686,10 +645,19 @@ def _rights(thread: Thread, control: int, size: int) -> tuple[int, ...]:
             for place in range(at + head.size, at + row["len"], 4):
                 number = signed(guest.fetch_int(place))
                 found.append(guest.descriptors.get(number).fd)
+        elif row["level"] == host_socket.SOL_SOCKET and (
+            row["type"] == _SCM_CREDENTIALS
+        ):
+            if row["len"] != head.size + CREDENTIALS.size:
+                raise fail(errno.EINVAL)
+            pid, uid, gid = (guest.fetch_int(at + head.size + i) for i in (0, 4, 8))
+            credentials = pid, uid, gid
+            if credentials != (guest.pid, os.getuid(), os.getgid()):
+                raise fail(errno.EPERM)
         else:
             raise not_served(thread, f"sendmsg, level {row['level']}", "", row["type"])
         at += -(-row["len"] // word) * word
-    return tuple(found)
+    return tuple(found), credentials
 
 
 @call("recvmsg")
@@ -706,7 +674,9 @@ def recvmsg(thread: Thread, fd: int, message: int, flags: int) -> int:
         guest.space.write(row["name"], address[: max(0, row["namelen"])])
         row["namelen"] = len(address)
     cloexec = bool(flags & host_socket.MSG_CMSG_CLOEXEC)
-    data, lost = _take_rights(guest, found.fds, room, cloexec=cloexec)
+    data, cut = _show_credentials(guest, found.credentials, room)
+    rights, lost = _take_rights(guest, found.fds, room - len(data), cloexec=cloexec)
+    data, lost = data + rights, lost or cut
     if data:
         guest.space.write(row["control"], data)
     row["controllen"] = len(data)
@@ -714,6 +684,26 @@ def recvmsg(thread: Thread, fd: int, message: int, flags: int) -> int:
     row["flags"] |= host_socket.MSG_CTRUNC if lost else 0
     guest.space.write(message, layout.pack(**row))
     return found.size
+
+
+def _show_credentials(
+    guest: Guest, credentials: tuple[int, int, int] | None, room: int
+) -> tuple[bytes, bool]:
+    """Return what tells a guest who has sent something, and if that is cut short."""
+    if credentials is None:
+        return b"", False
+    head, word = guest.structure("cmsghdr"), guest.arch.word_size
+    if room < head.size:
+        return b"", True
+    pid, uid, gid = credentials
+    order = guest.arch.layout.byteorder
+    numbers = (guest.machine.senders.guest(pid), uid, gid)
+    data = b"".join(number.to_bytes(4, order) for number in numbers)
+    size = min(head.size + len(data), room)
+    level, kind = host_socket.SOL_SOCKET, _SCM_CREDENTIALS
+    packed = head.pack(len=size, level=level, type=kind) + data
+    space = -(-len(packed) // word) * word
+    return packed.ljust(space, b"\0")[:room], size < len(packed)
 
 
 def _take_rights(
