@@ -172,6 +172,9 @@ def _identity(view: ProcessView) -> Iterator[str]:
         f"{identity.byteorder}-endian" + ("" if view.arch else " (not installed here)")
     )
     yield f"  parent    {record.ppid}, group {record.pgid}, session {record.sid}"
+    if record.clone:
+        shared = ", ".join(map(_shown, record.clone.shares))
+        yield f"  shares    {shared} with process {record.clone.origin}"
     yield f"  user      {record.uids[0]}, group {record.gids[0]}"
     yield f"  folder    {_shown(record.cwd)}, umask {record.umask:03o}"
     yield from _settings(view)

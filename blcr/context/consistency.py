@@ -7,7 +7,7 @@ that indices lead somewhere, ids and numbers are there once, and ranges are in o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from blcr.context import records
 from blcr.errors import ContextError
@@ -21,7 +21,8 @@ RESTARTS = (
     *(GENERIC["ERESTARTNOHAND"], GENERIC["ERESTART_RESTARTBLOCK"]),
 )
 
-
+SHARED = {"memory", "files", "fs", "handlers"}
+"""What processes may share that are no threads; clone(2)."""
 SOCKET_STATES = ("open", "closed", "reset", "listening", "waiting")
 NAME_SIZES = {1: range(3, 112), 2: range(16, 17), 10: range(28, 29)}
 """Bytes of a sockaddr by family: AF_UNIX, AF_INET, AF_INET6."""
@@ -78,8 +79,12 @@ def check(context: records.Context) -> None:
             raise ContextError(f"pipe {index} holds more than its capacity")
         if pipe.packets and sum(pipe.packets) != len(pipe.data):
             raise ContextError(f"pipe {index} has packets of other lengths than bytes")
+    earlier: dict[int, records.Process] = {}
     for process in context.processes:
         _check_process(process, context)
+        if process.clone:
+            _check_clone(process, process.clone, earlier)
+        earlier[process.pid] = process
 
 
 def _check_socket(where: str, socket: records.Socket) -> None:
@@ -135,6 +140,30 @@ def _check_process(process: records.Process, context: records.Context) -> None:
             _check_index(what, index, process.filters)
         if thread.call:
             _check_call(f"thread {thread.tid}", thread.call)
+
+
+def _check_clone(
+    process: records.Process,
+    clone: records.Clone,
+    earlier: Mapping[int, records.Process],
+) -> None:
+    where, shares = f"process {process.pid}", {*clone.shares}
+    origin = earlier.get(clone.origin)
+    if origin is None or origin.arch != process.arch:
+        raise ContextError(
+            f"{where} shares something with {clone.origin}, which is no process before "
+            "it of the same architecture"
+        )
+    if not shares or not shares <= SHARED:
+        raise ContextError(f"{where} shares {', '.join(clone.shares) or 'nothing'}")
+    if not 0 <= clone.signal <= SIGNALS:
+        raise ContextError(f"{where}: there is no signal {clone.signal}")
+    if "handlers" in shares and "memory" not in shares:
+        raise ContextError(f"{where} shares signal actions, but no memory")
+    if "files" in shares and (process.descriptors or process.locks):
+        raise ContextError(f"{where} has descriptors of its own and of another one")
+    if "memory" in shares and (process.mappings or process.aio):
+        raise ContextError(f"{where} has memory of its own and of another one")
 
 
 def _check_call(where: str, call: records.BlockedCall) -> None:

@@ -641,6 +641,22 @@ class EndedLeader(Record):
     status: int
 
 
+class Clone(Record):
+    """
+    How a process is made that shares with another one what threads share; clone(2).
+
+    Attributes:
+        origin: By which process: an earlier one, whose child or sibling it is.
+        shares: ``"memory"``, ``"files"`` (descriptors), ``"fs"`` (working directory,
+            root and umask), ``"handlers"`` (signal actions): what both of them have.
+        signal: Which its parent gets when it ends; 0: none.
+    """
+
+    origin: int
+    shares: tuple[str, ...]
+    signal: int
+
+
 class Process(Record):
     """
     One process.
@@ -664,6 +680,8 @@ class Process(Record):
         aio: Contexts of asynchronous I/O, in order of address.
         filters: Those of seccomp(2) that its threads have.
         keys: Protection keys that are allocated, bit 1 for key 1; pkeys(7).
+        clone: Of one that shares something with another one, which has the mappings or
+            descriptors that it does not have itself.
     """
 
     pid: int
@@ -698,6 +716,7 @@ class Process(Record):
     aio: tuple[AioContext, ...] = ()
     filters: tuple[SeccompFilter, ...] = ()
     keys: int = 0
+    clone: Clone | None = None
 
 
 class EndedProcess(Record):

@@ -41,6 +41,7 @@ from blcr.host.interface import (
     Frozen,
     FrozenProcess,
     Host,
+    MappingFacts,
     Process,
     Run,
 )
@@ -48,6 +49,7 @@ from blcr.linux import blocking, constants
 from blcr.record import Record
 from blcr.resources import (
     aio,
+    clones,
     controls,
     files,
     keys,
@@ -336,8 +338,10 @@ class _Saving:
         self._early = early
         self._shared: list[records.SharedMemory] = []
         self._contents: list[records.Contents] = []
+        made = clones.save(frozen)
         self._saved = [
-            _save_process(process, tables, wanted) for process in frozen.processes
+            _save_process(process, tables, wanted, made.get(process.pid))
+            for process in frozen.processes
         ]
         self._sysv = frozen.sysv(_waits(one.record for one in self._saved))
         if tables.sockets:
@@ -467,15 +471,30 @@ class _Counter:
 
 
 def _save_process(
-    process: FrozenProcess, tables: files.Tables, wanted: Container[str]
+    process: FrozenProcess,
+    tables: files.Tables,
+    wanted: Container[str],
+    clone: records.Clone | None,
 ) -> _Saved:
-    """Make the records of a process and find the pages to be saved."""
+    """
+    Make the records of a process and find the pages to be saved.
+
+    Args:
+        clone: What it shares with a process before it, which has that already.
+    """
     facts = process.facts()
     if facts.refused:
         raise RefusedError(process.pid, facts.refused)
     aio.settle(process)
-    descriptors, locks = files.save(process, tables, wanted)
-    mappings, mapping_facts = memory.save(process, tables, facts.exe, wanted)
+    shared = clone.shares if clone else ()
+    descriptors: tuple[records.Descriptor, ...] = ()
+    locks: tuple[records.FileLock, ...] = ()
+    if "files" not in shared:
+        descriptors, locks = files.save(process, tables, wanted)
+    mappings: tuple[records.Mapping, ...] = ()
+    mapping_facts: Sequence[MappingFacts] = ()
+    if "memory" not in shared:
+        mappings, mapping_facts = memory.save(process, tables, facts.exe, wanted)
     interval_timers, posix_timers, queues = timers.save(process)
     filters = seccomp.Table([])
     saved_threads = threads.save(process, queues.threads, filters)
@@ -509,9 +528,10 @@ def _save_process(
         stopped=facts.stopped,
         controls=controls.save(process),
         limits=facts.limits,
-        aio=aio.save(process),
+        aio=() if "memory" in shared else aio.save(process),
         filters=tuple(filters.filters),
-        keys=keys.save(process, mapping_facts),
+        keys=0 if "memory" in shared else keys.save(process, mapping_facts),
+        clone=clone,
     )
     runs = list(memory.own_pages(process, mapping_facts))
     return _Saved(process, record, saved_threads, runs, facts.in_namespace)

@@ -35,6 +35,7 @@ from blcr.errors import (
 from blcr.host.interface import Bounds, Host, NewProcess, Restart, RestartPlan
 from blcr.resources import (
     aio,
+    clones,
     connections,
     controls,
     credentials,
@@ -204,9 +205,11 @@ def _make_all(
     sharing = Sharing(plan.context, making.pids)
     try:
         for process, record in zip(created, plan.context.processes, strict=True):
+            # Where there is room for something is seen from all that is mapped.
+            mapped_here = clones.owner(plan.context, record, "memory").mappings
             opening = Opening(
                 process,
-                record,
+                record._replace(mappings=mapped_here),
                 plan.context,
                 reader,
                 sharing,
@@ -263,22 +266,26 @@ def _rebuild(
     limits.widen(process.tasks[0], record)
     # What fails here is tried, and told, once more with the other attributes.
     scheduling.rebuild_memory_policy(process.tasks[0], record.threads[0].memory_policy)
-    # Before there is a stack: whoever asks for the words of the command line would let
-    # that grow, down to where those of the new process were.
-    process.set_memory_layout(record.memory, record.exe)
+    has_memory = not clones.shares(record, "memory")
     core = reader.core(record.pid)
-    own = memory.rebuild(unnamed, core)
-    pages = memory.split(core.runs(), record.mappings, own)
-    process.fill(reader.fd, pages, checking.wait)
-    aio.rebuild(unnamed.opening, record.aio)
+    if has_memory:
+        # Before there is a stack: whoever asks for the words of the command line would
+        # let that grow, down to where those of the new process were.
+        process.set_memory_layout(record.memory, record.exe)
+        own = memory.rebuild(unnamed, core)
+        pages = memory.split(core.runs(), record.mappings, own)
+        process.fill(reader.fd, pages, checking.wait)
+        aio.rebuild(unnamed.opening, record.aio)
     threads.create(process, record, same_ids=plan.restore_pid)
     # Before there are signal actions: a step resets that of SIGTRAP.
-    moved = memory.rebind(unnamed.opening, core)
+    moved = memory.rebind(unnamed.opening, core) if has_memory else {}
     leader = process.tasks[0]
     signals.rebuild_actions(leader, record.actions)
-    files.enter(unnamed.opening)
-    leader.call("umask", record.umask)
-    files.rebuild(unnamed.opening, unnamed)
+    if not clones.shares(record, "fs"):
+        files.enter(unnamed.opening)
+        leader.call("umask", record.umask)
+    if not clones.shares(record, "files"):
+        files.rebuild(unnamed.opening, unnamed)
     for task, thread in zip(process.tasks, record.threads, strict=True):
         threads.rebuild(task, thread, record)
     seccomp.rebuild(process, record)
@@ -293,7 +300,8 @@ def _prepare(
 ) -> None:
     """Do what takes all processes, and can be undone."""
     leader, opening = process.tasks[0], unnamed.opening
-    memory.finish(opening)
+    if not clones.shares(record, "memory"):
+        memory.finish(opening)
     unnamed.finish()
     files.finish(opening)
     signals.rebuild_pending(process, record.pending, record.threads)
@@ -315,7 +323,8 @@ def _commit(
     """Do what must come last, now that nothing else can go wrong."""
     opening = unnamed.opening
     files.commit(opening)
-    opening.warnings += _attributes(process, record)
+    last = clones.is_last(opening.context, record, "fs")
+    opening.warnings += _attributes(process, record, enters_root=last)
     process.end_leader()
     core, note = reader.core(record.pid), process.arch.gp.note_type
     for task, thread in zip(process.tasks, record.threads, strict=True):
@@ -325,7 +334,9 @@ def _commit(
         threads.finish(task, thread, sets)
 
 
-def _attributes(process: NewProcess, record: records.Process) -> list[str]:
+def _attributes(
+    process: NewProcess, record: records.Process, *, enters_root: bool
+) -> list[str]:
     """Set what hinders or slows the rebuilding; return what could not be set."""
     leader = process.tasks[0]
     losses = []
@@ -336,7 +347,8 @@ def _attributes(process: NewProcess, record: records.Process) -> list[str]:
     losses += controls.rebuild(process, record)
     losses += limits.rebuild(leader, record)
     process.settle()
-    credentials.enter_root(leader, record)
+    if enters_root:
+        credentials.enter_root(leader, record)
     losses += credentials.rebuild(process, record)
     losses += controls.finish(leader, record.controls)
     return [f"process {record.pid} has {one}" for one in dict.fromkeys(losses)]

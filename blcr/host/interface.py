@@ -154,6 +154,8 @@ class ProcessFacts(Record):
     ended_leader: records.EndedLeader | None = None
     key_count: int = 0
     """Protection keys that a process may have on this CPU, key 0 included."""
+    exit_signal: int = 0
+    """Which its parent gets when it ends."""
 
 
 class TaskFacts(Record):
@@ -372,7 +374,15 @@ Call = tuple[str, tuple[int, ...]]
 
 
 class FrozenProcess(Process, Protocol):
-    """A program's process."""
+    """
+    A program's process.
+
+    Attributes:
+        shares: What it shares with an earlier one without being a thread, as in
+            `records.Clone`: by kind the id of the first that has it.
+    """
+
+    shares: Mapping[str, int]
 
     def compare_file(self, fd: int, other: FrozenProcess, other_fd: int) -> int:
         """
@@ -427,7 +437,7 @@ class NewProcess(Process, Protocol):
         """
 
     def empty(self) -> None:
-        """Remove every mapping of the process."""
+        """Remove every mapping of the process, unless they are another one's."""
 
     def place_special(self, mapping: records.Mapping) -> bool:
         """

@@ -23,6 +23,7 @@ from blcr.errors import BlcrError, RemoteCallError, RestartError
 from blcr.host.interface import NewProcess, Task
 from blcr.linux import constants
 from blcr.record import Record
+from blcr.resources import clones
 
 
 class Source(Protocol):
@@ -180,10 +181,11 @@ class Opening:
         self.cloexec = 0
         direct = self.known["O_DIRECT"]
         self.packet_pipes = {f.pipe for f in context.files if f.flags & direct}
-        self._targets = {one.fd: one.file for one in record.descriptors}
+        descriptors = clones.owner(context, record, "files").descriptors
+        self._targets = {one.fd: one.file for one in descriptors}
         self.beyond = max(self._targets, default=2) + 1
         self._firsts: dict[int, int] = {}
-        for one in record.descriptors:
+        for one in descriptors:
             self._firsts.setdefault(one.file, one.fd)
         self._aside: set[int] = set()
 

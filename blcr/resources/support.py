@@ -99,6 +99,7 @@ _OF_PROCESS: Mapping[str, Callable[[records.Process], object]] = {
     "root": lambda process: process.root != "/",
     "guards": lambda process: process.guards,
     "controls": lambda process: _has_modes(process.controls),
+    "clone": lambda process: process.clone,
 }
 _OF_THREAD: Mapping[str, Callable[[records.Thread], object]] = {
     "credentials": lambda thread: _is_special(thread.credentials),

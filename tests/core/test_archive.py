@@ -322,12 +322,22 @@ def with_process(**changes: Any) -> bytes:  # noqa: ANN401
     return with_records(processes=[process | changes])
 
 
+THREAD = {"tid": contexts.PID, "comm": "x", "blocked_signals": 0}
+
+
+def with_clone(shares: list[str], **changes: Any) -> bytes:  # noqa: ANN401
+    """Return the sample with a second process, which shares something with it."""
+    process = json.loads(codec.encode(contexts.context(SOME_ARCH)))["processes"][0]
+    own: dict[str, Any] = {"pid": 9, "threads": [THREAD | {"tid": 9}], "locks": []}
+    clone = {"origin": contexts.PID, "shares": shares, "signal": 17}
+    own |= {"descriptors": [], "mappings": []}
+    own["clone"] = clone | {one: changes.pop(one) for one in clone if one in changes}
+    return with_records(processes=[process, process | own | changes])
+
+
 def test_rebuilding_changes_nothing() -> None:
     """The way in which these tests make files is itself right."""
     assert rebuilt(lambda _name, data: data) == SAMPLE
-
-
-THREAD = {"tid": contexts.PID, "comm": "x", "blocked_signals": 0}
 
 
 @pytest.mark.parametrize(
@@ -385,6 +395,23 @@ THREAD = {"tid": contexts.PID, "comm": "x", "blocked_signals": 0}
         (
             with_process(descriptors=[{"fd": 7, "file": 9, "cloexec": False}]),
             "process 4711: descriptor 7: file 9 does not exist",
+        ),
+        (
+            with_clone(["files"], origin=9),
+            "process 9 shares something with 9, which is no process before it",
+        ),
+        (with_clone(["files"]), "member '9.core' is missing"),
+        (with_clone([]), "process 9 shares nothing"),
+        (with_clone(["fs", "odd"]), "process 9 shares fs, odd"),
+        (with_clone(["fs"], signal=65), "process 9: there is no signal 65"),
+        (with_clone(["handlers"]), "process 9 shares signal actions, but no memory"),
+        (
+            with_clone(["files"], descriptors=[{"fd": 7, "file": 0, "cloexec": False}]),
+            "process 9 has descriptors of its own and of another one",
+        ),
+        (
+            with_clone(["memory"], mappings=[{"start": 4, "end": 8, "protection": 0}]),
+            "process 9 has memory of its own and of another one",
         ),
         (
             with_records(sockets=[{"family": 1, "type": 1, "peer": 3}]),

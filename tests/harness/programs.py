@@ -130,7 +130,7 @@ _APART = {
 }
 """Programs that tests of their own start."""
 
-_KINDS = {"memory_locked": "some all future"}
+_KINDS = {"memory_locked": "some all future", "tree_clones": "files fs memory all"}
 """What programs of several kinds are started with."""
 
 _REMADE = {"mapping_gone", "tree_shared_memory"}

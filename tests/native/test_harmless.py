@@ -43,6 +43,7 @@ STEPS = (
     Scenario("rseq_section"),
     Scenario("sock_gifts"),
     Scenario("sock_internet"),
+    Scenario("tree_clones", ("all",)),
     *(s for s in BLOCKED if not s.duration_s and s.args[0] not in EINTR_CALLS),
 )
 

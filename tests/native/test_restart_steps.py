@@ -49,7 +49,7 @@ Programs, each with another kind of state to be rebuilt, and that leave their fi
 they are, so that one context serves again and again.
 """
 
-TREES = ("sock_named", "tree_pipe")
+TREES = ("sock_named", "tree_clones:all", "tree_pipe")
 """
 Likewise with names that anybody sees, or of several processes; of which none waits for
 ever for one that was ended behind its release.
@@ -65,7 +65,8 @@ ever for one that was ended behind its release.
 )
 def context(request: pytest.FixtureRequest, home: Path) -> Path:
     """The context of a program that waits to be told."""
-    with Subject([build(request.param)], cwd=home) as subject:
+    program, *args = request.param.split(":")
+    with Subject([build(program), *args], cwd=home) as subject:
         subject.ready()
         return subject.checkpoint_and_kill("--save-files")
 

@@ -231,9 +231,10 @@ def test_what_had_no_number_cannot_be_given_again(option: str, home: Path) -> No
 @pytest.mark.parametrize(
     ("kind", "what"),
     [
-        ("files", "shares its descriptors with process"),
-        ("fs", "shares its working directory, root and umask with process"),
-        ("vm", "shares its memory with process"),
+        ("program", "shares its working directory, root and umask with process"),
+        ("program", "but is another program"),
+        ("session", "but is in another session"),
+        ("children", "and has children that do not"),
         ("vfork", "a child that it made by vfork(2) has not gone on to execve(2) yet"),
     ],
 )
@@ -250,5 +251,29 @@ def test_what_only_threads_share_is_refused_by_name(
         assert done.returncode in (errno.EBUSY, NOT_SUPPORTED)
         assert what in done.stderr
         assert not path.exists()
+        subject.tell()
+        assert subject.finish().endswith(b"ok\n")
+
+
+@EVERY_USER
+@pytest.mark.parametrize(
+    ("kind", "status", "what"),
+    [
+        ("files", 0, "shares its descriptors with process"),
+        ("vm", NOT_SUPPORTED, "shares its memory with process"),
+    ],
+)
+def test_what_is_shared_with_others_is_told(
+    kind: str, status: int, what: str, user: int | None, home: Path
+) -> None:
+    """One process alone is saved with a warning, or not if others change its memory."""
+    with Subject([build("refused_sharing"), kind], cwd=home, user=user) as subject:
+        subject.ready()
+        path, pid = subject.next_context(), str(subject.pid)
+        options = ("--kmsg-warning", "--pid", "-f", path)
+        done = commands.call("checkpoint", *options, pid, user=user, cwd=home)
+
+        assert (done.returncode, path.exists()) == (status, not status)
+        assert what in done.stderr
         subject.tell()
         assert subject.finish().endswith(b"ok\n")

@@ -218,6 +218,7 @@ class FrozenProcess:
 
     grants = 0
     room: Run | None = None
+    shares: Mapping[str, int] = {}
 
     def __init__(
         self,

@@ -38,7 +38,8 @@ _MEMORY_DEVICES = {(1, 3), (1, 5), (1, 7), (1, 8), (1, 9)}
 
 _TERMINAL_MAJORS = {4, 136, 137, 138, 139, 140, 141, 142, 143, 204}
 
-_KCMP_FILE, _KCMP_VM, _KCMP_FILES, _KCMP_FS, _KCMP_EPOLL = 0, 1, 2, 3, 7
+_KCMP_FILE, _KCMP_VM, _KCMP_FILES, _KCMP_FS = 0, 1, 2, 3
+_KCMP_SIGHAND, _KCMP_EPOLL = 4, 7
 _ALL_SHOWN = frozenset({"file", "directory", "path"})
 """Kinds of which label, status and fdinfo tell all."""
 _ORDER = (0, -1, 1, 1)
@@ -52,6 +53,13 @@ _OWNER_GROUP = 2
 _kcmp = ctypes.CDLL(None, use_errno=True).syscall
 _kcmp.argtypes = (ctypes.c_long,) * 6
 
+_COMMON = {
+    _KCMP_VM: "memory",
+    _KCMP_FILES: "files",
+    _KCMP_FS: "fs",
+    _KCMP_SIGHAND: "handlers",
+}
+"""What processes may share, by how kcmp(2) calls it."""
 _ANONYMOUS = {
     "eventpoll": "epoll",
     "eventfd": "eventfd",
@@ -63,24 +71,33 @@ _ANONYMOUS = {
 """Kinds by what the kernel calls them."""
 
 
-def common(kcmp: int, pids: Sequence[int]) -> tuple[int, int, str] | None:
-    """Return two processes that share what only threads can, and what; or None."""
-    kinds = {
-        _KCMP_VM: "memory",
-        _KCMP_FILES: "descriptors",
-        _KCMP_FS: "working directory, root and umask",
-    }
-    for kind, name in kinds.items():
+def common(kcmp: int, pids: Sequence[int]) -> dict[int, dict[str, int]]:
+    """
+    Return what processes share that mostly but threads do.
+
+    Returns:
+        By process and kind, as in `records.Clone`, the first one that has it; nothing
+        for that itself.
+    """
+    found: dict[int, dict[str, int]] = {}
+    for kind, name in _COMMON.items():
+        if kind == _KCMP_SIGHAND and not any("memory" in one for one in found.values()):
+            # Without the memory they cannot be.
+            continue
 
         def order(one: int, other: int, kind: int = kind) -> int:
             # Negative where one is not to be looked at.
             return _ORDER[_kcmp(kcmp, one, other, kind, 0, 0)]
 
         ranked = sorted(pids, key=functools.cmp_to_key(order))
+        first = ranked[0]
         for one, other in itertools.pairwise(ranked):
-            if _kcmp(kcmp, one, other, kind, 0, 0) == 0:
-                return one, other, name
-    return None
+            if _kcmp(kcmp, one, other, kind, 0, 0):
+                first = other
+            else:
+                # Sorting has left those that are alike in their order.
+                found.setdefault(other, {})[name] = first
+    return found
 
 
 def own_table(kcmp: int, tid: int, other: int) -> str:

@@ -16,6 +16,7 @@ from collections.abc import (
     Callable,
     Container,
     Iterable,
+    Iterator,
     Mapping,
     Sequence,
 )
@@ -283,7 +284,7 @@ class Freezer:
         for process in self.processes:
             process.family = family
         if len(self.processes) > 1:
-            _refuse_common(self.processes)
+            _note_common(self.processes)
         pids = {one.outer_pid for one in self.processes}
         ended_children: list[records.EndedProcess] = []
         warnings: list[str] = []
@@ -294,6 +295,9 @@ class Freezer:
                     ended_children.append(ended)
                 elif pid not in (*pids, os.getpid()):
                     left_out.append(pid)
+            parent = process.tasks[0].status.ppid
+            above = [parent] if parent not in (0, *pids) else []
+            warnings += _common_outside(process, (*above, *left_out))
             if left_out:
                 from blcr.host import several
 
@@ -361,19 +365,38 @@ def _ends_by(process: held.HeldProcess, number: int) -> bool:
     return not all(one.signal_mask() & bit for one in process.tasks)
 
 
-def _refuse_common(processes: Sequence[held.HeldProcess]) -> None:
+def _note_common(processes: Sequence[held.HeldProcess]) -> None:
+    """Note which processes share what mostly but threads do: clone(2)."""
+    by_pid = {one.shown_pid: one for one in processes}
+    found = files.common(own_arch().syscalls["kcmp"], list(by_pid))
+    for pid, kinds in found.items():
+        process = by_pid[pid]
+        process.shares = {kind: by_pid[first].pid for kind, first in kinds.items()}
+        if "memory" in kinds:
+            process.move_in(by_pid[kinds["memory"]])
+
+
+def _common_outside(process: held.HeldProcess, others: Iterable[int]) -> Iterator[str]:
     """
-    Refuse processes that share what only threads mostly do.
+    Yield a warning if a process shares something with one that is not saved.
 
     Raises:
-        RefusedError: clone(2) with CLONE_VM and the like, or a vfork(2) under way.
+        RefusedError: That is its memory, which would change meanwhile.
     """
-    pids = {one.shown_pid: one.pid for one in processes}
-    if found := files.common(own_arch().syscalls["kcmp"], list(pids)):
-        from blcr.host import several
-
-        one, other, what = found
-        raise several.common(pids[one], pids[other], what)
+    kcmp = own_arch().syscalls["kcmp"]
+    for other in others:
+        shared = files.common(kcmp, [process.shown_pid, other]).get(other, {})
+        if "memory" in shared:
+            raise RefusedError(
+                process.pid,
+                f"shares its memory with process {other}, which is not saved with it",
+            )
+        names = {"files": "descriptors", "fs": "working directory, root and umask"}
+        if what := " and ".join(names[kind] for kind in shared):
+            yield (
+                f"process {process.pid} shares its {what} with process {other}, which "
+                "is not saved; restarted, it has its own"
+            )
 
 
 def _ended_child(process: held.HeldProcess, pid: int) -> records.EndedProcess | None:

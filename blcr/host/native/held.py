@@ -226,6 +226,15 @@ class HeldProcess(NativeProcess):
         self.requester: records.EndedProcess | None = None
         """Its child that asks for the checkpoint, as it will have ended."""
         self._lent: injection.Area | None = None
+        self._home: HeldProcess = self
+        """The first process that has its memory, which alone lends of that."""
+        self._inmates = [self]
+        """All that have its memory."""
+
+    def move_in(self, first: HeldProcess) -> None:
+        """Have the same memory as another process: one of them uses it at a time."""
+        self._home = first
+        first._inmates.append(self)
 
     def prepare(self) -> None:
         """Look at what takes long to look at, and may be known before the stop."""
@@ -508,18 +517,19 @@ class HeldProcess(NativeProcess):
         """
         assert isinstance(task, HeldTask)
         size = frames * self._frame_size(task.sets)
-        return self._inject(task, self._area(size))
+        return self._inject(task, self._home._area(size))
 
     def call_each(
         self, room: int, calls: Callable[[int], Sequence[Call]]
     ) -> list[tuple[list[int], bytes] | None]:
         """Make the same calls in the name of each thread, some at the same time."""
-        if self._lent:
+        if self._home._lent:
             # It lies where theirs will.
-            self._lent.give_back()
+            self._home._lent.give_back()
         left = [task for task in self.tasks if task.can_call]
         size = max((self._frame_size(task.sets) for task in left), default=0)
-        areas = self._areas(min(len(left), _AT_ONCE), room + size) if left else []
+        count = min(len(left), _AT_ONCE)
+        areas = self._home._areas(count, room + size) if left else []
         answers: dict[HeldTask, tuple[list[int], bytes]] = {}
         while left:
             group, left = left[: len(areas)], left[len(areas) :]
@@ -589,13 +599,17 @@ class HeldProcess(NativeProcess):
     def _find_area(self, size: int) -> injection.Area | None:
         """Look for memory for so many bytes of frames that nobody uses."""
         gp = self.arch.gp
-        main_sp = gp.decode(self.tasks[0].sets[gp.note_type])[self.arch.sp]
+        leaders = [one.tasks[0] for one in self._inmates]
+        sps = [gp.decode(one.sets[gp.note_type])[self.arch.sp] for one in leaders]
+        stack = next((one for one in self.outline if one.path == "[stack]"), None)
+        inside = [sp for sp in sps if stack and stack.start <= sp < stack.end]
+        main_sp = min(inside, default=sps[0])
         return injection.find_area(self.arch, self.memory, self.outline, main_sp, size)
 
     def present(self, mappings: Sequence[MappingFacts]) -> Iterator[Run]:
         """Yield pages of its own, after the last call: what frames covered is back."""
-        if self._lent:
-            self._lent.give_back()
+        if self._home._lent:
+            self._home._lent.give_back()
         return super().present(mappings)
 
     def release(self) -> None:

@@ -57,6 +57,13 @@ _LOWEST = 1 << 20
 _END_S = 5.0
 
 
+_SHARING = {
+    "memory": "CLONE_VM",
+    "files": "CLONE_FILES",
+    "fs": "CLONE_FS",
+    "handlers": "CLONE_SIGHAND",
+}
+"""Flags of clone(2) by what `records.Clone` calls it."""
 _FAILURES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL)
 
 
@@ -209,7 +216,7 @@ class PageCaller:
         while True:
             stop = ptrace.wait(tid)
             assert stop is not None
-            if stop.event == ptrace.PTRACE_EVENT_CLONE:
+            if stop.event in (ptrace.PTRACE_EVENT_CLONE, ptrace.PTRACE_EVENT_FORK):
                 self._task.process.born.append(ptrace.event_message(tid))
             elif stop.event == ptrace.PTRACE_EVENT_STOP:
                 if wanted is None:
@@ -234,6 +241,8 @@ class MadeProcess(NativeProcess):
         socket: Through which open files are sent to it.
         post: Descriptor inside it of the other end, to be closed; -1: none.
         grants: See `NewProcess`.
+        origin: By which it was made, if that is no process of ours; it shares with that
+            what its record says.
     """
 
     def __init__(
@@ -245,13 +254,22 @@ class MadeProcess(NativeProcess):
         grants: int,
         socket: Socket,
         post: int,
+        origin: MadeProcess | None = None,
     ) -> None:
         super().__init__(outer_pid, arch)
         self._socket = socket
         self._post = post
+        shares = record.clone.shares if origin and record.clone else ()
+        self._home = origin if "memory" in shares else None
+        """Whose memory, with our page in it, it has."""
+        self._having: list[MadeProcess] = []
+        """The processes that have its descriptors, and have not given ours up."""
+        if origin and "files" in shares:
+            self._having = origin._having
+        self._having.append(self)
         self.grants = grants
         self.pid = procfs.status(outer_pid).tgids[-1]
-        self._record = record
+        self.record = record
         self._source = source
         first = MadeTask(self, outer_pid)
         first.tid = self.pid
@@ -273,6 +291,11 @@ class MadeProcess(NativeProcess):
 
     def empty(self) -> None:
         """Bring in our page and the vdso's parts out of the way; remove all else."""
+        if self._home:
+            self._page, self._calls_at = self._home._page, self._home._calls_at
+            self.room = self._home.room
+            self.tasks[0].caller = PageCaller(self.tasks[0], self._page)
+            return
         ranges = [part for part in self._ranges if part.path not in mappings.OUTSIDE]
         self._page = self._free_room(ranges)
         task, arch = self.tasks[0], self.arch
@@ -331,7 +354,7 @@ class MadeProcess(NativeProcess):
     def _free_room(self, ranges: list[procfs.Range]) -> int:
         """Return an address around which neither program, new or saved, has memory."""
         taken = [(part.start, part.end) for part in ranges]
-        taken += [(one.start, one.end) for one in self._record.mappings]
+        taken += [(one.start, one.end) for one in self.record.mappings]
         taken += [(0, _LOWEST), (self.arch.task_size - _ROOM, self.arch.task_size)]
         taken.sort()
         merged = [taken[0]]
@@ -383,7 +406,7 @@ class MadeProcess(NativeProcess):
         self, fd: int, runs: Iterable[tuple[int, int, int]], wait: Callable[[int], None]
     ) -> None:
         """Copy in parts of the context."""
-        filling.fill(self, self._source, fd, self._record.mappings, runs, wait)
+        filling.fill(self, self._source, fd, self.record.mappings, runs, wait)
 
     def lend(self, fd: int) -> int:
         """Return a descriptor of ours for its open file."""
@@ -464,13 +487,12 @@ class MadeProcess(NativeProcess):
             lent.set_timer_ticks(ours, known["TFD_IOC_SET_TICKS"], ticks)
 
     def settle(self) -> None:
-        """Close the context inside the process."""
-        if self._source >= 0:
-            self.tasks[0].call("close", self._source)
-            self._source = -1
-        if self._post >= 0:
-            self.tasks[0].call("close", self._post)
-            self._post = -1
+        """Close the context inside the process, unless another one needs it yet."""
+        self._having.remove(self)
+        for fd in () if self._having else (self._source, self._post):
+            if fd >= 0:
+                self.tasks[0].call("close", fd)
+        self._source = self._post = -1
         self._socket.close()
         if yama.scope() == yama.ANCESTORS:
             known = constants.of(self.arch)
@@ -537,6 +559,69 @@ class MadeProcess(NativeProcess):
         self.tasks = [*self.tasks, task]
         return task
 
+    def clone(self, record: records.Process, *, same_id: bool) -> MadeProcess:
+        """
+        Make the process that is to share something with this one, which is not emptied.
+
+        Raises:
+            RemoteCallError: It cannot; EEXIST: its pid is in use.
+        """
+        assert record.clone
+        known, (task, *_) = constants.of(self.arch), self.tasks
+        flags = sum(known[_SHARING[kind]] for kind in record.clone.shares)
+        if record.ppid != self.record.pid:
+            # A sibling; what its parent gets is what it gets for this one.
+            flags |= known["CLONE_PARENT"]
+        layout = structures.of(self.arch, "clone_args")
+        start, stack, at_rest = self._at_start()
+        at = stack - SCRATCH_SIZE
+        chosen = at + layout.size
+        packed = layout.pack(
+            flags=flags,
+            exit_signal=0 if flags & known["CLONE_PARENT"] else record.clone.signal,
+            set_tid=chosen if same_id else 0,
+            set_tid_size=1 if same_id else 0,
+        )
+        self.write(at, packed + record.pid.to_bytes(4, self.arch.layout.byteorder))
+        note = self.arch.gp.note_type
+        try:
+            PageCaller(task, start).call(self.pid, "clone3", (at, layout.size))
+        finally:
+            ptrace.set_register_set(task.outer_tid, note, at_rest)
+        outer_pid = self.born[-1]
+        ptrace.wait(outer_pid)
+        ptrace.set_register_set(outer_pid, note, at_rest)
+        made = MadeProcess(
+            *(outer_pid, self.arch, record, self._source, self.grants),
+            *(self._socket.dup(), self._post, self),
+        )
+        self.born.pop()
+        return made
+
+    def join_group(self, group: int) -> bool:
+        """Enter a process group, or make one (0), before it is emptied."""
+        start, _stack, at_rest = self._at_start()
+        tid = self.tasks[0].outer_tid
+        try:
+            PageCaller(self.tasks[0], start).call(self.pid, "setpgid", (0, group))
+        except RemoteCallError:
+            return False
+        finally:
+            ptrace.set_register_set(tid, self.arch.gp.note_type, at_rest)
+        return True
+
+    def _at_start(self) -> tuple[int, int, bytes]:
+        """Put code for a call where it begins; return that place, its stack, all."""
+        arch = self.arch
+        general = ptrace.register_set(self.tasks[0].outer_tid, arch.gp.note_type)
+        if general is None:
+            raise TaskGoneError(f"process {self.pid} ended while it was made")
+        regs = arch.gp.decode(general)
+        # As in `empty`.
+        start = regs[arch.pc] & -arch.page_size
+        self.write(start, arch.stubs.call.code)
+        return start, regs[arch.sp], general
+
     def set_memory_layout(self, layout: records.MemoryLayout, exe: str) -> None:
         """Set the fields of the mm, and the exe link where the execve did not."""
         known = constants.of(self.arch)
@@ -574,7 +659,7 @@ class MadeProcess(NativeProcess):
         """Open the file that the exe link is to lead to; -1: it does, or cannot."""
         if not birth.is_seeded(procfs.link(self.outer_pid, "exe")):
             return -1
-        if not birth.is_there(self._record, self.arch):
+        if not birth.is_there(self.record, self.arch):
             return -1
         known = constants.of(self.arch)
         flags = known["O_RDONLY"] | known["O_CLOEXEC"]
@@ -590,9 +675,12 @@ class MadeProcess(NativeProcess):
         """Remove our page and what is left of the kernel's; nothing of ours remains."""
         leader = self.tasks[0]
         assert isinstance(leader.caller, PageCaller)
-        for task in self.tasks[1:] if self.arch.goes_back else ():
+        guests = self.tasks if self._home else self.tasks[1:]
+        for task in guests if self.arch.goes_back else ():
             assert isinstance(task.caller, PageCaller)
             task.caller.settle()
+        if self._home:
+            return
         end = max(
             [self.room.end if self.room else leader.scratch + SCRATCH_SIZE]
             + [part.end for part in self._specials.values()]

@@ -50,6 +50,7 @@ from blcr.host.native import (
 from blcr.host.native.memory import Memory
 from blcr.linux import constants, siginfo
 
+_EXIT_SIGNAL_FIELD = 38
 EXIT_CODE_FIELD = 52
 """Of proc_pid_stat(5)."""
 
@@ -358,6 +359,8 @@ class NativeProcess:
         """Descriptors in an order of their open files, where there are many."""
         self.family = files.Family([outer_pid])
         """The processes that stand still together."""
+        self.shares: Mapping[str, int] = {}
+        """As of `FrozenProcess`."""
         self.born: list[int] = []
         """Threads that it has made and that nobody has taken up yet."""
 
@@ -431,6 +434,7 @@ class NativeProcess:
             coredump_filter=int(procfs.read(pid, "coredump_filter") or b"0", 16),
             ended_leader=self._ended_leader(),
             key_count=_key_count(),
+            exit_signal=procfs.stat(pid).field(_EXIT_SIGNAL_FIELD),
         )
 
     def _ended_leader(self) -> records.EndedLeader | None:

@@ -26,6 +26,7 @@ from blcr.errors import (
     BlcrError,
     BusyError,
     HostError,
+    RemoteCallError,
     RestartError,
     TaskGoneError,
     way_out,
@@ -50,6 +51,7 @@ from blcr.host.terminals import Terminals
 
 _OPTIONS = (
     1  # TRACESYSGOOD
+    | ptrace.PTRACE_O_TRACEFORK
     | ptrace.PTRACE_O_TRACECLONE
     | ptrace.PTRACE_O_TRACEEXEC
     | ptrace.PTRACE_O_EXITKILL
@@ -101,6 +103,10 @@ class Making:
         self._plan = plan = plan._replace(archs=archs)
         self._spaces: namespaces.Namespaces | None = None
         self._made: list[MadeProcess] = []
+        self._by_birth = [
+            index for index, one in enumerate(plan.context.processes) if not one.clone
+        ]
+        """Those that have stand-ins."""
         self._as_root = os.geteuid() == 0 and _may_choose_pids()
         self._direct = _may_choose_pids()
         self._rights = procfs.status(os.getpid()).credentials.effective
@@ -167,7 +173,8 @@ class Making:
     def _destroy(self) -> None:
         """Kill everything that was made."""
         for process in self._made:
-            _bury(process.outer_pid)
+            for pid in (process.outer_pid, *process.born):
+                _bury(pid)
         self._made = []
 
     def create(self) -> Sequence[MadeProcess]:
@@ -176,13 +183,16 @@ class Making:
         _allow_descriptors(plan.context)
         self._terminals = Terminals(plan.context, as_root=self._as_root)
         self.warnings += self._terminals.notices
+        everybody = plan.context.processes
+        born = tuple(everybody[index] for index in self._by_birth)
         nursery = Nursery(
-            plan.context,
+            plan.context._replace(processes=born),
             self._fork,
             self._become,
             self._terminals,
             same_ids=plan.restore_pid,
         )
+        left = list(nursery.stand_ins)
         first = plan.context.processes[0]
         own_session = first.sid == first.pid and (
             plan.restore_sid or first.pid in self._terminals.leaders
@@ -197,12 +207,17 @@ class Making:
             nursery.group(None if own_session else self._first_group(first))
             self.warnings += nursery.warnings
             nursery.end_those_that_have()
-            self.pids = nursery.pids
-            pairs = zip(plan.context.processes, nursery.stand_ins, strict=True)
-            for index, (record, stand_in) in enumerate(pairs):
-                self._made.append(self._grow_up(index, record, stand_in))
+            for index, record in enumerate(everybody):
+                if record.clone:
+                    self._made.append(self._clone(record, record.clone))
+                else:
+                    self._made.append(self._grow_up(index, record, left[0]))
+                    del left[0]
+            self._group_clones()
+            clones = {one.record.pid: one.pid for one in self._made}
+            self.pids = {**nursery.pids, **clones}
         except BaseException:
-            for stand_in in nursery.stand_ins[len(self._made) :]:
+            for stand_in in left:
                 if stand_in.outer_pid:
                     _bury(stand_in.outer_pid)
             nursery.close()
@@ -247,17 +262,63 @@ class Making:
         process = MadeProcess(
             pid, self._plan.archs[index], record, source, grants, stand_in.socket, post
         )
+        self._equip(process)
+        return process
+
+    def _clone(self, record: records.Process, clone: records.Clone) -> MadeProcess:
+        """Have a process made by another one, with which it shares something."""
+        origin = next(one for one in self._made if one.record.pid == clone.origin)
+        deadline, process = time.monotonic() + _ZOMBIE_PATIENCE_S, None
+        while process is None:
+            try:
+                process = origin.clone(record, same_id=self._plan.restore_pid)
+            except RemoteCallError as error:
+                if error.errno != errno.EEXIST:
+                    raise
+                _await_pid(record.pid, deadline, error)
+        if self._caretaker:
+            self._caretaker.note("process", process.outer_pid)
+        self._equip(process)
+        return process
+
+    def _equip(self, process: MadeProcess) -> None:
+        """Give a process what all have in common."""
         process.held_by_others = self._held_by_others
         process.terminals = self._terminals
         process.segments = self._sysv.segments
         process.caretaker = self._caretaker
-        return process
+
+    def _group_clones(self) -> None:
+        """Put those into their process groups that others have made."""
+        placed = [one for one in self._made if not one.record.clone]
+        clones = [one for one in self._made if one.record.clone]
+        by_pid = {one.record.pid: one for one in self._made}
+        for process in sorted(
+            clones, key=lambda one: one.record.pgid != one.record.pid
+        ):
+            record, wanted = process.record, process.record.pgid
+            members = [one for one in placed if one.record.pgid == wanted]
+            placed.append(process)
+            assert record.clone
+            if wanted == by_pid[record.clone.origin].record.pgid:
+                continue
+            group = 0
+            if members:
+                group = procfs.status(members[0].outer_pid).pgids[-1]
+            if not (members or wanted == record.pid) or not process.join_group(group):
+                self.warnings.append(
+                    f"process {record.pid} cannot be put into its process group "
+                    f"{wanted}"
+                )
 
     def _descriptors(self, record: records.Process) -> tuple[int, int]:
         """Return where a process has the context, and the socket of its stand-in."""
-        used = {one.fd for one in record.descriptors}
-        source = _free_descriptor(used)
         context = self._plan.context
+        used = {one.fd for one in record.descriptors}
+        if len(self._by_birth) < len(context.processes):
+            # Clones have theirs at the same numbers.
+            used = {one.fd for each in context.processes for one in each.descriptors}
+        source = _free_descriptor(used)
         alone = len(context.processes) == 1 and not context.sockets
         if alone and not _has_terminals(context):
             return source, -1
@@ -265,6 +326,7 @@ class Making:
 
     def _become(self, index: int, own: socket.socket) -> None:
         """In a stand-in: take on what only the process itself can, and execve."""
+        index = self._by_birth[index]
         record, arch = self._plan.context.processes[index], self._plan.archs[index]
         try:
             source, post = self._descriptors(record)
@@ -328,7 +390,8 @@ class Making:
         """Let all processes go; from here on they live without this one."""
         self._sysv.finish()
         self._parent = _Parent(self._made[0].outer_pid)
-        for process in self._made:
+        for process in reversed(self._made):
+            # Those come last whose page it is.
             process.leave_page()
         for process, record in zip(
             self._made, self._plan.context.processes, strict=True
@@ -480,19 +543,28 @@ def _fork(wanted: int, tid: int) -> int:
         try:
             return namespaces.clone(0, tid)
         except FileExistsError as error:
-            if time.monotonic() < deadline and _is_zombie(wanted):
-                time.sleep(_ZOMBIE_LOOK_S)
-                continue
-            raise BusyError(
-                f"pid {wanted} is in use; end that process, or restart with "
-                "--no-restore-pid"
-            ) from error
+            _await_pid(wanted, deadline, error)
         except PermissionError as error:
             raise HostError(
                 "the right to choose pids is missing; restart with --no-restore-pid"
             ) from error
         except OSError as error:
             raise _not_forked(wanted if tid else 0, error) from error
+
+
+def _await_pid(wanted: int, deadline: float, error: Exception) -> None:
+    """
+    Wait a little for a pid that only a zombie has.
+
+    Raises:
+        BusyError: It is in use, and stays so.
+    """
+    if time.monotonic() < deadline and _is_zombie(wanted):
+        time.sleep(_ZOMBIE_LOOK_S)
+        return
+    raise BusyError(
+        f"pid {wanted} is in use; end that process, or restart with --no-restore-pid"
+    ) from error
 
 
 def _not_forked(tid: int, error: OSError) -> RestartError:
