@@ -308,6 +308,14 @@ class Credentials(Record):
     ambient: int
 
 
+class Folders(Record):
+    """Working folder, root folder and umask of a thread alone; unshare(2), CLONE_FS."""
+
+    cwd: str
+    root: str
+    umask: int
+
+
 class Thread(Record):
     """
     One thread; its register sets are notes of the process's core.
@@ -321,6 +329,7 @@ class Thread(Record):
         memory_policy: None: as the restarter has it.
         seccomp: ``SECCOMP_MODE_*``: 0 none, 1 strict, 2 filters.
         filters: Indices into `Process.filters`, the one installed first coming first.
+        folders: What it has of its own; None: the process's.
         dispatch: Where it catches its own system calls, by PR_SET_SYSCALL_USER_DISPATCH
             of prctl(2): address of the selector, and of the code that is let alone,
             and bytes of that; None: it does not.
@@ -343,6 +352,7 @@ class Thread(Record):
     seccomp: int = 0
     filters: tuple[int, ...] = ()
     dispatch: tuple[int, int, int] | None = None
+    folders: Folders | None = None
 
 
 class Watch(Record):

@@ -32,7 +32,14 @@ from blcr.errors import (
     RestartError,
     way_out,
 )
-from blcr.host.interface import Bounds, Host, NewProcess, Restart, RestartPlan
+from blcr.host.interface import (
+    Bounds,
+    Host,
+    NewProcess,
+    Restart,
+    RestartPlan,
+    Task,
+)
 from blcr.resources import (
     aio,
     clones,
@@ -282,8 +289,11 @@ def _rebuild(
     leader = process.tasks[0]
     signals.rebuild_actions(leader, record.actions)
     if not clones.shares(record, "fs"):
-        files.enter(unnamed.opening)
-        leader.call("umask", record.umask)
+        files.enter(unnamed.opening, leader, record.cwd, record.umask)
+    for task, thread in zip(process.tasks, record.threads, strict=True):
+        if thread.folders:
+            threads.part(task)
+            files.enter(unnamed.opening, task, thread.folders.cwd, thread.folders.umask)
     if not clones.shares(record, "files"):
         files.rebuild(unnamed.opening, unnamed)
     for task, thread in zip(process.tasks, record.threads, strict=True):
@@ -307,8 +317,9 @@ def _prepare(
     signals.rebuild_pending(process, record.pending, record.threads)
     timers.rebuild_interval_timers(leader, record.timers)
     timers.rebuild_posix_timers(process, record, record.posix_timers)
-    credentials.try_root(leader, record)
     core = reader.core(record.pid)
+    for task, own in _roots(process, record):
+        credentials.try_root(task, own)
     for task, thread in zip(process.tasks, record.threads, strict=True):
         threads.try_registers(task, core.register_sets(thread.tid))
 
@@ -334,6 +345,19 @@ def _commit(
         threads.finish(task, thread, sets)
 
 
+def _roots(
+    process: NewProcess, record: records.Process
+) -> list[tuple[Task, records.Process]]:
+    """Return each thread with a root folder of its own, and the process's, last."""
+    pairs = zip(process.tasks, record.threads, strict=True)
+    own = [
+        (task, record._replace(root=thread.folders.root))
+        for task, thread in pairs
+        if thread.folders
+    ]
+    return [*own, (process.tasks[0], record)]
+
+
 def _attributes(
     process: NewProcess, record: records.Process, *, enters_root: bool
 ) -> list[str]:
@@ -347,8 +371,9 @@ def _attributes(
     losses += controls.rebuild(process, record)
     losses += limits.rebuild(leader, record)
     process.settle()
-    if enters_root:
-        credentials.enter_root(leader, record)
+    for task, own in _roots(process, record):
+        if enters_root or task is not leader:
+            credentials.enter_root(task, own)
     losses += credentials.rebuild(process, record)
     losses += controls.finish(leader, record.controls)
     return [f"process {record.pid} has {one}" for one in dict.fromkeys(losses)]
@@ -509,6 +534,13 @@ def _relocated(
         record._replace(
             exe=moved(record.exe),
             cwd=moved(record.cwd),
+            threads=tuple(
+                one._replace(
+                    folders=one.folders
+                    and one.folders._replace(cwd=moved(one.folders.cwd))
+                )
+                for one in record.threads
+            ),
             mappings=tuple(
                 one._replace(path=moved(one.path)) for one in record.mappings
             ),

@@ -179,6 +179,8 @@ class TaskFacts(Record):
     dispatch: tuple[int, int, int] | None = None
     """As in `records.Thread`."""
     timer_slack: int | None = None
+    folders: records.Folders | None = None
+    """As in `records.Thread`."""
 
 
 class Task(Protocol):

@@ -24,6 +24,7 @@ from blcr.host.interface import (
     FrozenProcess,
     Process,
     SocketFacts,
+    Task,
 )
 from blcr.record import Record
 from blcr.resources import (
@@ -501,13 +502,21 @@ def _cut_back(opening: Opening, fd: int, file: records.OpenFile) -> None:
         opening.notice(f"{what} and was cut back; --keep-grown leaves it as it is")
 
 
-def enter(opening: Opening) -> None:
-    """Make the working directory that of the process, and itself where that is gone."""
-    cwd = opening.record.cwd
+def enter(opening: Opening, task: Task, cwd: str, umask: int) -> None:
+    """
+    Set the working directory, which is made where it is gone, and the umask.
+
+    Args:
+        task: Of the process, or a thread that has its own.
+
+    Raises:
+        RestartError: The directory cannot be entered.
+    """
     if opening.context.contents:
         rollback.make_folder(opening, cwd)
     try:
-        remote.call(opening.task, "chdir", cwd)
+        remote.call(task, "chdir", cwd)
+        task.call("umask", umask)
     except RemoteCallError as error:
         raise opening.error(
             f"its working directory '{cwd}' cannot be entered: "

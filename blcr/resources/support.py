@@ -107,5 +107,6 @@ _OF_THREAD: Mapping[str, Callable[[records.Thread], object]] = {
     "dispatch": lambda thread: thread.dispatch,
     "policy": lambda thread: thread.memory_policy,
     "speculation": lambda thread: thread.speculation,
+    "folders": lambda thread: thread.folders,
 }
 """By kind, called as the field of the record: whether something is of it."""

@@ -114,6 +114,7 @@ def _save(
             seccomp=facts.seccomp,
             filters=filters.add(task, facts),
             dispatch=facts.dispatch,
+            folders=facts.folders,
         ),
         sets,
     )
@@ -189,6 +190,11 @@ def create(process: NewProcess, saved: records.Process, *, same_ids: bool) -> No
         known = constants.of(process.arch)
         remote.call(process.leader, "prctl", known["PR_SET_NAME"], name)
         process.dismiss_leader(saved.ended_leader)
+
+
+def part(task: Task) -> None:
+    """Give a thread a working folder, root folder and umask of its own."""
+    task.call("unshare", constants.of(task.process.arch)["CLONE_FS"])
 
 
 def rebuild(task: Task, record: records.Thread, process: records.Process) -> None:

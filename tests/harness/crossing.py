@@ -31,6 +31,7 @@ TO_EMULATED: Mapping[str, str] = {
     "process_modes": "controls",
     "registers_vector": "uses AVX",
     "root_directory": "root",
+    "thread_folders": "folders",
     "tree_clones": "clone",
     "sock_netlink": "netlink_socket",
 }
@@ -44,11 +45,12 @@ TO_NATIVE: Mapping[str, str] = {
     "file_owner": "not served: fcntl(F_SETOWN_EX)",
     "process_modes": "not served: prctl(PR_SET_THP_DISABLE)",
     "sock_netlink": "is a socket of family AF_NETLINK",
+    "thread_folders": "unshare(CLONE_FS)",
     "tree_clones": "clone with CLONE_",
 }
 """Likewise: what it asks the emulated host for in vain, or what cannot be saved."""
 
-REASONS = 20
+REASONS = 22
 """How many different things are refused."""
 
 OF_ROOT = frozenset({"credentials", "root_directory"})

@@ -41,6 +41,7 @@ KINDS = (
     "signal_queued",
     "sock_pairs",
     "terminal_pair",
+    "thread_folders",
     "timer_posix",
     "timerfd",
 )

@@ -100,16 +100,10 @@ def common(kcmp: int, pids: Sequence[int]) -> dict[int, dict[str, int]]:
     return found
 
 
-def own_table(kcmp: int, tid: int, other: int) -> str:
-    """Return what a thread does not share with another one, or empty."""
-    tables = {
-        _KCMP_FILES: "descriptors",
-        _KCMP_FS: "a working directory, root and umask",
-    }
-    for kind, name in tables.items():
-        if _kcmp(kcmp, tid, other, kind, 0, 0) > 0:
-            return name
-    return ""
+def is_common(kcmp: int, tid: int, other: int, name: str) -> bool:
+    """Tell whether a thread shares something, as in `records.Clone`, with another."""
+    kind = next(kind for kind, known in _COMMON.items() if known == name)
+    return bool(_kcmp(kcmp, tid, other, kind, 0, 0) <= 0)
 
 
 class Numbers(Record):

@@ -35,7 +35,7 @@ class NativeHost:
             "controls", "credentials", "seccomp", "policy", "speculation",
             "droppable", "huge_page", "keys", "dispatch", "sysv",
             "mqueue", "socket", "ancillary", "connection",
-            "netlink_socket", "clone",
+            "netlink_socket", "clone", "folders",
         }
     )  # fmt: skip
 

@@ -255,6 +255,18 @@ class NativeTask:
             self._filters(),
             self.dispatch,
             procfs.timer_slack(self.outer_tid),
+            self._folders(),
+        )
+
+    def _folders(self) -> records.Folders | None:
+        """Return what it has of its own, unlike the first thread."""
+        first, kcmp = self.process.tasks[0].outer_tid, own_arch().syscalls["kcmp"]
+        if files.is_common(kcmp, self.outer_tid, first, "fs"):
+            return None
+        return records.Folders(
+            procfs.link(self.outer_tid, "cwd"),
+            procfs.link(self.outer_tid, "root"),
+            self.status.umask,
         )
 
     def _comm(self) -> str:
@@ -470,17 +482,26 @@ class NativeProcess:
         return self._parted()
 
     def _parted(self) -> str:
-        """Return which thread shares less than the others (unshare(2)), or empty."""
+        """Return what threads have of their own that cannot be saved, or empty."""
         kcmp = own_arch().syscalls["kcmp"]
+        parted = []
         for task in self.tasks[1:]:
-            leader = self.tasks[0].outer_tid
-            if what := files.own_table(kcmp, task.outer_tid, leader):
-                return f"its thread {task.tid} has {what} of its own"
+            first = self.tasks[0].outer_tid
+            if not files.is_common(kcmp, task.outer_tid, first, "files"):
+                return f"its thread {task.tid} has descriptors of its own"
+            if not files.is_common(kcmp, task.outer_tid, first, "fs"):
+                parted.append(task.outer_tid)
+                if not all(self._is_folder(n, task.outer_tid) for n in ("cwd", "root")):
+                    return f"a folder of its thread {task.tid} was deleted"
+        if len(parted) > 1 and any(
+            "fs" in shared for shared in files.common(kcmp, parted).values()
+        ):
+            return "some of its threads share a working directory of their own"
         return ""
 
-    def _is_folder(self, name: str) -> bool:
-        """Tell whether a link of the process, ``cwd``, still leads to where it says."""
-        link = f"/proc/{self.shown_pid}/{name}"
+    def _is_folder(self, name: str, pid: int = 0) -> bool:
+        """Tell whether a link, ``cwd``, of it or a thread leads to where it says."""
+        link = f"/proc/{pid or self.shown_pid}/{name}"
         # The number of its names is 0 once a folder is deleted.
         return os.stat(link).st_nlink > 0
 
