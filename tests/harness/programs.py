@@ -70,6 +70,11 @@ class Scenario(NamedTuple):
         kind = ("timed",) if self.duration_s else ()
         return "-".join((self.program, *self.args[:1], *kind))
 
+    @property
+    def scope(self) -> str:
+        """What of it a checkpoint is asked for."""
+        return "tree" if self.program.startswith("tree_") else "pid"
+
     def lasting(self, duration_s: float) -> Scenario:
         """Return the scenario waiting that long, if it waits by itself."""
         if not self.duration_s:

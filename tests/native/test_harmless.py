@@ -44,6 +44,9 @@ STEPS = (
     Scenario("sock_gifts"),
     Scenario("sock_internet"),
     Scenario("tree_clones", ("all",)),
+    Scenario("tree_pipe"),
+    Scenario("tree_groups"),
+    Scenario("tree_shared_memory"),
     *(s for s in BLOCKED if not s.duration_s and s.args[0] not in EINTR_CALLS),
 )
 
@@ -88,7 +91,11 @@ def _verdict(scenario: Scenario, subject: Subject) -> str:
 
 def _is_unharmed(subject: Subject) -> bool:
     """Tell whether the program lives, not stopped, and nobody traces it."""
-    return _state(subject) in {"R", "S"} and not outside.is_traced(subject.pid)
+    return all(
+        outside.status_of(pid)["State"][0] in {"R", "S", "Z"}
+        and not outside.is_traced(pid)
+        for pid in (subject.pid, *outside.descendants(subject.pid))
+    )
 
 
 def _is_unchanged(subject: Subject, before: outside.View) -> bool:
@@ -164,7 +171,9 @@ def test_killed_at_every_step(scenario: Scenario, subject: Subject, home: Path) 
     while status == checkpointer.KILLED:
         n = checkpointer.next_step(n, chance)
         hook = checkpointer.die_at(n)
-        child = checkpointer.fork_checkpoint(subject.pid, home / "context", hook)
+        child = checkpointer.fork_checkpoint(
+            subject.pid, home / "context", hook, scope=scenario.scope
+        )
         status = checkpointer.wait(child)
         outside.wait_until(lambda: _is_unharmed(subject), f"step {n}", timeout_s=5)
 
@@ -218,7 +227,9 @@ def test_every_step_failing(
         target.unlink(missing_ok=True)
         hook = checkpointer.fail_at(n, error)
         status = checkpointer.wait(
-            checkpointer.fork_checkpoint(subject.pid, target, hook)
+            checkpointer.fork_checkpoint(
+                subject.pid, target, hook, scope=scenario.scope
+            )
         )
         assert status in {checkpointer.THROUGH, checkpointer.FAILED_WELL}, f"step {n}"
         assert _is_unharmed(subject), f"step {n}"
@@ -243,7 +254,9 @@ def test_interrupted_at_every_step(
         n = checkpointer.next_step(n, chance)
         hook = checkpointer.fail_at(n, KeyboardInterrupt())
         status = checkpointer.wait(
-            checkpointer.fork_checkpoint(subject.pid, home / "context", hook)
+            checkpointer.fork_checkpoint(
+                subject.pid, home / "context", hook, scope=scenario.scope
+            )
         )
         outside.wait_until(lambda: _is_unharmed(subject), f"step {n}", timeout_s=5)
 
