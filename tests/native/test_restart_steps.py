@@ -34,7 +34,6 @@ KINDS = (
     "inotify",
     "mapping_shared",
     "memory_file",
-    "memory_locked",
     "pipe_half_full",
     "process_controls",
     "scheduling",
@@ -47,7 +46,8 @@ KINDS = (
 )
 """
 Programs, each with another kind of state to be rebuilt, and that leave their files as
-they are, so that one context serves again and again.
+they are, so that one context serves again and again.  None is told by a warning that
+it has less now, as one with locked memory is.
 """
 
 TREES = ("sock_named", "tree_clones:all", "tree_pipe")

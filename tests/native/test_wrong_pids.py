@@ -230,7 +230,7 @@ def test_shared_namespace_is_accepted(home: Path) -> None:
 SOCKETS = {
     "waiting": (
         "l = socket.create_server(('127.0.0.1', 0)); "
-        "s = socket.create_connection(l.getsockname())"
+        "s = socket.create_connection(l.getsockname()); s.send(b'x')"
     ),
     "netlink": (
         "s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0); "
