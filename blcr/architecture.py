@@ -313,6 +313,8 @@ class Gadgets(Record):
         enter: ``(regs, back)``: the registers with which a call gadget goes on at
             `back`, which is not on the stack then.  None: it returns to what is there.
         home: A part of the path of the mapping to search first.
+        read_clock: Instructions with which a vdso reads the CPU's clock.  Empty: it is
+            not known whether a thread that stands in a vdso has done so.
     """
 
     call: tuple[Gadget, ...]
@@ -320,6 +322,7 @@ class Gadgets(Record):
     pop_number: bytes | None = None
     enter: Callable[[Registers, int], Registers] | None = None
     home: str = "libc"
+    read_clock: tuple[bytes, ...] = ()
 
 
 class InterruptedCall(Record):

@@ -22,6 +22,9 @@ WITHOUT_AVX = {
     "GLIBC_TUNABLES": "glibc.cpu.hwcaps=" + ",".join(f"-{name}" for name in _TUNABLES),
     "OPENSSL_ia32cap": "~0x1000100000000000:~0xe02f0128",
 }
+READ_CLOCK = (bytes.fromhex("0f 31"), bytes.fromhex("0f 01 f9"))
+"""rdtsc and rdtscp."""
+
 CPU_LEVELS = {"i686": WITHOUT_AVX}
 
 CONSTANTS = {"MAP_32BIT": 0x40, "AT_SYSINFO": 32}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from blcr.architecture import Gadget, Gadgets, Listing, Stubs
 
+from .abi import READ_CLOCK
+
 # What the vdso has, and the kernel leaves in a frame for debuggers to recognise it by.
 SIGRETURN = Listing(
     (
@@ -83,4 +85,5 @@ GADGETS = Gadgets(
     ),
     sigreturn=(RT_SIGRETURN.code,),
     pop_number=bytes.fromhex("58 c3"),
+    read_clock=READ_CLOCK,
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from blcr.architecture import Gadget, Gadgets, Listing, Stubs
 
+from ..x86.abi import READ_CLOCK
+
 STUBS = Stubs(
     call=Listing(
         (
@@ -56,4 +58,5 @@ GADGETS = Gadgets(
         bytes.fromhex("b8 0f 00 00 00 0f 05"),  # musl, Go
     ),
     pop_number=bytes.fromhex("58 c3"),
+    read_clock=READ_CLOCK,
 )

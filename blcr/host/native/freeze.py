@@ -481,16 +481,7 @@ def time_offsets(pid: int) -> tuple[int, int]:
     try:
         if procfs.link(pid, "ns/time") == procfs.link(os.getpid(), "ns/time"):
             return (0, 0)
-        theirs, ours = (_offsets(one) for one in (pid, os.getpid()))
+        theirs, ours = (procfs.time_offsets(one) for one in (pid, os.getpid()))
     except (TaskGoneError, NotPermittedError):
         return (0, 0)
     return theirs[0] - ours[0], theirs[1] - ours[1]
-
-
-def _offsets(pid: int) -> tuple[int, int]:
-    """Return the offsets of a process's children's time namespace, in ns."""
-    found = {}
-    for line in procfs.read(pid, "timens_offsets").decode().splitlines():
-        name, seconds, nanoseconds = line.split()
-        found[name] = int(seconds) * 1_000_000_000 + int(nanoseconds)
-    return found.get("monotonic", 0), found.get("boottime", 0)

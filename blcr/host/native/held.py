@@ -85,6 +85,9 @@ LARGE = 16 << 20
 Bytes of its own from which on a look at all pages is too long for a stop, and stopping
 a program more often worth it.
 """
+_VDSO = "[vdso]"
+_CLOCK_TRIES, _CLOCK_S = 10, 0.00005
+"""How often, and how long, a thread that reads a clock is let run."""
 _MANY = 200
 """Mappings from which on reading about each of them is."""
 _LET_GO_S = 0.1
@@ -301,6 +304,7 @@ class HeldProcess(NativeProcess):
             FreezeTimeoutError: One did not stop; those that did are still held.
         """
         self.stop_threads(deadline)
+        self._let_read_clocks(deadline)
         self.memory.close()
         self.shown_pid = shown(self.outer_pid)
         self.memory = Memory(self.shown_pid)
@@ -320,6 +324,59 @@ class HeldProcess(NativeProcess):
             self.pending_mask = status.shared_pending
             if status.seccomp and self.arch.redirect_call:
                 task.unfiltered = seccomp.suspend(task.outer_tid, _OPTIONS)
+
+    def _let_read_clocks(self, deadline: float) -> None:
+        """
+        Let threads run that stand in the vdso with a clock's time in their registers.
+
+        In a time namespace its offset is yet to be added, which is another one after a
+        restart.  Up to the instruction that reads the CPU's clock, and just behind it,
+        they may stand: the kernel's time is looked at once more then
+        (vdso_read_retry, include/vdso/helpers.h, Linux 6.18).
+        """
+        place = next((part for part in self._running if part.path == _VDSO), None)
+        if not place or self.was_stopped or not self._clock_code:
+            return
+        for _ in range(_CLOCK_TRIES):
+            reading = [task for task in self.tasks if self._reads_clock(task, place)]
+            if not reading or not self._has_clocks_of_its_own():
+                return
+            for task in reading:
+                del task.sets
+                ptrace.resume(task.outer_tid)
+            time.sleep(_CLOCK_S)
+            for task in reading:
+                self._interrupt(task)
+            self._await(reading, deadline)
+            # They may have begun others.
+            self.stop_threads(deadline)
+
+    def _reads_clock(self, task: HeldTask, vdso: procfs.Range) -> bool:
+        """Tell whether a thread in the vdso is not at, or just behind, the reading."""
+        general = task.sets[self.arch.gp.note_type]
+        if self._seen[task.outer_tid] or len(general) != self.arch.gp.size:
+            # It sleeps in a call that the vdso makes, or has become another program.
+            return False
+        pc = self.arch.gp.decode(general)[self.arch.pc]
+        if not vdso.start <= pc < vdso.end:
+            return False
+        return not any(
+            self.memory.read(start, len(code)) == code
+            for code in self._clock_code
+            for start in (pc, pc - len(code))
+        )
+
+    @property
+    def _clock_code(self) -> tuple[bytes, ...]:
+        """Instructions that read the CPU's clock, if they are known."""
+        return self.arch.gadgets.read_clock if self.arch.gadgets else ()
+
+    def _has_clocks_of_its_own(self) -> bool:
+        """Tell whether a time namespace adds something to its clocks."""
+        try:
+            return any(procfs.time_offsets(self.outer_pid))
+        except NotPermittedError:
+            return False
 
     def _let_return(self, task: HeldTask, deadline: float) -> None:
         """

@@ -470,6 +470,15 @@ def timers(pid: int) -> list[Timer]:
     ]
 
 
+def time_offsets(pid: int) -> tuple[int, int]:
+    """Return what the time namespace of a process's children adds to clocks, in ns."""
+    found = {}
+    for line in read(pid, "timens_offsets").decode().splitlines():
+        name, seconds, nanoseconds = line.split()
+        found[name] = int(seconds) * 1_000_000_000 + int(nanoseconds)
+    return found.get("monotonic", 0), found.get("boottime", 0)
+
+
 class Range(Record):
     """One mapping of ``/proc/PID/smaps``."""
 
