@@ -108,7 +108,7 @@ def restart(
 
     Returns:
         The status of the first process, as `os.waitpid` gives it; 0 at once if that
-        was a child of init.
+        was a daemon, for which nobody waits.
 
     Raises:
         BlcrError: No process is left.
@@ -137,8 +137,7 @@ def restart(
             warn(message)
         making.release(signal)
         running()
-        if context.processes[0].ppid == _INIT:
-            # A daemon's: nobody waits for it.
+        if _is_daemon(context.processes[0]):
             return 0
         return making.wait()
 
@@ -515,6 +514,12 @@ class _named:  # noqa: N801  reads as a statement
                 f"{way_out(error.errno or 0)}",
                 status=error.errno or 1,
             ) from error
+
+
+def _is_daemon(record: records.Process) -> bool:
+    """Tell whether a process has left whoever began it: init's, in another session."""
+    # 0: the session is from outside of the pid namespace, as init's may be.
+    return record.ppid == _INIT and record.sid not in (0, _INIT)
 
 
 def _relocated(
