@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
@@ -26,12 +27,18 @@ _FLAGS = ("-std=gnu11", "-O2", "-g", "-Wall", "-pthread")
 
 _ZIG = (sys.executable, "-m", "ziglang", "cc")
 
+_KERNEL_HEADERS = (
+    *("-idirafter", "/usr/include"),
+    *("-idirafter", f"/usr/include/{sysconfig.get_config_var('MULTIARCH')}"),
+)
+"""Where musl's compiler, which has none of its own, finds the kernel's headers."""
+
 COMPILERS: dict[str, tuple[str, ...]] = {
     "dynamic": ("cc",),
     "static": ("cc", "-static"),
     "m32": ("cc", "-m32"),
     "m32-static": ("cc", "-m32", "-static"),
-    "musl": ("musl-gcc", "-static"),
+    "musl": ("musl-gcc", "-static", *_KERNEL_HEADERS),
 }
 """Compilers of this machine by variant."""
 
