@@ -8,10 +8,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import capstone
 import pytest
 
 import blcr
 from blcr.host.native import held, ptrace
+from blcr.host.native.freeze import Freezer
+from blcr.host.native.procfs import Range
 from harness import checkpointer, outside
 from harness.programs import build
 from harness.subject import Subject
@@ -117,3 +120,39 @@ def test_only_the_end_of_a_thread_is_taken_note_of(home: Path) -> None:
         assert stop
         assert stop.event == ptrace.PTRACE_EVENT_STOP
         ptrace.detach(subject.pid)
+
+
+def test_no_thread_is_left_with_the_time_of_a_clock(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a time namespace: at the instruction that reads the CPU's clock, or behind."""
+    reads, seen = held.HeldProcess._reads_clock, []
+
+    def spy(process: held.HeldProcess, task: held.HeldTask, vdso: Range) -> bool:
+        seen.append(reads(process, task, vdso))
+        return seen[-1]
+
+    monkeypatch.setattr(held.HeldProcess, "_reads_clock", spy)
+    reader = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+    with Subject([build("clock_vdso")], cwd=home) as subject:
+        subject.ready()
+        subject.restart(subject.checkpoint_and_kill())
+        for _ in range(200):
+            with Freezer([subject.pid], timeout_s=10) as frozen:
+                (process,) = frozen.processes
+                gp, pc = process.arch.gp, process.arch.pc
+                vdso = next(one for one in process.outline if one.path == "[vdso]")
+                code = process.memory.read(vdso.start, vdso.end - vdso.start)
+                places = [
+                    gp.decode(task.sets[gp.note_type])[pc] - vdso.start
+                    for task in process.tasks
+                ]
+            for at in places:
+                if 0 <= at < len(code):
+                    near = (code[at - 2 : at], code[at - 3 : at], code[at : at + 3])
+                    found = [one for data in near for one in reader.disasm(data, 0, 1)]
+                    names = {one.mnemonic for one in found}
+                    assert {"rdtsc", "rdtscp"} & names, hex(at)
+        subject.tell()
+        assert subject.finish() == b"ready\nok\n"
+    assert any(seen)

@@ -70,6 +70,20 @@ def test_end_is_mirrored(told: int, user: int | None, home: Path) -> None:
         assert subject.command.wait(30) == told
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a pid namespace")
+def test_child_of_the_first_process_is_no_daemon(home: Path) -> None:
+    """In a container that is often a shell, and cr_restart stays for what it began."""
+    checkpoint = " ".join(commands.argv("checkpoint", "-f", "context", "--term"))
+    restart = " ".join(commands.argv("restart", "--term", "context"))
+    inner = f"sleep 60 <&- >&- & {checkpoint} $! && wait; {restart}; exit $?"
+    outer = ["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", inner]
+
+    with commands.popen(outer, user=None, cwd=home) as command:
+        _, said = command.communicate()
+
+    assert command.returncode == 128 + signal.SIGTERM, said
+
+
 @EVERY_USER
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_are_forwarded(number: int, user: int | None, home: Path) -> None:
