@@ -29,6 +29,8 @@ FAILED_WELL = 10
 FAILED_BADLY = 11
 ENDED = 12
 """Restarted, but the program ended by SIGKILL."""
+LESS = 13
+"""Restarted, with a warning, and the program misses something."""
 KILLED = -signal.SIGKILL
 
 Request = Callable[..., int]
@@ -83,11 +85,14 @@ def fork_restart(context: Path, prepare: Callable[[], None]) -> int:
         os.dup2(reading, 0)
         os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), 1)
         prepare()
+        warnings: list[str] = []
         with context.open("rb") as source:
-            ended = restart(source.fileno(), context.name)
+            ended = restart(source.fileno(), context.name, warn=warnings.append)
         if os.waitstatus_to_exitcode(ended) == -signal.SIGKILL:
             return ENDED
-        return THROUGH if output.read_bytes() == b"ok\n" else FAILED_BADLY
+        if output.read_bytes() == b"ok\n":
+            return THROUGH
+        return LESS if warnings else FAILED_BADLY
 
     child = _forked(act)
     os.close(reading)
@@ -147,7 +152,12 @@ def next_step(n: int, chance: random.Random) -> int:
 
 
 def failing_calls(n: int) -> Callable[[], None]:
-    """Return what lets the n-th call in the name of a process fail."""
+    """
+    Return what lets the n-th call in the name of a process fail.
+
+    With an error that no restart takes for an answer, as it does ENOMEM of mlock2(2)
+    for memory that cannot be read.  Whatever close(2) says, the descriptor is closed.
+    """
 
     def prepare() -> None:
         call, count = NativeTask.call, 0
@@ -156,7 +166,9 @@ def failing_calls(n: int) -> Callable[[], None]:
             nonlocal count
             count += 1
             if count == n:
-                raise RemoteCallError(task.process.pid, name, errno.ENOMEM)
+                if name == "close":
+                    call(task, name, *args)
+                raise RemoteCallError(task.process.pid, name, errno.EIO)
             return call(task, name, *args)
 
         setattr(NativeTask, "call", counting)  # noqa: B010

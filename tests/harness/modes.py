@@ -18,8 +18,8 @@ from harness.subject import Subject, SubjectError
 
 CYCLES = 5
 
-AWAY_S = 0.3
-"""How long nobody is there between the end of a program and its restart."""
+AWAY_S, AGAIN_AWAY_S = 0.3, 0.05
+"""How long nobody is there before the first restart, and before further ones."""
 
 
 def run(
@@ -65,11 +65,12 @@ def _continue(subject: Subject, scenario: Scenario, began: float) -> float:
 
 def _restart(subject: Subject, scenario: Scenario, began: float) -> float:
     _wait_a_third(scenario, began)
-    return _cycle(subject, scenario)
+    return _cycle(subject, scenario, AWAY_S)
 
 
 def _again(subject: Subject, scenario: Scenario, _began: float) -> float:
-    return sum(_cycle(subject, scenario) for _ in range(CYCLES))
+    away_s = (AWAY_S, *(AGAIN_AWAY_S for _ in range(CYCLES - 1)))
+    return sum(_cycle(subject, scenario, one) for one in away_s)
 
 
 _MODES: dict[str, Callable[[Subject, Scenario, float], float]] = {
@@ -87,15 +88,15 @@ def _wait_a_third(scenario: Scenario, began: float) -> None:
     time.sleep(max(0, began + scenario.duration_s / 3 - time.monotonic()))
 
 
-def _cycle(subject: Subject, scenario: Scenario) -> float:
+def _cycle(subject: Subject, scenario: Scenario, away_s: float) -> float:
     """Checkpoint, kill, stay away, restart; return how long nobody was there."""
     before = outside.view(subject.pid)
     path = subject.checkpoint_and_kill()
-    time.sleep(AWAY_S)
+    time.sleep(away_s)
     subject.restart(path)
     path.unlink()
     _compare(before, subject, scenario)
-    return AWAY_S
+    return away_s
 
 
 def _compare(before: outside.View, subject: Subject, scenario: Scenario) -> None:

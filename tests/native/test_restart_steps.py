@@ -16,14 +16,21 @@ from blcr.errors import HostError
 from blcr.host.native import namespaces, ptrace
 from blcr.linux import addresses
 from harness import checkpointer, commands, outside, seeds
-from harness.checkpointer import ENDED, FAILED_WELL, KILLED, THROUGH
+from harness.checkpointer import (
+    ENDED,
+    FAILED_BADLY,
+    FAILED_WELL,
+    KILLED,
+    LESS,
+    THROUGH,
+)
 from harness.programs import build
 from harness.subject import Subject
 
 _THREADS_AT_MOST = 8
 """Of the programs here."""
 _LAST_REQUESTS = 10 * _THREADS_AT_MOST
-"""Those that take our page away, and let go: files have been put back by then."""
+"""Those behind the putting back of files: for ids, limits, our page, and to let go."""
 
 Hook = Callable[[checkpointer.Request], checkpointer.Request]
 
@@ -36,6 +43,7 @@ KINDS = (
     "inotify",
     "mapping_shared",
     "memory_file",
+    "memory_locked",
     "pipe_half_full",
     "process_controls",
     "scheduling",
@@ -48,9 +56,7 @@ KINDS = (
 )
 """
 Programs, each with another kind of state to be rebuilt, and that leave their files as
-they are, so that one context serves again and again.  None is told by a warning that
-it has less now, as one with locked memory is.
-"""
+they are, so that one context serves again and again."""
 
 TREES = ("sock_named", "tree_clones:all", "tree_pipe")
 """
@@ -81,6 +87,7 @@ class Belongings:
         self._context = context
         with open_context(context) as saved:
             every = saved.context
+        self.of_several = len(every.processes) > 1
         self._objects = {
             *(("shm", one.ipc.id) for one in every.shared_memory if one.ipc),
             *(("sem", one.ipc.id) for one in every.semaphores),
@@ -201,13 +208,15 @@ def test_every_step_failing(
         rolled_back = belongings.rolled_back()
         n = checkpointer.next_step(n, chance)
         status = _restart(context, hook(n))
-        assert status in expected, f"step {n}"
+        # Of several processes another one may be the one that says so.
+        noticed = status == FAILED_BADLY and ENDED in expected and belongings.of_several
+        assert status in expected or noticed, f"step {n}"
         outside.wait_until(nobody_left, f"nobody left after step {n}", timeout_s=30)
         if status == FAILED_WELL and belongings.now() != before:
             assert belongings.now() == rolled_back, f"step {n}"
             late += 1
         through = through + 1 if status == THROUGH else 0
-        ended += status == ENDED
+        ended += status in {ENDED, FAILED_BADLY}
     assert ended <= _THREADS_AT_MOST
     assert late <= _LAST_REQUESTS
 
@@ -223,7 +232,7 @@ def test_every_call_failing(
         before = belongings.tidied()
         n = checkpointer.next_step(n, chance)
         status = _restart_prepared(context, checkpointer.failing_calls(n))
-        assert status in {THROUGH, FAILED_WELL}, f"step {n}"
+        assert status in {THROUGH, FAILED_WELL, LESS}, f"step {n}"
         outside.wait_until(nobody_left, f"nobody left after step {n}")
         if status == FAILED_WELL:
             failed = n
@@ -263,7 +272,7 @@ def test_files_are_rolled_back_or_left_alone(
             }
             assert not mixed, f"step {n}: {mixed}"
             late += now != before
-    assert late <= _THREADS_AT_MOST
+    assert late <= _LAST_REQUESTS
 
 
 @pytest.mark.parametrize("user_name", commands.users(), indirect=True)
