@@ -122,11 +122,14 @@ def descendants(pid: int) -> list[int]:
 
 def zombies(name: str, parent: int) -> list[int]:
     """Return the children of a process that have ended and had such a name."""
-    return [
-        pid
-        for pid in descendants(parent)
-        if not exists(pid) and status_of(pid)["Name"] == name[:_NAME_SIZE]
-    ]
+    found = []
+    for pid in descendants(parent):
+        # One of another's children may be gone by now.
+        with contextlib.suppress(OSError):
+            status = status_of(pid)
+            if status["State"][0] in "ZX" and status["Name"] == name[:_NAME_SIZE]:
+                found.append(pid)
+    return found
 
 
 def is_waiting(pid: int) -> bool:
