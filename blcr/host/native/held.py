@@ -224,6 +224,7 @@ class HeldProcess(NativeProcess):
         self._running: list[procfs.Range] = []
         self._seen_mappings: Mapping[procfs.Range, MappingFacts] = {}
         """The address space before the stop, with flags if it is tracked."""
+        self._vdso: procfs.Range | None = None
         self._way: injection.Way | None = None
         self._early_policies: Mapping[int, records.MemoryPolicy] | None = None
         self.requester: records.EndedProcess | None = None
@@ -242,6 +243,7 @@ class HeldProcess(NativeProcess):
     def prepare(self) -> None:
         """Look at what takes long to look at, and may be known before the stop."""
         self._running = self._look()
+        self._vdso = next((one for one in self._running if one.path == _VDSO), None)
         self._way = self._find_way()
         self.can_inject = self._way is not None
         self.ranks = files.ranks(self.shown_pid, own_arch().syscalls["kcmp"])
@@ -334,7 +336,7 @@ class HeldProcess(NativeProcess):
         they may stand: the kernel's time is looked at once more then
         (vdso_read_retry, include/vdso/helpers.h, Linux 6.18).
         """
-        place = next((part for part in self._running if part.path == _VDSO), None)
+        place = self._vdso
         if not place or self.was_stopped or not self._clock_code:
             return
         for _ in range(_CLOCK_TRIES):
